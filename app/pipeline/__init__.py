@@ -1,0 +1,1 @@
+"""The pipeline: detector, landmark net, embedder, verifier, and the analyzer that owns them."""

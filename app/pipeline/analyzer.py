@@ -1,0 +1,150 @@
+"""The analyzer: every model the service has, and the whole way from a picture to an answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+from app.errors import BadModel, NoFace, UnknownModel
+from app.pipeline.detector import DetectOptions, Detector
+from app.pipeline.embedder import Embedder
+from app.pipeline.faces import Faces, Timing
+from app.pipeline.landmarks import Landmarker
+from app.pipeline.verifier import Verdict, verify
+from app.runtime.store import LoadedModel
+from app.vision.pyramid import Image, Octaves
+from app.vision.spec import Task
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """The model each task takes when none is named."""
+
+    detect: str
+    landmarks: str
+    embed: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `/verify` answers: the verdict and the two faces it is about."""
+
+    verdict: Verdict
+    face_a: Faces
+    face_b: Faces
+
+
+class Analyzer:
+    """Detection, landmarks, embedding and verification by model name."""
+
+    def __init__(self, models: list[LoadedModel], overrides: Mapping[Task, str | None] | None = None) -> None:
+        self.models = models
+        self.detectors = {m.entry.name: Detector(m.sessions) for m in models if m.entry.task == "detect"}
+        self.landmarkers = {
+            m.entry.name: Landmarker(m.sessions["landmarks"]) for m in models if m.entry.task == "landmarks"
+        }
+        self.embedders = {
+            m.entry.name: Embedder(m.sessions["embedder"]) for m in models if m.entry.task == "embed"
+        }
+        chosen = overrides or {}
+        self.defaults = Defaults(
+            **{task: self._default(task, chosen.get(task)) for task in ("detect", "landmarks", "embed")}
+        )
+
+    def _default(self, task: Task, override: str | None) -> str:
+        names = [m.entry.name for m in self.models if m.entry.task == task]
+        if override is not None:
+            if override not in names:
+                raise BadModel(f"no loaded model named {override!r} does {task}; loaded: {', '.join(names)}")
+            return override
+        marked = [m.entry.name for m in self.models if m.entry.task == task and m.entry.default]
+        if not names:
+            raise BadModel(f"no loaded model does {task}")
+        return (marked or names)[0]
+
+    def detector(self, name: str | None) -> Detector:
+        return _pick(self.detectors, name or self.defaults.detect, "detect")
+
+    def landmarker(self, name: str | None) -> Landmarker:
+        return _pick(self.landmarkers, name or self.defaults.landmarks, "landmarks")
+
+    def embedder(self, name: str | None) -> Embedder:
+        return _pick(self.embedders, name or self.defaults.embed, "embed")
+
+    def detect(self, image: Image, model: str | None, options: DetectOptions, timing: Timing) -> Faces:
+        """The picture's faces."""
+        return self.detector(model).detect(Octaves(image), options, timing)
+
+    def landmarks(
+        self,
+        image: Image,
+        model: str | None,
+        options: DetectOptions,
+        timing: Timing,
+        boxes: Float32[ndarray, "n 4"] | None = None,
+    ) -> Faces:
+        """The picture's faces with landmarks; or those of the given boxes, in their order."""
+        landmarker, picture = self.landmarker(model), Octaves(image)
+        faces = self._faces(picture, options, timing, boxes)
+        with timing.stage("landmarks"):
+            return replace(faces, landmarks=landmarker(picture, faces.points))
+
+    def embed(
+        self,
+        image: Image,
+        model: str | None,
+        options: DetectOptions,
+        timing: Timing,
+        boxes: Float32[ndarray, "n 4"] | None = None,
+    ) -> Faces:
+        """The picture's faces with embeddings; or those of the given boxes, in their order."""
+        embedder, picture = self.embedder(model), Octaves(image)
+        faces = self._faces(picture, options, timing, boxes)
+        with timing.stage("embed"):
+            return replace(faces, embeddings=embedder(picture, faces.points))
+
+    def verify(
+        self,
+        images: tuple[Image, Image],
+        model: str | None,
+        threshold: float | None,
+        far: float | None,
+        timing: Timing,
+    ) -> Comparison:
+        """Whether the largest faces of two pictures are of one person. Raises NoFace naming the picture."""
+        embedder = self.embedder(model)
+        verify(embedder.spec, _ZERO, _ZERO, threshold, far)  # bad parameters fail before any work
+        found = []
+        for field, image in zip(("image_a", "image_b"), images, strict=True):
+            picture = Octaves(image)
+            face = self._faces(picture, DetectOptions(), timing, None).largest()
+            if len(face) == 0:
+                raise NoFace(f"no face found in {field}", field)
+            with timing.stage("embed"):
+                found.append(replace(face, embeddings=embedder(picture, face.points)))
+        a, b = found
+        assert a.embeddings is not None
+        assert b.embeddings is not None
+        return Comparison(verify(embedder.spec, a.embeddings[0], b.embeddings[0], threshold, far), a, b)
+
+    def _faces(
+        self, picture: Octaves, options: DetectOptions, timing: Timing, boxes: ndarray | None
+    ) -> Faces:
+        detector = self.detector(None)
+        if boxes is None:
+            return detector.detect(picture, options, timing)
+        return detector.locate(picture, boxes, timing)
+
+
+T = TypeVar("T")
+
+_ZERO = np.zeros(1, np.float32)
+
+
+def _pick(table: Mapping[str, T], name: str, task: str) -> T:
+    if name not in table:
+        raise UnknownModel(name, task, sorted(table))
+    return table[name]

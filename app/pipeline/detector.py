@@ -1,0 +1,138 @@
+"""Detection: the MTCNN cascade (Zhang et al., 2016) over a packed pyramid."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+from app.errors import BadModel
+from app.pipeline.faces import NO_FACES, Faces, Timing
+from app.runtime.session import ModelSession
+from app.vision import align, boxes, pyramid
+from app.vision.pyramid import Octaves
+from app.vision.spec import ONetSpec, PNetSpec, RNetSpec
+
+S = TypeVar("S", PNetSpec, RNetSpec, ONetSpec)
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """`min_face_size` in pixels; `threshold` of the final score, the model's own if None."""
+
+    min_face_size: float = 20.0
+    threshold: float | None = None
+    max_faces: int | None = None
+
+
+class Detector:
+    """P-, R- and O-Net: candidates from all scales, refined twice, with five points."""
+
+    def __init__(self, sessions: Mapping[str, ModelSession]) -> None:
+        self._pnet, self._p = _stage(sessions, "pnet", PNetSpec)
+        self._rnet, self._r = _stage(sessions, "rnet", RNetSpec)
+        self._onet, self.spec = _stage(sessions, "onet", ONetSpec)
+
+    def detect(self, picture: Octaves, options: DetectOptions, timing: Timing) -> Faces:
+        """The picture's faces, by falling score."""
+        with timing.stage("pnet"):
+            found, _ = self._propose(picture, options.min_face_size)
+        with timing.stage("rnet"):
+            found, _ = self._refine(picture, found)
+        with timing.stage("onet"):
+            threshold = self.spec.threshold if options.threshold is None else options.threshold
+            faces = self._output(picture, found, threshold)
+        return faces if options.max_faces is None else faces.take(np.arange(len(faces))[: options.max_faces])
+
+    def locate(self, picture: Octaves, given: Float32[ndarray, "n 4"], timing: Timing) -> Faces:
+        """Score and five points for given boxes, in their order; the boxes stay as they are.
+
+        O-Net looks twice: once at the box as given, once at the box it would rather have seen.
+        """
+        if len(given) == 0:
+            return NO_FACES
+        with timing.stage("onet"):
+            better, _, _ = self._look(picture, boxes.square(given))
+            _, scores, points = self._look(picture, boxes.square(better))
+        return Faces(given, scores, points)
+
+    def _propose(self, picture: Octaves, min_face: float) -> tuple[ndarray, ndarray]:
+        spec = self._p
+        sizes = pyramid.levels(picture.width, picture.height, min_face, spec.cell, spec.factor)
+        strips, shapes = pyramid.pack(pyramid.cut(sizes, self._pnet.pages, spec.cell), self._pnet.pages)
+        pages = pyramid.render(picture, sizes, strips, shapes)
+        maps = self._maps(pages, shapes)
+        parts = [_cells(maps[s.page], s, spec) for s in strips]
+        if not parts:
+            return NO_FACES.boxes, NO_FACES.scores
+        level = np.repeat([s.level for s in strips], [len(scores) for _, scores in parts])
+        found, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
+        ratio = np.array([(*size.ratio, *size.ratio) for size in sizes], np.float32)
+        found = found * ratio[level]
+        best = _best(scores, 8 * spec.max_candidates)
+        found, scores, level = found[best], scores[best], level[best]
+        keep = boxes.nms(found, scores, spec.nms_per_scale, groups=level)
+        found, scores = found[keep], scores[keep]
+        keep = boxes.nms(found, scores, spec.nms)[: spec.max_candidates]
+        return found[keep], scores[keep]
+
+    def _maps(self, pages: list[ndarray], shapes: list[tuple[int, int]]) -> list[dict[str, ndarray]]:
+        maps: list[dict[str, ndarray]] = [{} for _ in pages]
+        for shape in set(shapes):
+            same = [i for i, s in enumerate(shapes) if s == shape]
+            outputs = self._pnet.run(np.stack([pages[i] for i in same]))
+            for row, page in enumerate(same):
+                maps[page] = {name: values[row] for name, values in outputs.items()}
+        return maps
+
+    def _refine(self, picture: Octaves, found: ndarray) -> tuple[ndarray, ndarray]:
+        spec = self._r
+        squares = boxes.square(found)
+        out = self._rnet.run(align.warp(picture, align.of_boxes(squares, spec.size), spec.size))
+        scores = out["score"]
+        passed = np.flatnonzero(scores > spec.threshold)
+        moved = boxes.apply_offsets(squares[passed], out["offsets"][passed])
+        keep = boxes.nms(moved, scores[passed], spec.nms)[: spec.max_candidates]
+        return moved[keep], scores[passed][keep]
+
+    def _output(self, picture: Octaves, found: ndarray, threshold: float) -> Faces:
+        moved, scores, points = self._look(picture, boxes.square(found))
+        passed = np.flatnonzero(scores > threshold)
+        keep = passed[boxes.nms(moved[passed], scores[passed], self.spec.nms, self.spec.nms_metric)]
+        faces = Faces(moved, scores, points).take(keep)
+        faces = replace(faces, boxes=boxes.clip(faces.boxes, picture.width, picture.height))
+        return faces.take(np.flatnonzero(boxes.area(faces.boxes) > 0))
+
+    def _look(self, picture: Octaves, squares: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+        size = self.spec.size
+        out = self._onet.run(align.warp(picture, align.of_boxes(squares, size), size))
+        side = squares[:, None, 2:] - squares[:, None, :2]
+        points = squares[:, None, :2] + out["points"].reshape(-1, 5, 2) * side - np.float32(0.5)
+        return boxes.apply_offsets(squares, out["offsets"]), out["score"], points
+
+
+def _stage(sessions: Mapping[str, ModelSession], kind: str, spec_type: type[S]) -> tuple[ModelSession, S]:
+    session = sessions.get(kind)
+    if session is None or not isinstance(session.spec, spec_type):
+        raise BadModel(f"a detector needs a {kind}")
+    return session, session.spec
+
+
+def _cells(maps: Mapping[str, ndarray], strip: pyramid.Strip, spec: PNetSpec) -> tuple[ndarray, ndarray]:
+    """Boxes in pixels of the strip's level, and scores, of the cells above the threshold."""
+    stride = spec.stride
+    rows, columns = ((side - spec.cell) // stride + 1 for side in (strip.height, strip.width))
+    top, left = strip.page_y // stride, strip.page_x // stride
+    scores = maps["score"][top : top + rows, left : left + columns]
+    i, j = np.nonzero(scores > spec.threshold)
+    corner = np.stack([strip.x + stride * j, strip.y + stride * i], axis=1)
+    cells = np.concatenate([corner, corner + spec.cell], axis=1).astype(np.float32)
+    return boxes.apply_offsets(cells, maps["offsets"][top + i, left + j]), scores[i, j]
+
+
+def _best(scores: ndarray, most: int) -> ndarray:
+    if len(scores) <= most:
+        return np.arange(len(scores))
+    return np.argpartition(-scores, most)[:most]

@@ -1,0 +1,61 @@
+"""What travels between the stages: arrays, never lists of objects; no face is ordinary."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The faces of one picture, by falling score. Points in the order of `points.FIVE`."""
+
+    boxes: Float32[ndarray, "n 4"]
+    scores: Float32[ndarray, " n"]
+    points: Float32[ndarray, "n 5 2"]
+    landmarks: Float32[ndarray, "n k 2"] | None = None
+    embeddings: Float32[ndarray, "n d"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def take(self, index: ndarray) -> "Faces":
+        """The faces at `index`."""
+        pick = lambda a: None if a is None else a[index]  # noqa: E731 - three uses, one line each
+        return Faces(
+            self.boxes[index],
+            self.scores[index],
+            self.points[index],
+            pick(self.landmarks),
+            pick(self.embeddings),
+        )
+
+    def largest(self) -> "Faces":
+        """The face whose box has the largest area, alone; none stays none."""
+        size = self.boxes[:, 2:] - self.boxes[:, :2]
+        return self.take(np.argsort(-size.prod(axis=1), kind="stable")[:1])
+
+
+NO_FACES = Faces(
+    np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32)
+)
+
+
+@dataclass
+class Timing:
+    """Milliseconds spent by stage, in the order the stages first ran."""
+
+    ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the time of the block to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.ms[name] = self.ms.get(name, 0.0) + (time.perf_counter() - start) * 1e3

@@ -1,0 +1,190 @@
+"""A net on a device: the protocol the pipeline sees, and its ONNX Runtime form.
+
+The only module that imports onnxruntime.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnxruntime as ort
+from numpy import ndarray
+
+from app.errors import BadModel, DeviceUnavailable
+from app.vision.pyramid import PageRule
+from app.vision.spec import METADATA_KEY, ModelSpec, parse
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+
+CPU_BATCH_PIXELS = 82_000
+"""Pixels of one call on a CPU: the activations of P-Net then stay in the second-level caches."""
+
+_INSTALL = (
+    "install requirements/gpu.txt in place of requirements/cpu.txt (onnxruntime-gpu with its CUDA 13 "
+    "and cuDNN 9 wheels), and an NVIDIA driver that supports CUDA 13"
+)
+
+
+class ModelSession(Protocol):
+    """A loaded net. `run` takes uint8 NHWC RGB and answers its outputs by name."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    @property
+    def provider(self) -> str: ...
+
+    @property
+    def pages(self) -> PageRule: ...
+
+    def run(self, images: ndarray) -> Mapping[str, ndarray]: ...
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where nets run: `cpu`, `cuda` or `tensorrt`, a device index, and the CPU threads of one net."""
+
+    kind: str = "cpu"
+    index: int = 0
+    threads: int = 0
+    memory_mb: int = 0
+
+    def batch_sizes(self, pixels: int) -> tuple[int, ...]:
+        """Batch sizes for items of so many pixels. A GPU sees few, all warmed; a CPU any that fit its cache."""
+        if self.kind != "cpu":
+            return (1, 4, 16, 64)
+        return tuple(range(1, max(1, CPU_BATCH_PIXELS // pixels) + 1))
+
+    @property
+    def pages(self) -> PageRule:
+        """The sizes of the pages P-Net reads: one on a GPU; on a CPU small ones, cut to measure."""
+        if self.kind != "cpu":
+            return PageRule(640, 512, 640, 512)
+        return PageRule(640, 128, 32, 8)
+
+    def providers(self) -> list[str | tuple[str, dict[str, str]]]:
+        """ONNX Runtime's provider list for this device, best first."""
+        cuda = {"device_id": str(self.index), "arena_extend_strategy": "kSameAsRequested"}
+        if self.memory_mb:
+            cuda["gpu_mem_limit"] = str(self.memory_mb << 20)
+        wanted: list[str | tuple[str, dict[str, str]]] = []
+        if self.kind == "tensorrt":
+            wanted.append((PROVIDERS["tensorrt"], {"device_id": str(self.index)}))
+        if self.kind in {"cuda", "tensorrt"}:
+            wanted.append((PROVIDERS["cuda"], cuda))
+        return [*wanted, PROVIDERS["cpu"]]
+
+
+class OrtSession:
+    """A net in ONNX Runtime. Refuses a device that the session did not really get."""
+
+    def __init__(self, path: Path, device: Device) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = device.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if device.kind == "cpu" else "0")
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=device.providers())
+        except Exception as error:  # onnxruntime raises bare RuntimeErrors of many pybind types
+            raise BadModel(f"{path.name} does not load: {error}") from error
+        self.provider = self._session.get_providers()[0]
+        if self.provider != PROVIDERS[device.kind]:
+            raise DeviceUnavailable(
+                f"device {device.kind!r} was asked for and {path.name} got {self.provider}: {_INSTALL}"
+            )
+        self.spec = self._read_spec(path)
+        self._outputs = [o.name for o in self._session.get_outputs()]
+        self._input = self._session.get_inputs()[0].name
+        self._device = device
+
+    @property
+    def pages(self) -> PageRule:
+        return self._device.pages
+
+    def _read_spec(self, path: Path) -> ModelSpec:
+        text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        if text is None:
+            raise BadModel(f"{path.name} carries no {METADATA_KEY} metadata")
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise BadModel(f"{path.name}: its spec is not understood: {error}") from error
+
+    def run(self, images: ndarray) -> dict[str, ndarray]:
+        """The net's outputs for a batch (n, h, w, 3) uint8, split and padded to the allowed batch sizes."""
+        parts: list[Sequence[ndarray]] = []
+        for start, count, size in batches(len(images), self._device.batch_sizes(images.shape[1] * images.shape[2])):
+            batch = images[start : start + count]
+            if count < size:
+                batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.uint8)])
+            outputs = self._session.run(self._outputs, {self._input: np.ascontiguousarray(batch)})
+            parts.append([out[:count] for out in outputs])
+        if not parts:
+            shapes = [[d if isinstance(d, int) else 0 for d in o.shape[1:]] for o in self._session.get_outputs()]
+            parts.append([np.empty((0, *shape), np.float32) for shape in shapes])
+        return {
+            name: np.concatenate(column) if len(column) > 1 else column[0]
+            for name, column in zip(self._outputs, zip(*parts, strict=True), strict=True)
+        }
+
+
+def batches(n: int, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
+    """`(start, count, padded size)` for n items in batches of the allowed sizes, greedily, the tail padded.
+
+    `sizes` rises. The tail takes the smallest size that holds it when at least half of it is filled,
+    else the largest size below it.
+    """
+    out = []
+    start = 0
+    while start < n:
+        left = n - start
+        fitting = [s for s in sizes if s <= left]
+        above = [s for s in sizes if s >= left]
+        size = fitting[-1] if fitting else sizes[0]
+        if above and above[0] <= 2 * left:
+            size = above[0]
+        out.append((start, min(size, left), size))
+        start += size
+    return out
+
+
+def candidates(setting: str) -> list[Device]:
+    """The devices to try, in order, for a setting: `auto`, `cpu`, `cuda[:N]` or `tensorrt[:N]`.
+
+    Only `auto` names more than one: CUDA where this onnxruntime has it, then the CPU.
+    Raises DeviceUnavailable for an unknown name, and for a provider that is not installed.
+    """
+    name, _, index = setting.partition(":")
+    if name not in {"auto", *PROVIDERS} or (index and not index.isdigit()):
+        raise DeviceUnavailable(
+            f"unknown device {setting!r}: auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N"
+        )
+    available = set(ort.get_available_providers())
+    if name == "auto":
+        gpu = [Device("cuda")] if PROVIDERS["cuda"] in available else []
+        return [*gpu, Device("cpu")]
+    if PROVIDERS[name] not in available:
+        raise DeviceUnavailable(
+            f"device {setting!r} was asked for, but the installed onnxruntime has only "
+            f"{', '.join(sorted(available))}: {_INSTALL}"
+        )
+    return [Device(name, int(index or 0))]
+
+
+def preload_libraries() -> None:
+    """Loads CUDA and cuDNN from their wheels, where they are installed."""
+    preload = getattr(ort, "preload_dlls", None)
+    if preload is not None:
+        preload()
+
+
+def runtime_version() -> str:
+    """The version of ONNX Runtime in use."""
+    return str(ort.__version__)

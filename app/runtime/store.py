@@ -1,0 +1,124 @@
+"""The model store: manifest and hashes on disk, sessions in memory.
+
+`models/manifest.json` lists every model with its files and their sha256. A file that is missing,
+changed or not understood stops the start, with the file named.
+"""
+
+import hashlib
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from app.errors import BadModel, DeviceUnavailable
+from app.runtime.session import Device, ModelSession, OrtSession, candidates, preload_libraries
+from app.vision.spec import TASK_OF_KIND, Task
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(_Entry):
+    """One ONNX file, its size in bytes and its sha256."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+class ModelEntry(_Entry):
+    """A named model: one net, or the three of a cascade."""
+
+    name: str
+    task: Task
+    default: bool
+    files: tuple[FileEntry, ...]
+
+
+class Manifest(_Entry):
+    """What `models/` holds."""
+
+    models: tuple[ModelEntry, ...]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model with its open sessions, by the kind their specs name (`pnet`, `embedder`, ...)."""
+
+    entry: ModelEntry
+    sessions: dict[str, ModelSession]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The folder's manifest. Raises BadModel where it is missing or not understood."""
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BadModel(f"{path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise BadModel(f"{path} is not understood: {error}") from error
+
+
+def sha256(path: Path) -> str:
+    """The file's sha256, in hexadecimal. Raises BadModel where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadModel(f"{path} cannot be read: {error.strerror}") from error
+
+
+def load(
+    folder: Path,
+    device: str = "auto",
+    *,
+    threads: int = 0,
+    memory_mb: int = 0,
+    names: frozenset[str] | None = None,
+) -> list[LoadedModel]:
+    """Opens the manifest's models (all, or those named) on a device.
+
+    Raises BadModel for a damaged store and DeviceUnavailable when the device cannot be had; only
+    `auto` falls back to the CPU, with a warning that says why.
+    """
+    entries = _select(read_manifest(folder), names)
+    choices = candidates(device)
+    for last, choice in ((c is choices[-1], c) for c in choices):
+        if choice.kind != "cpu":
+            preload_libraries()
+        chosen = replace(choice, threads=threads, memory_mb=memory_mb)
+        try:
+            return [_open(folder, entry, chosen) for entry in entries]
+        except DeviceUnavailable as error:
+            if last:
+                raise
+            log.warning("device auto falls back to the CPU: %s", error.detail)
+    raise AssertionError("candidates() names at least one device")
+
+
+def _select(manifest: Manifest, names: frozenset[str] | None) -> list[ModelEntry]:
+    known = {entry.name for entry in manifest.models}
+    if names is not None and (unknown := sorted(names - known)):
+        raise BadModel(f"unknown models {', '.join(unknown)}; the manifest has {', '.join(sorted(known))}")
+    return [entry for entry in manifest.models if names is None or entry.name in names]
+
+
+def _open(folder: Path, entry: ModelEntry, device: Device) -> LoadedModel:
+    sessions: dict[str, ModelSession] = {}
+    for file in entry.files:
+        path = folder / file.file
+        if (found := sha256(path)) != file.sha256:
+            raise BadModel(f"{path} has sha256 {found}, and the manifest says {file.sha256}")
+        session = OrtSession(path, device)
+        spec = session.spec
+        if spec.model != entry.name or TASK_OF_KIND[spec.kind] != entry.task:
+            raise BadModel(f"{path} says it is {spec.model} ({spec.kind}), the manifest {entry.name}")
+        sessions[spec.kind] = session
+    return LoadedModel(entry, sessions)

@@ -1,0 +1,1 @@
+"""Pure numpy and OpenCV functions: images, boxes, points, alignment, pyramids, drawing, and the model spec."""

@@ -1,0 +1,130 @@
+"""Alignment: five-point similarities to a net's template, crops by them, and the way back.
+
+A transform is a 2x3 matrix that takes a point of the picture to a point of the crop.
+"""
+
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+from numpy import ndarray
+
+from app.vision.pyramid import Octaves
+
+Template = Literal["arcface", "dlib", "face"]
+"""Names of templates, each five points (order `points.FIVE`) in a unit square, edges at 0 and 1."""
+
+_TEMPLATES: dict[str, list[list[float]]] = {
+    # The usual 112x112 template of ArcFace (Deng et al., 2019) and SFace; pixels with whole-number centres.
+    "arcface": [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ],
+}
+
+
+def template(name: Template, size: int) -> Float32[ndarray, "5 2"]:
+    """The template's points in pixels of a `size` x `size` crop."""
+    return TEMPLATES[name] * size - 0.5
+
+
+def umeyama(
+    source: Float32[ndarray, "n k 2"], target: Float32[ndarray, "k 2"]
+) -> Float32[ndarray, "n 2 3"]:
+    """The least-squares similarities that take each set of source points to the target.
+
+    Umeyama (1991) in the plane, where rotation and scale are one complex number: no reflection, and
+    no singular value decomposition. Source points that all coincide give scale 0.
+    """
+    src = source.astype(np.float64)
+    dst = target.astype(np.float64)
+    src_mean = src.mean(axis=1, keepdims=True)
+    dst_mean = dst.mean(axis=0)
+    a = src - src_mean
+    b = dst - dst_mean
+    power = (a**2).sum(axis=(1, 2))
+    cos = (a * b).sum(axis=(1, 2))
+    sin = (a[..., 0] * b[:, 1] - a[..., 1] * b[:, 0]).sum(axis=1)
+    scale = np.divide(1.0, power, out=np.zeros_like(power), where=power > 0)
+    cos, sin = cos * scale, sin * scale
+    linear = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], axis=1)
+    shift = dst_mean - (linear @ src_mean.transpose(0, 2, 1))[..., 0]
+    return np.concatenate([linear, shift[..., None]], axis=2).astype(np.float32)
+
+
+def of_boxes(boxes: Float32[ndarray, "n 4"], size: int) -> Float32[ndarray, "n 2 3"]:
+    """The transforms that stretch each (half-open) box over a `size` x `size` crop. Empty boxes give zeros."""
+    extent = boxes[:, 2:] - boxes[:, :2]
+    scale = np.divide(size, extent, out=np.zeros_like(extent), where=extent > 0)
+    shift = (0.5 - boxes[:, :2]) * scale - 0.5
+    out = np.zeros((len(boxes), 2, 3), np.float32)
+    out[:, 0, 0], out[:, 1, 1] = scale[:, 0], scale[:, 1]
+    out[:, :, 2] = shift
+    return out
+
+
+def apply(
+    transforms: Float32[ndarray, "n 2 3"], points: Float32[ndarray, "n k 2"]
+) -> Float32[ndarray, "n k 2"]:
+    """Points of the picture taken to the crops."""
+    return points @ transforms[:, :, :2].transpose(0, 2, 1) + transforms[:, None, :, 2]
+
+
+def invert(transforms: Float32[ndarray, "n 2 3"]) -> Float32[ndarray, "n 2 3"]:
+    """The transforms from the crops back to the picture. A transform without extent gives zeros."""
+    m = transforms.astype(np.float64)
+    det = m[:, 0, 0] * m[:, 1, 1] - m[:, 0, 1] * m[:, 1, 0]
+    safe = np.divide(1.0, det, out=np.zeros_like(det), where=det != 0)[:, None]
+    row0 = np.stack([m[:, 1, 1], -m[:, 0, 1]], -1) * safe
+    row1 = np.stack([-m[:, 1, 0], m[:, 0, 0]], -1) * safe
+    linear = np.stack([row0, row1], axis=1)
+    shift = -(linear @ m[:, :, 2:])
+    return np.concatenate([linear, shift], axis=2).astype(np.float32)
+
+
+def warp(
+    octaves: Octaves, transforms: Float32[ndarray, "n 2 3"], size: int
+) -> UInt8[ndarray, "n size size 3"]:
+    """Crops of the picture by the transforms, black where they reach outside it.
+
+    Bilinear, from the octave that leaves at most a halving to the crop, so that a face of any size
+    comes out free of aliasing. All crops of one octave are one OpenCV call.
+    """
+    crops = np.empty((len(transforms), size, size, 3), np.uint8)
+    if len(transforms) == 0:
+        return crops
+    back = invert(transforms)
+    shrink = np.sqrt(np.abs(back[:, 0, 0] * back[:, 1, 1] - back[:, 0, 1] * back[:, 1, 0]))
+    octave = octaves.at(shrink)
+    grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).reshape(-1, 2)
+    for level in np.unique(octave):
+        chosen = np.flatnonzero(octave == level)
+        maps = apply(back[chosen], np.broadcast_to(grid, (len(chosen), size * size, 2)).astype(np.float32))
+        maps = octaves.points_at(maps, int(level))
+        crops[chosen] = _remap(octaves[int(level)], maps, size)
+    return crops
+
+
+def _remap(image: ndarray, maps: ndarray, size: int) -> ndarray:
+    # OpenCV's remap takes at most 32766 rows and columns: crops lie in rows of `size` pixels, in parts.
+    step = 32766 // size
+    parts = [
+        cv2.remap(
+            image, part.reshape(-1, size, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+        )
+        for part in (maps[i : i + step] for i in range(0, len(maps), step))
+    ]
+    return np.concatenate(parts).reshape(-1, size, size, 3)
+
+
+def _unit() -> dict[str, ndarray]:
+    arcface = (np.array(_TEMPLATES["arcface"]) + 0.5) / 112
+    return {"arcface": arcface.astype(np.float32)}
+
+
+TEMPLATES: dict[str, ndarray] = _unit()
+assert set(get_args(Template)) >= set(TEMPLATES)

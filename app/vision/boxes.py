@@ -1,0 +1,111 @@
+"""Boxes: IoU, non-maximum suppression, squares, offsets.
+
+Every box is `x1, y1, x2, y2` in pixels of the decoded image, half-open, float32.
+"""
+
+from typing import Literal
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, Int
+from numpy import ndarray
+
+Metric = Literal["iou", "iom"]
+
+
+def area(boxes: Float32[ndarray, "n 4"]) -> Float32[ndarray, " n"]:
+    """Areas in square pixels; a box turned inside out has area 0."""
+    size = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    return size[:, 0] * size[:, 1]
+
+
+def overlap(
+    a: Float32[ndarray, "n 4"], b: Float32[ndarray, "m 4"], metric: Metric = "iou"
+) -> Float32[ndarray, "n m"]:
+    """Pairwise overlap in [0, 1]: intersection over union, or over the smaller box (`iom`)."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    side = np.maximum(high - low, 0)
+    inter = side[..., 0] * side[..., 1]
+    area_a, area_b = area(a)[:, None], area(b)[None, :]
+    whole = area_a + area_b - inter if metric == "iou" else np.minimum(area_a, area_b)
+    return np.divide(inter, whole, out=np.zeros_like(inter), where=whole > 0)
+
+
+def iou(a: Float32[ndarray, "n 4"], b: Float32[ndarray, "m 4"]) -> Float32[ndarray, "n m"]:
+    """Pairwise intersection over union."""
+    return overlap(a, b, "iou")
+
+
+def nms(
+    boxes: Float32[ndarray, "n 4"],
+    scores: Float32[ndarray, " n"],
+    threshold: float,
+    metric: Metric = "iou",
+    groups: Int[ndarray, " n"] | None = None,
+) -> Int[ndarray, " k"]:
+    """Indices of the boxes greedy non-maximum suppression keeps, by falling score.
+
+    Of two boxes of one group that overlap by more than `threshold` the lower-scored goes. With the
+    `iou` metric OpenCV does the work; `iom` (the cascade's last stage) uses Cluster-NMS (Zheng et al.,
+    2020), which reaches the greedy answer by a few matrix steps.
+    """
+    if len(boxes) == 0:
+        return np.empty(0, np.int64)
+    if metric == "iou":
+        return _nms_iou(boxes, scores, threshold, groups)
+    order = np.argsort(-scores, kind="stable")
+    ranked = boxes[order]
+    suppresses = np.triu(overlap(ranked, ranked, metric) > threshold, k=1)
+    if groups is not None:
+        suppresses &= groups[order][:, None] == groups[order][None, :]
+    return order[_fixpoint(suppresses)]
+
+
+def _nms_iou(
+    boxes: ndarray, scores: ndarray, threshold: float, groups: ndarray | None
+) -> ndarray:
+    xywh = boxes.astype(np.float64)
+    xywh[:, 2:] -= xywh[:, :2]
+    if groups is not None:  # boxes of different groups are moved apart, so that they never overlap
+        xywh[:, 0] += groups * (np.ptp(boxes[:, [0, 2]]) + 1.0)
+    ranks = scores - scores.min() + 1  # OpenCV wants scores above its own threshold, which we do not use
+    kept = cv2.dnn.NMSBoxes(xywh, ranks.astype(np.float32), 0.0, threshold)  # type: ignore[call-overload]
+    return np.asarray(kept, np.int64).reshape(-1)
+
+
+def _fixpoint(suppresses: Bool[ndarray, "n n"]) -> Bool[ndarray, " n"]:
+    keep = np.ones(len(suppresses), bool)
+    while True:
+        new = ~suppresses[keep].any(axis=0)
+        if np.array_equal(new, keep):
+            return keep
+        keep = new
+
+
+def square(boxes: Float32[ndarray, "n 4"]) -> Float32[ndarray, "n 4"]:
+    """The squares around the same centres whose side is the longer side."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True) / 2
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def apply_offsets(
+    boxes: Float32[ndarray, "n 4"], offsets: Float32[ndarray, "n 4"]
+) -> Float32[ndarray, "n 4"]:
+    """Boxes moved by offsets given in units of the box's own width and height (MTCNN, Zhang 2016)."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    return boxes + offsets * np.concatenate([size, size], axis=1)
+
+
+def offsets_to(
+    boxes: Float32[ndarray, "n 4"], targets: Float32[ndarray, "n 4"]
+) -> Float32[ndarray, "n 4"]:
+    """The offsets that `apply_offsets` needs to turn `boxes` into `targets`. Boxes must have an area."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    return (targets - boxes) / np.concatenate([size, size], axis=1)
+
+
+def clip(boxes: Float32[ndarray, "n 4"], width: int, height: int) -> Float32[ndarray, "n 4"]:
+    """Boxes cut to the picture."""
+    return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))

@@ -1,0 +1,101 @@
+"""Point schemes: names, orders, mirrors, and the error measure.
+
+Points are `x, y` in pixels of the decoded image unless a name says otherwise, and a pixel's centre
+lies at whole numbers, as in 300-W's `.pts` files and in OpenCV: the picture's left edge is x = -0.5.
+Left and right in names are the subject's own: `left_eye` lies on the image's right in a frontal picture. The five
+points the detector gives, in every array, stand in the order of `FIVE`.
+"""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+Scheme = Literal["ibug68", "kaggle15"]
+
+FIVE = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
+"""The order of five-point arrays: image-left eye first, as MTCNN's O-Net and the 112 template have it."""
+
+KAGGLE15 = (
+    "left_eye_center",
+    "right_eye_center",
+    "left_eye_inner_corner",
+    "left_eye_outer_corner",
+    "right_eye_inner_corner",
+    "right_eye_outer_corner",
+    "left_eyebrow_inner_end",
+    "left_eyebrow_outer_end",
+    "right_eyebrow_inner_end",
+    "right_eyebrow_outer_end",
+    "nose_tip",
+    "mouth_left_corner",
+    "mouth_right_corner",
+    "mouth_center_top_lip",
+    "mouth_center_bottom_lip",
+)
+"""Kaggle's Facial Keypoints columns, in order; left and right are the subject's."""
+
+COUNTS: dict[Scheme, int] = {"ibug68": 68, "kaggle15": 15}
+
+_IBUG68_MIRROR = (
+    *range(16, -1, -1),  # jaw
+    *range(26, 16, -1),  # brows
+    *range(27, 31),  # nose bridge
+    *range(35, 30, -1),  # nose base
+    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),  # eyes
+    *range(54, 47, -1),  # outer lip, upper
+    *range(59, 54, -1),  # outer lip, lower
+    *range(64, 59, -1),  # inner lip, upper
+    *range(67, 64, -1),  # inner lip, lower
+)
+_KAGGLE15_MIRROR = (1, 0, 4, 5, 2, 3, 8, 9, 6, 7, 10, 12, 11, 13, 14)
+
+MIRROR: dict[Scheme, ndarray] = {
+    "ibug68": np.array(_IBUG68_MIRROR),
+    "kaggle15": np.array(_KAGGLE15_MIRROR),
+}
+"""Index permutations: point i of a mirrored face is point MIRROR[scheme][i] of the original, mirrored."""
+
+IBUG68_EDGES = (
+    *((i, i + 1) for i in range(16)),
+    *((i, i + 1) for i in range(17, 21)),
+    *((i, i + 1) for i in range(22, 26)),
+    *((i, i + 1) for i in range(27, 30)),
+    *((i, i + 1) for i in range(31, 35)),
+    *((i, i + 1) for i in range(36, 41)),
+    (41, 36),
+    *((i, i + 1) for i in range(42, 47)),
+    (47, 42),
+    *((i, i + 1) for i in range(48, 59)),
+    (59, 48),
+    *((i, i + 1) for i in range(60, 67)),
+    (67, 60),
+)
+"""Lines that join neighbouring points of the 68, for drawing."""
+
+RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 36, 45
+
+
+def mirror(
+    points: Float32[ndarray, "n k 2"], width: float, scheme: Scheme
+) -> Float32[ndarray, "n k 2"]:
+    """Points of the picture, `width` pixels wide, mirrored left to right, in the scheme's own order."""
+    flipped = points[:, MIRROR[scheme]].copy()
+    flipped[..., 0] = (width - 1) - flipped[..., 0]
+    return flipped
+
+
+def five_of_ibug68(points: Float32[ndarray, "n 68 2"]) -> Float32[ndarray, "n 5 2"]:
+    """The detector's five points out of iBUG's 68: eye centres, nose tip, mouth corners."""
+    right_eye = points[:, 36:42].mean(axis=1)
+    left_eye = points[:, 42:48].mean(axis=1)
+    return np.stack([right_eye, left_eye, points[:, 30], points[:, 48], points[:, 54]], axis=1)
+
+
+def nme(
+    found: Float32[ndarray, "n 68 2"], truth: Float32[ndarray, "n 68 2"]
+) -> Float32[ndarray, " n"]:
+    """Mean point error over the distance of the outer eye corners, one number a face (300-W's NME)."""
+    reach = np.linalg.norm(truth[:, RIGHT_EYE_OUTER] - truth[:, LEFT_EYE_OUTER], axis=1)
+    return np.linalg.norm(found - truth, axis=2).mean(axis=1) / reach

@@ -1,0 +1,162 @@
+"""Pyramids: a picture's octaves, and the packed canvas of all scales that P-Net reads in one call."""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, Int, UInt8
+from numpy import ndarray
+
+Image = UInt8[ndarray, "h w 3"]
+
+
+class Octaves:
+    """A picture and its halvings (area averages), each made when first asked for.
+
+    Octave k is the picture at 2**-k of its size. Reading a face of any size from the octave nearest
+    above the wanted size costs no more than a small face, and does not alias.
+    """
+
+    def __init__(self, image: Image) -> None:
+        self._images = [np.ascontiguousarray(image)]
+        self.height, self.width = image.shape[:2]
+        self._last = max(0, int(math.log2(max(1, min(self.height, self.width)))))
+
+    def __getitem__(self, octave: int) -> Image:
+        while len(self._images) <= octave:
+            above = self._images[-1]
+            size = (max(1, above.shape[1] // 2), max(1, above.shape[0] // 2))
+            self._images.append(cv2.resize(above, size, interpolation=cv2.INTER_AREA))
+        return self._images[octave]
+
+    def at(self, shrink: Float32[ndarray, " n"]) -> Int[ndarray, " n"]:
+        """The octave to read for a reduction by `shrink` (1 is full size): at most a halving is left."""
+        wanted = np.floor(np.log2(np.maximum(shrink, 1.0)))
+        return np.minimum(wanted, self._last).astype(np.int64)
+
+    def points_at(self, points: Float32[ndarray, "n k 2"], octave: int) -> Float32[ndarray, "n k 2"]:
+        """Points of the picture as points of the octave (whole numbers are pixel centres in both)."""
+        height, width = self[octave].shape[:2]
+        scale = np.array([width / self.width, height / self.height], np.float32)
+        return (points + np.float32(0.5)) * scale - np.float32(0.5)
+
+
+@dataclass(frozen=True)
+class Level:
+    """One scale of the pyramid: its (even) size in pixels, and picture pixels for each of its pixels."""
+
+    width: int
+    height: int
+    ratio: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class PageRule:
+    """The sizes a page may have: at most `width` x `height`, each a multiple of its step.
+
+    With the steps equal to the sizes every page is the same, as a GPU wants it; small steps waste
+    less, as a CPU wants it. All numbers even.
+    """
+
+    width: int
+    height: int
+    width_step: int
+    height_step: int
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A piece of a level, and where on which page it lies. Pixels; all numbers even."""
+
+    level: int
+    x: int
+    y: int
+    width: int
+    height: int
+    page: int
+    page_x: int
+    page_y: int
+
+
+def levels(width: int, height: int, min_face: float, cell: int, factor: float) -> list[Level]:
+    """The pyramid's scales: the smallest face fills one cell at the first, the picture one at the last."""
+    out = []
+    scale = cell / min_face
+    while min(width, height) * scale >= cell:
+        w, h = (max(cell, 2 * round(side * scale / 2)) for side in (width, height))
+        out.append(Level(w, h, (width / w, height / h)))
+        scale *= factor
+    return out
+
+
+def cut(sizes: list[Level], rule: PageRule, cell: int) -> list[tuple[int, int, int, int, int]]:
+    """The levels in pieces `(level, x, y, width, height)` that fit a page.
+
+    Neighbouring pieces overlap by a cell less one stride, so that every cell of a level lies whole in
+    exactly one piece.
+    """
+    pieces = []
+    for index, level in enumerate(sizes):
+        columns = _spans(level.width, rule.width, cell)
+        rows = _spans(level.height, rule.height, cell)
+        pieces += [(index, x, y, w, h) for y, h in rows for x, w in columns]
+    return pieces
+
+
+def _spans(length: int, limit: int, cell: int) -> list[tuple[int, int]]:
+    lost = cell - 2  # pixels of a piece that start no cell of their own
+    steps = (length - lost) // 2
+    count = -(-steps // ((limit - lost) // 2))
+    each = -(-steps // count)
+    return [
+        (2 * start, 2 * min(each, steps - start) + lost) for start in range(0, steps, each)
+    ]
+
+
+def pack(
+    pieces: list[tuple[int, int, int, int, int]], rule: PageRule
+) -> tuple[list[Strip], list[tuple[int, int]]]:
+    """Lays pieces on pages, tallest first, in shelves; answers the strips and the pages' (height, width)."""
+    strips: list[Strip] = []
+    shelves: list[list[int]] = []  # page, top, height, used width
+    used: list[int] = []  # rows used on each page
+    for level, x, y, w, h in sorted(pieces, key=lambda p: (-p[4], -p[3])):
+        shelf = next((s for s in shelves if s[3] + w <= rule.width and h <= s[2]), None)
+        if shelf is None:
+            page = next((i for i, rows in enumerate(used) if rows + h <= rule.height), len(used))
+            if page == len(used):
+                used.append(0)
+            shelf = [page, used[page], h, 0]
+            shelves.append(shelf)
+            used[page] += h
+        strips.append(Strip(level, x, y, w, h, shelf[0], shelf[3], shelf[1]))
+        shelf[3] += w
+    extents = [
+        max((s.page_x + s.width for s in strips if s.page == page), default=0) for page in range(len(used))
+    ]
+    shapes = [
+        (_up(rows, rule.height_step), _up(width, rule.width_step))
+        for rows, width in zip(used, extents, strict=True)
+    ]
+    return strips, shapes
+
+
+def _up(value: int, step: int) -> int:
+    return -(-value // step) * step
+
+
+def render(
+    picture: Octaves, sizes: list[Level], strips: list[Strip], shapes: list[tuple[int, int]]
+) -> list[Image]:
+    """The pages with every level's pieces on them; what no strip covers is black."""
+    shrink = np.array([min(level.ratio) for level in sizes], np.float32)
+    images = [
+        cv2.resize(picture[int(octave)], (level.width, level.height), interpolation=cv2.INTER_LINEAR)
+        for level, octave in zip(sizes, picture.at(shrink), strict=True)
+    ]
+    pages = [np.zeros((*shape, 3), np.uint8) for shape in shapes]
+    for s in strips:
+        piece = images[s.level][s.y : s.y + s.height, s.x : s.x + s.width]
+        pages[s.page][s.page_y : s.page_y + s.height, s.page_x : s.page_x + s.width] = piece
+    return pages

@@ -1,0 +1,112 @@
+"""`ModelSpec`: what a model file says of itself, as JSON in its ONNX metadata.
+
+Models own these numbers: input size, template, thresholds with their calibration, licence, source.
+An unknown key, kind, template or scheme is an error at start-up, never ignored.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from app.vision.align import Template
+from app.vision.points import Scheme
+
+METADATA_KEY = "facet.spec"
+
+Task = Literal["detect", "landmarks", "embed"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Calibration(_Frozen):
+    """A similarity threshold, and the false accept rate it was chosen for on the calibration set."""
+
+    far: float = Field(gt=0, lt=1)
+    threshold: float
+    tar: float = Field(ge=0, le=1, description="true accept rate measured at that threshold")
+
+
+class _Spec(_Frozen):
+    model: str = Field(description="the name `model=` takes; files of one cascade share it")
+    licence: str = Field(description="SPDX identifier, or LicenseRef-research-only")
+    research_only: bool = Field(description="whether a training set's terms forbid commercial use")
+    source: str = Field(description="where the weights come from")
+    source_sha256: str = Field(description="of the published weights, or of the training data")
+
+
+class PNetSpec(_Spec):
+    """P-Net: window `cell`, stride 2, over a pyramid of scales `factor` apart."""
+
+    kind: Literal["pnet"] = "pnet"
+    cell: int = 12
+    stride: int = 2
+    factor: float = Field(gt=0, lt=1)
+    threshold: float = Field(ge=0, le=1)
+    nms_per_scale: float = Field(ge=0, le=1)
+    nms: float = Field(ge=0, le=1)
+    max_candidates: int = Field(gt=0, description="best-scored candidates kept for the next stage")
+
+
+class RNetSpec(_Spec):
+    """R-Net: square crops around P-Net's candidates."""
+
+    kind: Literal["rnet"] = "rnet"
+    size: int
+    threshold: float = Field(ge=0, le=1)
+    nms: float = Field(ge=0, le=1)
+    max_candidates: int = Field(gt=0)
+
+
+class ONetSpec(_Spec):
+    """O-Net: the final boxes, scores and five points."""
+
+    kind: Literal["onet"] = "onet"
+    size: int
+    threshold: float = Field(ge=0, le=1, description="default of the `threshold` parameter")
+    nms: float = Field(ge=0, le=1)
+    nms_metric: Literal["iou", "iom"]
+
+
+class LandmarkSpec(_Spec):
+    """A landmark net: an aligned crop in, points in units of the crop out."""
+
+    kind: Literal["landmarks"] = "landmarks"
+    size: int
+    template: Template
+    scheme: Scheme
+
+
+class EmbedderSpec(_Spec):
+    """An embedder: an aligned crop in, a vector of length 1 out."""
+
+    kind: Literal["embedder"] = "embedder"
+    size: int
+    template: Template
+    dimension: int
+    flip_average: bool = Field(description="whether the mirrored crop's vector is added before normalising")
+    metric: Literal["cosine"] = "cosine"
+    calibrated_on: str | None = None
+    thresholds: tuple[Calibration, ...] = ()
+    default_far: float | None = None
+
+
+ModelSpec = Annotated[
+    PNetSpec | RNetSpec | ONetSpec | LandmarkSpec | EmbedderSpec, Field(discriminator="kind")
+]
+
+_ADAPTER: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
+
+TASK_OF_KIND: dict[str, Task] = {
+    "pnet": "detect",
+    "rnet": "detect",
+    "onet": "detect",
+    "landmarks": "landmarks",
+    "embedder": "embed",
+}
+
+
+def parse(text: str) -> ModelSpec:
+    """The spec in a file's metadata. Raises pydantic's ValidationError for anything not understood."""
+    return _ADAPTER.validate_json(text)

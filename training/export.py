@@ -1,0 +1,167 @@
+"""Keras net to served ONNX: uint8 in, spec in the metadata, golden file beside it, parity proved."""
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import tensorflow as tf
+import tf2onnx
+from keras import ops
+from numpy import ndarray
+from onnx import TensorProto, helper, numpy_helper
+
+from app.runtime.session import Device, OrtSession
+from app.runtime.store import sha256
+from app.vision.spec import METADATA_KEY, ModelSpec
+
+OPSET, IR_VERSION = 18, 8
+HALF_FROM = 4096
+"""Weights of at least so many values are stored in half precision, when half is asked for."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How far ONNX may be from Keras on the golden inputs: absolute difference, by output."""
+
+    tolerance: float = 1e-5
+
+
+def serving_net(net: keras.Model, unit_length: str | None = None) -> keras.Model:
+    """The net behind a uint8 NHWC input; `unit_length` names an output to normalise to length 1."""
+    image = keras.Input(net.input_shape[1:], dtype="uint8", name="image")
+    outputs = net(ops.cast(image, "float32"))
+    if not isinstance(outputs, dict):
+        raise TypeError("a served net names its outputs in a dict")
+    if unit_length is not None:
+        vector = outputs[unit_length]
+        norm = ops.sqrt(ops.sum(ops.square(vector), axis=-1, keepdims=True))
+        outputs[unit_length] = vector / ops.maximum(norm, 1e-10)
+    return keras.Model(image, outputs)
+
+
+def export(net: keras.Model, spec: ModelSpec, path: Path, golden: Path, *, half: bool = False, gate: Gate = Gate()) -> float:
+    """Writes the served net (from `serving_net`) and its golden file; answers the largest difference found.
+
+    Nothing is left half-written: both files appear only after the parity gate. Raises ValueError when
+    the gate fails.
+    """
+    model = to_onnx(net, half=half)
+    model.metadata_props.add(key=METADATA_KEY, value=spec.model_dump_json())
+    images = golden_images(net.input_shape[1:])
+    expected = {name: np.asarray(value) for name, value in net(images).items()}
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / path.name
+        draft.write_bytes(model.SerializeToString(deterministic=True))
+        found = OrtSession(draft, Device("cpu", threads=1)).run(images)
+        worst = max(float(np.abs(found[name] - value).max()) for name, value in expected.items())
+        if not worst <= gate.tolerance:
+            raise ValueError(f"{path.name}: ONNX differs from Keras by {worst:.3g}, over {gate.tolerance:.3g}")
+        saved = Path(folder) / golden.name
+        np.savez_compressed(saved, image=images, tolerance=np.float32(gate.tolerance), **expected)
+        for source, target in ((saved, golden), (draft, path)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(source, target)
+    return worst
+
+
+def to_onnx(net: keras.Model, *, half: bool) -> onnx.ModelProto:
+    """The net as an ONNX model of opset 18, with named outputs and free batch (and picture) sizes."""
+    signature = (tf.TensorSpec((None, *net.input_shape[1:]), tf.uint8, name="image"),)
+    names = sorted(net.output.keys())
+    ordered = keras.Model(net.input, [net.output[name] for name in names])
+    model, _ = tf2onnx.convert.from_keras(ordered, input_signature=signature, opset=OPSET)
+    _rename_outputs(model.graph, names)
+    _free_sizes(model.graph)
+    _tidy_names(model.graph)
+    if half:
+        _store_half(model.graph)
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version, model.doc_string = "facet", "", ""
+    onnx.checker.check_model(model)
+    return model
+
+
+def golden_images(shape: tuple[int | None, ...]) -> ndarray:
+    """Two smooth random pictures for a net's input shape; free sizes become 64 x 96. Seeded."""
+    height, width = (side or default for side, default in zip(shape[:2], (64, 96), strict=True))
+    rng = np.random.default_rng(0)
+    coarse = rng.uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
+    rows = np.linspace(0, 7, height)
+    columns = np.linspace(0, 7, width)
+    smooth = _interpolate(_interpolate(coarse, rows, 1), columns, 2)
+    return np.clip(smooth + rng.normal(0, 8, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def _interpolate(values: ndarray, at: ndarray, axis: int) -> ndarray:
+    low = np.minimum(at.astype(int), values.shape[axis] - 2)
+    weight = (at - low).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
+    return np.take(values, low, axis) * (1 - weight) + np.take(values, low + 1, axis) * weight
+
+
+def _rename_outputs(graph: onnx.GraphProto, names: list[str]) -> None:
+    new = {out.name: name for out, name in zip(graph.output, names, strict=True)}
+    for node in graph.node:
+        node.input[:] = [new.get(n, n) for n in node.input]
+        node.output[:] = [new.get(n, n) for n in node.output]
+    for out in graph.output:
+        out.name = new[out.name]
+
+
+def _free_sizes(graph: onnx.GraphProto) -> None:
+    for value in (*graph.input, *graph.output):
+        labels = iter(("n", "h", "w") if value in list(graph.input) else ("n", "rows", "columns"))
+        for dim in value.type.tensor_type.shape.dim:
+            label = next(labels, "")
+            if not dim.dim_value:
+                dim.dim_param = label
+    del graph.value_info[:]
+
+
+def _tidy_names(graph: onnx.GraphProto) -> None:
+    """Names by position: Keras counts its layers by process, and the file's hash must not depend on that."""
+    keep = {v.name for v in (*graph.input, *graph.output)}
+    new: dict[str, str] = {"": ""}
+    for i, tensor in enumerate(graph.initializer):
+        new[tensor.name] = f"w{i}"
+        tensor.name = f"w{i}"
+    for i, node in enumerate(graph.node):
+        for j, name in enumerate(node.output):
+            new[name] = name if name in keep else f"t{i}_{j}"
+        node.name = f"{node.op_type}_{i}"
+        node.doc_string = ""
+    for node in graph.node:
+        node.input[:] = [new.get(n, n) for n in node.input]
+        node.output[:] = [new.get(n, n) for n in node.output]
+    graph.name = "facet"
+    graph.doc_string = ""
+
+
+def _store_half(graph: onnx.GraphProto) -> None:
+    casts = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < HALF_FROM:
+            continue
+        stored = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}_half")
+        casts.append(helper.make_node("Cast", [stored.name], [tensor.name], f"Cast_{tensor.name}", to=TensorProto.FLOAT))
+        tensor.CopyFrom(stored)
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def describe(path: Path) -> dict[str, object]:
+    """The manifest's entry for a file."""
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def write_manifest(folder: Path, models: list[dict[str, object]]) -> None:
+    """Writes `manifest.json` whole or not at all."""
+    draft = folder / "manifest.json.part"
+    draft.write_text(json.dumps({"models": models}, indent=2) + "\n")
+    draft.replace(folder / "manifest.json")
