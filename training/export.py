@@ -3,7 +3,6 @@
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -24,13 +23,6 @@ HALF_FROM = 4096
 """Weights of at least so many values are stored in half precision, when half is asked for."""
 
 
-@dataclass(frozen=True)
-class Gate:
-    """How far ONNX may be from Keras on the golden inputs: absolute difference, by output."""
-
-    tolerance: float = 1e-5
-
-
 def serving_net(net: keras.Model, unit_length: str | None = None) -> keras.Model:
     """The net behind a uint8 NHWC input; `unit_length` names an output to normalise to length 1."""
     image = keras.Input(net.input_shape[1:], dtype="uint8", name="image")
@@ -44,11 +36,14 @@ def serving_net(net: keras.Model, unit_length: str | None = None) -> keras.Model
     return keras.Model(image, outputs)
 
 
-def export(net: keras.Model, spec: ModelSpec, path: Path, golden: Path, *, half: bool = False, gate: Gate = Gate()) -> float:
+def export(
+    net: keras.Model, spec: ModelSpec, path: Path, golden: Path, *, half: bool = False, tolerance: float = 2e-5
+) -> float:
     """Writes the served net (from `serving_net`) and its golden file; answers the largest difference found.
 
-    Nothing is left half-written: both files appear only after the parity gate. Raises ValueError when
-    the gate fails.
+    `half` stores the weights in half precision (they are computed with in single). Nothing is left
+    half-written: both files appear only after the parity gate. Raises ValueError when an output of the
+    ONNX file differs from Keras's by more than `tolerance`.
     """
     model = to_onnx(net, half=half)
     model.metadata_props.add(key=METADATA_KEY, value=spec.model_dump_json())
@@ -59,10 +54,10 @@ def export(net: keras.Model, spec: ModelSpec, path: Path, golden: Path, *, half:
         draft.write_bytes(model.SerializeToString(deterministic=True))
         found = OrtSession(draft, Device("cpu", threads=1)).run(images)
         worst = max(float(np.abs(found[name] - value).max()) for name, value in expected.items())
-        if not worst <= gate.tolerance:
-            raise ValueError(f"{path.name}: ONNX differs from Keras by {worst:.3g}, over {gate.tolerance:.3g}")
+        if not worst <= tolerance:
+            raise ValueError(f"{path.name}: ONNX differs from Keras by {worst:.3g}, over {tolerance:.3g}")
         saved = Path(folder) / golden.name
-        np.savez_compressed(saved, image=images, tolerance=np.float32(gate.tolerance), **expected)
+        np.savez_compressed(saved, image=images, tolerance=np.float32(tolerance), **expected)
         for source, target in ((saved, golden), (draft, path)):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(source, target)

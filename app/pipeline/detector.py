@@ -54,8 +54,8 @@ class Detector:
         if len(given) == 0:
             return NO_FACES
         with timing.stage("onet"):
-            better, _, _ = self._look(picture, boxes.square(given))
-            _, scores, points = self._look(picture, boxes.square(better))
+            better, _, _ = self._look(picture, given)
+            _, scores, points = self._look(picture, better)
         return Faces(given, scores, points)
 
     def _propose(self, picture: Octaves, min_face: float) -> tuple[ndarray, ndarray]:
@@ -89,7 +89,7 @@ class Detector:
 
     def _refine(self, picture: Octaves, found: ndarray) -> tuple[ndarray, ndarray]:
         spec = self._r
-        squares = boxes.square(found)
+        squares = boxes.square(found, spec.crop)
         out = self._rnet.run(align.warp(picture, align.of_boxes(squares, spec.size), spec.size))
         scores = out["score"]
         passed = np.flatnonzero(scores > spec.threshold)
@@ -98,15 +98,16 @@ class Detector:
         return moved[keep], scores[passed][keep]
 
     def _output(self, picture: Octaves, found: ndarray, threshold: float) -> Faces:
-        moved, scores, points = self._look(picture, boxes.square(found))
+        moved, scores, points = self._look(picture, found)
         passed = np.flatnonzero(scores > threshold)
         keep = passed[boxes.nms(moved[passed], scores[passed], self.spec.nms, self.spec.nms_metric)]
         faces = Faces(moved, scores, points).take(keep)
         faces = replace(faces, boxes=boxes.clip(faces.boxes, picture.width, picture.height))
         return faces.take(np.flatnonzero(boxes.area(faces.boxes) > 0))
 
-    def _look(self, picture: Octaves, squares: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+    def _look(self, picture: Octaves, found: ndarray) -> tuple[ndarray, ndarray, ndarray]:
         size = self.spec.size
+        squares = boxes.square(found, self.spec.crop)
         out = self._onet.run(align.warp(picture, align.of_boxes(squares, size), size))
         side = squares[:, None, 2:] - squares[:, None, :2]
         points = squares[:, None, :2] + out["points"].reshape(-1, 5, 2) * side - np.float32(0.5)

@@ -85,6 +85,7 @@ class OrtSession:
     """A net in ONNX Runtime. Refuses a device that the session did not really get."""
 
     def __init__(self, path: Path, device: Device) -> None:
+        _require(device.kind)
         options = ort.SessionOptions()
         options.intra_op_num_threads = device.threads
         options.inter_op_num_threads = 1
@@ -166,16 +167,20 @@ def candidates(setting: str) -> list[Device]:
         raise DeviceUnavailable(
             f"unknown device {setting!r}: auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N"
         )
-    available = set(ort.get_available_providers())
     if name == "auto":
-        gpu = [Device("cuda")] if PROVIDERS["cuda"] in available else []
+        gpu = [Device("cuda")] if PROVIDERS["cuda"] in ort.get_available_providers() else []
         return [*gpu, Device("cpu")]
-    if PROVIDERS[name] not in available:
+    _require(name)
+    return [Device(name, int(index or 0))]
+
+
+def _require(kind: str) -> None:
+    available = ort.get_available_providers()
+    if PROVIDERS[kind] not in available:
         raise DeviceUnavailable(
-            f"device {setting!r} was asked for, but the installed onnxruntime has only "
+            f"device {kind!r} was asked for, but the installed onnxruntime has only "
             f"{', '.join(sorted(available))}: {_INSTALL}"
         )
-    return [Device(name, int(index or 0))]
 
 
 def preload_libraries() -> None:

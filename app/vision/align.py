@@ -3,7 +3,7 @@
 A transform is a 2x3 matrix that takes a point of the picture to a point of the crop.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,15 +15,27 @@ from app.vision.pyramid import Octaves
 Template = Literal["arcface", "dlib", "face"]
 """Names of templates, each five points (order `points.FIVE`) in a unit square, edges at 0 and 1."""
 
-_TEMPLATES: dict[str, list[list[float]]] = {
-    # The usual 112x112 template of ArcFace (Deng et al., 2019) and SFace; pixels with whole-number centres.
-    "arcface": [
-        [38.2946, 51.6963],
-        [73.5318, 51.5014],
-        [56.0252, 71.7366],
-        [41.5493, 92.3655],
-        [70.7299, 92.2041],
-    ],
+_ARCFACE_112 = [
+    [38.2946, 51.6963],
+    [73.5318, 51.5014],
+    [56.0252, 71.7366],
+    [41.5493, 92.3655],
+    [70.7299, 92.2041],
+]
+
+TEMPLATES: dict[Template, ndarray] = {
+    # The usual 112x112 template of ArcFace (Deng et al., 2019) and SFace, there in pixels.
+    "arcface": ((np.array(_ARCFACE_112) + 0.5) / 112).astype(np.float32),
+    # dlib's 150x150 chips (padding 0.25): our five points out of its mean shape of 68.
+    "dlib": np.array(
+        [[0.316995, 0.31066], [0.669841, 0.31066], [0.493418, 0.510417], [0.336099, 0.686822], [0.650736, 0.686822]],
+        np.float32,
+    ),
+    # For landmark nets: the mean of the five detected points over 300-W's training faces, made symmetric,
+    # placed so that 99.8% of these faces lie wholly inside, jaw and brows included.
+    "face": np.array(
+        [[0.3695, 0.3034], [0.6305, 0.3034], [0.5, 0.4596], [0.3856, 0.5834], [0.6144, 0.5834]], np.float32
+    ),
 }
 
 
@@ -119,12 +131,3 @@ def _remap(image: ndarray, maps: ndarray, size: int) -> ndarray:
         for part in (maps[i : i + step] for i in range(0, len(maps), step))
     ]
     return np.concatenate(parts).reshape(-1, size, size, 3)
-
-
-def _unit() -> dict[str, ndarray]:
-    arcface = (np.array(_TEMPLATES["arcface"]) + 0.5) / 112
-    return {"arcface": arcface.astype(np.float32)}
-
-
-TEMPLATES: dict[str, ndarray] = _unit()
-assert set(get_args(Template)) >= set(TEMPLATES)

@@ -83,10 +83,10 @@ def _fixpoint(suppresses: Bool[ndarray, "n n"]) -> Bool[ndarray, " n"]:
         keep = new
 
 
-def square(boxes: Float32[ndarray, "n 4"]) -> Float32[ndarray, "n 4"]:
-    """The squares around the same centres whose side is the longer side."""
+def square(boxes: Float32[ndarray, "n 4"], scale: float = 1.0) -> Float32[ndarray, "n 4"]:
+    """The squares around the same centres whose side is `scale` times the longer side."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True) / 2
+    half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True) * np.float32(scale / 2)
     return np.concatenate([centre - half, centre + half], axis=1)
 
 

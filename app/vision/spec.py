@@ -54,6 +54,7 @@ class RNetSpec(_Spec):
 
     kind: Literal["rnet"] = "rnet"
     size: int
+    crop: float = Field(gt=0, description="side of the square it sees, over the box's longer side")
     threshold: float = Field(ge=0, le=1)
     nms: float = Field(ge=0, le=1)
     max_candidates: int = Field(gt=0)
@@ -64,6 +65,7 @@ class ONetSpec(_Spec):
 
     kind: Literal["onet"] = "onet"
     size: int
+    crop: float = Field(gt=0, description="side of the square it sees, over the box's longer side")
     threshold: float = Field(ge=0, le=1, description="default of the `threshold` parameter")
     nms: float = Field(ge=0, le=1)
     nms_metric: Literal["iou", "iom"]

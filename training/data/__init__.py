@@ -1,1 +1,1 @@
-"""Readers of the real data sets, and the crops and records made from them."""
+"""Readers of the datasets' formats, crops made from them by the served detector, and TFRecord files."""

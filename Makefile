@@ -1,0 +1,163 @@
+# Facet: `make help` lists what can be made.
+#
+# Each environment is a virtual environment of its own, filled from hashed requirements:
+#   .venv         cpu.txt for `make serve`; dev.txt (service, training, checks) for nearly all else
+#   .venv-gpu     gpu.txt for `make serve-gpu`; gpu-dev.txt for tests and benchmarks on a GPU
+#   .venv-bench   bench.txt: the service and the libraries it is measured against
+#   .venv-docker  docker.txt: linters of the container files
+# onnxruntime and onnxruntime-gpu overwrite each other's files, so they never share an environment.
+
+PORT ?= 8000
+HOST = 127.0.0.1
+ARGS =
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve serve-gpu test test-gpu check format bench bench-gpu models train lock docker-check \
+        clean distclean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+# --- environments -------------------------------------------------------------------------------
+
+# Each candidate is run: a version manager may have commands for versions that are not active.
+PYTHON_OK = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python \
+            "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[123].*/bin/python3; do \
+            if "$$p" -c "$(PYTHON_OK)" >/dev/null 2>&1; then echo "$$p"; break; fi; done)
+
+BIN := .venv/bin
+GPU := .venv-gpu/bin
+BENCH := .venv-bench/bin
+DOCKER := .venv-docker/bin
+UV := $(BIN)/uv
+INSTALL := pip install --require-hashes --python
+
+# Serving takes the development environment where it is already there, and the small one otherwise.
+CPU_ENV := $(if $(wildcard .venv/.stamp-dev),.venv/.stamp-dev,.venv/.stamp-cpu)
+GPU_ENV := $(if $(wildcard .venv-gpu/.stamp-dev),.venv-gpu/.stamp-dev,.venv-gpu/.stamp-gpu)
+
+.venv/.stamp-uv: requirements/uv.txt
+	@if [ ! -x $(BIN)/python ]; then \
+	  python='$(PYTHON)'; \
+	  if [ -z "$$python" ] || ! "$$python" -c "$(PYTHON_OK)" 2>/dev/null; then \
+	    echo "Facet needs Python 3.11, 3.12 or 3.13 with its venv module$${python:+; $$python will not do}." >&2; \
+	    echo "Install one (Debian, Ubuntu: python3 and python3-venv)" \
+	      "or name it: make PYTHON=/path/to/python3.12" >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "making .venv with $$python"; "$$python" -m venv .venv; \
+	fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+# `uv pip install` only adds, so the small file takes nothing from an environment that holds more.
+.venv/.stamp-cpu: requirements/cpu.txt .venv/.stamp-uv
+	$(UV) $(INSTALL) $(BIN)/python -r $<
+	@touch $@
+
+.venv/.stamp-dev: requirements/dev.txt .venv/.stamp-uv
+	$(UV) $(INSTALL) $(BIN)/python -r $<
+	@touch $@
+
+.venv-gpu/.stamp-gpu: requirements/gpu.txt .venv/.stamp-uv
+	@[ -x $(GPU)/python ] || $(UV) venv --quiet --python $(BIN)/python .venv-gpu
+	$(UV) $(INSTALL) $(GPU)/python -r $<
+	@touch $@
+
+.venv-gpu/.stamp-dev: requirements/gpu-dev.txt .venv/.stamp-uv
+	@[ -x $(GPU)/python ] || $(UV) venv --quiet --python $(BIN)/python .venv-gpu
+	$(UV) $(INSTALL) $(GPU)/python -r $<
+	@touch $@
+
+# One peer comes as source only; the setuptools that builds it is pinned and hashed in the same file.
+.venv-bench/.stamp: requirements/bench.txt .venv/.stamp-uv
+	@[ -x $(BENCH)/python ] || $(UV) venv --quiet --python $(BIN)/python .venv-bench
+	$(UV) $(INSTALL) $(BENCH)/python -r $< --build-constraints $< \
+	  --require-build-hashes --preview-features build-dependency-hashes
+	@touch $@
+
+.venv-docker/.stamp: requirements/docker.txt .venv/.stamp-uv
+	@[ -x $(DOCKER)/python ] || $(UV) venv --quiet --python $(BIN)/python .venv-docker
+	$(UV) $(INSTALL) $(DOCKER)/python -r $<
+	@touch $@
+
+# --- the service --------------------------------------------------------------------------------
+
+serve: $(CPU_ENV) ## run the service on the CPU (PORT=8000, HOST=127.0.0.1)
+	@exec $(BIN)/python -m app serve --host $(HOST) --port $(PORT) $(ARGS)
+
+serve-gpu: $(GPU_ENV) ## run the service on an NVIDIA GPU (Linux; CUDA 13 comes as wheels)
+	@FACE_DEVICE=$${FACE_DEVICE:-cuda} exec $(GPU)/python -m app serve --host $(HOST) --port $(PORT) $(ARGS)
+
+# --- checks -------------------------------------------------------------------------------------
+
+SOURCES := app training tests benchmarks
+DOCUMENTS = $(wildcard *.md models/*.md benchmarks/*.md docs)
+
+check: .venv/.stamp-dev ## format, lint, types, import rules, links of the documents, locks; changes nothing
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/markdown-checker $(DOCUMENTS)
+	@if grep -l '^onnxruntime==' requirements/gpu*.txt || \
+	    grep -l '^onnxruntime-gpu' requirements/cpu.txt requirements/dev.txt requirements/bench.txt || \
+	    grep -lE '^--|://' requirements/*.txt; then \
+	  echo "the requirements above mix CPU with GPU, or hold an address" >&2; exit 1; fi
+
+test: .venv/.stamp-dev ## the tests, without those that need a GPU (ARGS=... goes to pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-gpu: .venv-gpu/.stamp-dev ## the tests that need a GPU
+	$(GPU)/python -m pytest -m gpu tests/gpu $(ARGS)
+
+format: .venv/.stamp-dev ## rewrite the sources as `make check` wants them
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+docker-check: .venv-docker/.stamp ## lint the Dockerfiles, validate docker-compose.yml
+	$(DOCKER)/hadolint docker/*.Dockerfile
+	$(DOCKER)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+# --- measurements and models --------------------------------------------------------------------
+
+# Published weights of the others are fetched by uv, which lives in .venv.
+bench: .venv-bench/.stamp ## measure the service beside other libraries, on the CPU (DATA=folder with wider/)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BENCH)/python -m benchmarks.peers $(if $(DATA),--data $(DATA)) $(ARGS)
+
+bench-gpu: .venv-gpu/.stamp-dev ## measure the service's stages on a GPU
+	$(GPU)/python -m benchmarks.stages --device cuda $(ARGS)
+
+models: .venv/.stamp-dev ## make models/ again from the published weights
+	$(BIN)/python -m training.make_models $(ARGS)
+
+train: .venv/.stamp-dev ## train a net (ARGS names the run)
+	$(BIN)/python -m training.train $(ARGS)
+
+# --- upkeep -------------------------------------------------------------------------------------
+
+# Hashes for every platform, no addresses. A pin stays while pyproject.toml allows it;
+# ARGS=--upgrade takes the newest. What two environments share has one version, that of dev.txt.
+UV_VERSION := 0.13.9
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+           --no-emit-index-url --no-annotate --no-header
+AS_DEV := $(COMPILE) pyproject.toml --constraints requirements/dev.txt
+
+lock: .venv/.stamp-uv ## resolve pyproject.toml into requirements/*.txt (ARGS=--upgrade for the newest)
+	echo 'uv==$(UV_VERSION)' | $(COMPILE) - -o requirements/uv.txt
+	$(COMPILE) $(ARGS) pyproject.toml --extra cpu --extra train --extra dev -o requirements/dev.txt
+	$(AS_DEV) $(ARGS) --extra cpu -o requirements/cpu.txt
+	$(AS_DEV) $(ARGS) --extra train -o requirements/train.txt
+	$(AS_DEV) $(ARGS) --extra gpu -o requirements/gpu.txt
+	$(AS_DEV) $(ARGS) --extra gpu --extra dev -o requirements/gpu-dev.txt
+	$(AS_DEV) $(ARGS) --extra cpu --extra bench -o requirements/bench.txt
+	$(COMPILE) $(ARGS) --group docker -o requirements/docker.txt
+
+clean: ## remove caches and build products
+	rm -rf build dist bench-out *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## the same, and the virtual environments
+	rm -rf .venv .venv-gpu .venv-bench .venv-docker

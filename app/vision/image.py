@@ -1,0 +1,199 @@
+"""Pictures: encoded bytes to RGB pixels, and back.
+
+JPEG, PNG, WebP, BMP and GIF's first frame, by Pillow. The header is read first, so that a picture over
+the pixel limit is refused before memory is taken for it.
+"""
+
+import io
+import struct
+from collections.abc import Callable
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy import ndarray
+from PIL import Image as Pil
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from app.errors import BadParameter, NotAnImage, TooManyPixels, TruncatedImage, UnsupportedFormat
+from app.vision.pyramid import Image
+from app.vision.signatures import identify
+
+ENCODABLE = ("png", "jpeg")
+MOST_PIXELS = 2 * (Pil.MAX_IMAGE_PIXELS or 0)
+"""The highest limit `decode` can be given: above it Pillow's own guard refuses some formats."""
+
+_JPEG_SIDE = 65500  # libjpeg's JPEG_MAX_DIMENSION
+_JPEG_QUALITY = 92
+
+
+class _Jpeg(JpegImageFile):
+    """Pillow's JPEG without its look into EXIF for a resolution, which can fail and warn on its own."""
+
+    def _read_dpi_from_exif(self) -> None:
+        pass
+
+
+_READERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
+    "JPEG": _Jpeg,
+    "PNG": PngImageFile,
+    "WebP": WebPImageFile,
+    "BMP": BmpImageFile,
+    "GIF": GifImageFile,
+}
+
+READABLE = tuple(_READERS)
+
+
+def decode(data: bytes, max_pixels: int, field: str) -> Image:
+    """The picture in `data` as RGB (h, w, 3) uint8, turned upright as its EXIF orientation says.
+
+    Alpha is laid over white; 16-bit samples keep their high byte. `field` names the request's part in the
+    errors: NotAnImage, UnsupportedFormat, TooManyPixels (over `max_pixels`; nothing was decoded) or
+    TruncatedImage.
+    """
+    if not data:
+        raise NotAnImage(f"The {field} is empty: no bytes were sent.", field)
+    kind = identify(data)
+    if kind is None:
+        raise NotAnImage(
+            f"The {field} is not a picture of any known format; {', '.join(READABLE)} are read.", field
+        )
+    if kind not in _READERS:
+        raise UnsupportedFormat(
+            f"The {field} is {kind}, which is not read; send one of {', '.join(READABLE)}.", field
+        )
+    try:
+        size = {"WebP": _webp_size, "GIF": _gif_size}.get(kind, _unknown)(data)
+        _check_size(size, max_pixels, field)
+        with _READERS[kind](io.BytesIO(data)) as picture:
+            _check_size(picture.size, max_pixels, field)
+            picture.load()
+            exif = picture.info.get("exif", b"")
+            return _upright(_rgb(picture, data), orientation(exif if isinstance(exif, bytes) else b""))
+    except (TooManyPixels, MemoryError):
+        raise
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and others
+        raise TruncatedImage(
+            f"The {field} is a {kind} picture whose data is damaged or ends early ({error}).", field
+        ) from error
+
+
+def encode(image: Image, format: Literal["png", "jpeg"]) -> bytes:
+    """The picture as PNG or JPEG bytes. Raises BadParameter for a JPEG with a side of over 65,500 pixels."""
+    if format == "jpeg" and max(image.shape[:2]) > _JPEG_SIDE:
+        raise BadParameter(
+            f"A JPEG has at most {_JPEG_SIDE} pixels a side, and this picture has more; ask for image/png.",
+            "accept",
+        )
+    png, jpeg = [cv2.IMWRITE_PNG_COMPRESSION, 3], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    options = png if format == "png" else jpeg
+    done, data = cv2.imencode(f".{format}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    assert done  # cv2 raises where it cannot encode
+    return data.tobytes()
+
+
+def orientation(exif: bytes) -> int:
+    """EXIF orientation, 1 to 8; 1 where there is none, or where the EXIF data is malformed."""
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (entries,) = struct.unpack_from(f"{order}H", tiff, start)
+        for entry in range(entries):
+            tag, kind, count, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * entry)
+            if tag == 0x0112:
+                return value if (kind, count) == (3, 1) and 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1
+
+
+def _check_size(size: tuple[int, int] | None, most: int, field: str) -> None:
+    if size is not None and size[0] * size[1] > most:
+        width, height = size
+        raise TooManyPixels(
+            f"The {field} has {width} x {height} pixels, {width * height} in all; at most {most} are taken.",
+            field,
+        )
+
+
+def _unknown(data: bytes) -> None:
+    """No size: Pillow takes no memory for this format's pixels when it opens it."""
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """The canvas; Pillow's decoder takes memory for it when it opens the file."""
+    chunk = data[12:16]
+    if chunk == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    if chunk == b"VP8L" and data[20:21] == b"\x2f":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if chunk == b"VP8X" and len(data) >= 30:
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    return None
+
+
+def _gif_size(data: bytes) -> tuple[int, int]:
+    """The screen, grown to hold the first frame; Pillow may take memory for that when it opens the file."""
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    while data[at : at + 1] == b"!":  # extensions before the first frame: a label, then sub-blocks
+        at += 2
+        while data[at]:
+            at += 1 + data[at]
+        at += 1
+    if data[at : at + 1] == b",":
+        left, top, frame_width, frame_height = struct.unpack_from("<HHHH", data, at + 1)
+        width, height = max(width, left + frame_width), max(height, top + frame_height)
+    return width, height
+
+
+def _rgb(picture: ImageFile, data: bytes) -> ndarray:
+    if picture.mode.startswith("I;16"):
+        return _deep_grey(picture)
+    if picture.format == "PNG":
+        _scale_transparent(picture, data[24])
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        white = Pil.new("RGB", layer.size, "white")
+        white.paste(layer, mask=layer.getchannel("A"))
+        return np.array(white)
+    return np.array(picture.convert("RGB"))
+
+
+def _deep_grey(picture: ImageFile) -> ndarray:
+    deep = np.array(picture)
+    grey = (deep >> 8).astype(np.uint8)
+    if (transparent := picture.info.get("transparency")) is not None:
+        grey[deep == transparent] = 255
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def _scale_transparent(picture: ImageFile, depth: int) -> None:
+    """PNG names its transparent colour in the file's own depth; Pillow's pixels have 8 bits."""
+    colour = picture.info.get("transparency")
+    scale = {2: 85.0, 4: 17.0, 16: 1 / 256}.get(depth)
+    if scale is None or colour is None or picture.mode not in {"L", "RGB"}:
+        return
+    many = isinstance(colour, tuple)
+    picture.info["transparency"] = tuple(int(c * scale) for c in colour) if many else int(colour * scale)
+
+
+def _upright(image: ndarray, turn: int) -> ndarray:
+    if turn >= 5:
+        image = image.transpose(1, 0, 2)
+    if turn in {3, 4, 7, 8}:
+        image = image[::-1]
+    if turn in {2, 3, 6, 7}:
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)

@@ -1,0 +1,60 @@
+"""What kind of file some bytes begin, by their signature: enough to read a picture, or to name what it is."""
+
+import re
+
+_BRANDS = {
+    b"avif": "AVIF",
+    b"avis": "AVIF",
+    b"heic": "HEIC",
+    b"heix": "HEIC",
+    b"heim": "HEIC",
+    b"heis": "HEIC",
+    b"hevc": "HEIC",
+    b"hevx": "HEIC",
+    b"mif1": "HEIF",
+    b"msf1": "HEIF",
+    b"jp2 ": "JPEG 2000",
+    b"crx ": "a Canon raw file",
+}
+
+_SIGNATURES = (
+    (rb"\xff\xd8\xff", "JPEG"),
+    (rb"\x89PNG\r\n\x1a\n", "PNG"),
+    (rb"RIFF....WEBP", "WebP"),
+    (rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", "BMP"),  # with the size of a known info header
+    (rb"GIF8[79]a", "GIF"),
+    (rb"II[*+]\0|MM\0[*+]", "TIFF"),
+    (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "JPEG 2000"),
+    (rb"\0\0[\x01\x02]\0[^\0]\0", "an ICO or CUR icon"),
+    (rb"%PDF-", "a PDF document"),
+    (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript"),
+    (rb"8BPS", "a Photoshop document"),
+    (rb"DDS ", "a DDS texture"),
+    (rb"qoif", "QOI"),
+    (rb"P[1-7]\s", "a Netpbm picture (PBM, PGM or PPM)"),
+    (rb"\x01\xda[\0\x01][\x01\x02]", "an SGI picture"),
+    (rb"#\?RADIANCE|#\?RGBE", "Radiance HDR"),
+    (rb"\x76\x2f\x31\x01", "OpenEXR"),
+    (rb"\x1aE\xdf\xa3", "a Matroska or WebM video"),
+    (rb"RIFF....AVI ", "an AVI video"),
+)
+
+_TABLE = tuple((re.compile(pattern, re.DOTALL), name) for pattern, name in _SIGNATURES)
+
+_XML = (b"<svg", b"<?xml", b"<!--", b"<!DOCTYPE svg")
+
+_LOOK = 4096
+
+
+def identify(data: bytes) -> str | None:
+    """The name of the format the bytes begin, None where it is no picture, document or video known here."""
+    head = bytes(data[:_LOOK])
+    for pattern, name in _TABLE:
+        if pattern.match(head):
+            return name
+    if b"<svg" in head and head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_XML):
+        return "SVG"
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "an MP4 or QuickTime video")
+    return None

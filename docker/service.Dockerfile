@@ -1,0 +1,37 @@
+# The service. Build from the repository's root:
+#   docker build -f docker/service.Dockerfile --target cpu -t facet:cpu .
+#   docker build -f docker/service.Dockerfile --target gpu -t facet:gpu .
+# The GPU image needs no CUDA base: CUDA 13 and cuDNN 9 come as wheels, the driver is the host's.
+
+FROM python:3.12-slim-bookworm AS base
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin facet
+WORKDIR /srv/facet
+EXPOSE 8000
+# 200 once every model is warm, 503 before that.
+HEALTHCHECK --interval=15s --timeout=3s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/readyz', timeout=2)"]
+CMD ["python", "-m", "app", "serve", "--host", "0.0.0.0", "--port", "8000"]
+
+FROM base AS gpu
+COPY requirements/gpu.txt requirements/
+RUN pip install --no-cache-dir --require-hashes -r requirements/gpu.txt
+COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
+COPY models/ models/
+COPY app/ app/
+# Without these two the container runtime hands over the GPU but not libcuda.
+ENV FACE_DEVICE=cuda \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    CUDA_CACHE_PATH=/tmp/cuda
+USER 10001
+
+FROM base AS cpu
+COPY requirements/cpu.txt requirements/
+RUN pip install --no-cache-dir --require-hashes -r requirements/cpu.txt
+COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
+COPY models/ models/
+COPY app/ app/
+ENV FACE_DEVICE=cpu
+USER 10001

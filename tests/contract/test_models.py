@@ -1,0 +1,91 @@
+"""Every file of `models/`: hash, spec, inputs and outputs, and the golden answers Keras gave."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from app.runtime.session import Device, OrtSession
+from app.runtime.store import FileEntry, ModelEntry, read_manifest, sha256
+from app.vision.points import COUNTS
+from app.vision.spec import TASK_OF_KIND, EmbedderSpec, LandmarkSpec
+
+MODELS = Path("models")
+MANIFEST = read_manifest(MODELS)
+FILES = [pytest.param(m, f, id=f.file) for m in MANIFEST.models for f in m.files]
+
+
+def test_the_manifest_and_the_folder_hold_the_same_files() -> None:
+    listed = {f.file for m in MANIFEST.models for f in m.files}
+    assert {p.name for p in MODELS.glob("*.onnx")} == listed
+    assert {p.stem for p in (MODELS / "golden").glob("*.npz")} == {Path(f).stem for f in listed}
+
+
+def test_every_task_has_one_default() -> None:
+    for task in ("detect", "landmarks", "embed"):
+        assert [m.default for m in MANIFEST.models if m.task == task].count(True) == 1
+
+
+def test_files_stay_within_what_a_clone_should_cost() -> None:
+    sizes = [f.bytes for m in MANIFEST.models for f in m.files]
+    assert max(sizes) <= 45_000_000
+    assert sum(sizes) <= 150_000_000
+
+
+@pytest.mark.parametrize(("model", "file"), FILES)
+def test_hash_size_and_spec(model: ModelEntry, file: FileEntry) -> None:
+    path = MODELS / file.file
+    assert sha256(path) == file.sha256
+    assert path.stat().st_size == file.bytes
+    spec = OrtSession(path, Device("cpu")).spec
+    assert spec.model == model.name
+    assert TASK_OF_KIND[spec.kind] == model.task
+    assert spec.licence
+    assert spec.source
+    assert len(spec.source_sha256) == 64
+
+
+@pytest.mark.parametrize(("model", "file"), FILES)
+def test_input_is_uint8_nhwc_rgb(model: ModelEntry, file: FileEntry) -> None:
+    graph = onnx.load(MODELS / file.file).graph
+    (image,) = graph.input
+    dims = [d.dim_value or d.dim_param for d in image.type.tensor_type.shape.dim]
+    assert image.name == "image"
+    assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert (dims[0], dims[3]) == ("n", 3)
+
+
+@pytest.mark.parametrize(("model", "file"), FILES)
+def test_golden_answers(model: ModelEntry, file: FileEntry) -> None:
+    session = OrtSession(MODELS / file.file, Device("cpu"))
+    with np.load(MODELS / "golden" / f"{Path(file.file).stem}.npz") as golden:
+        found = session.run(golden["image"])
+        assert set(found) == set(golden.files) - {"image", "tolerance"}
+        for name, values in found.items():
+            assert values.shape == golden[name].shape
+            assert np.abs(values - golden[name]).max() <= golden["tolerance"]
+            assert np.ptp(golden[name]) > 0
+
+
+@pytest.mark.parametrize(("model", "file"), FILES)
+def test_outputs_are_what_the_spec_says(model: ModelEntry, file: FileEntry) -> None:
+    session = OrtSession(MODELS / file.file, Device("cpu"))
+    spec = session.spec
+    if isinstance(spec, EmbedderSpec):
+        image = np.random.default_rng(0).integers(0, 255, (3, spec.size, spec.size, 3), dtype=np.uint8)
+        vectors = session.run(image)["embedding"]
+        assert vectors.shape == (3, spec.dimension)
+        assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-4)
+        assert spec.default_far in {c.far for c in spec.thresholds}
+        assert [c.far for c in spec.thresholds] == sorted((c.far for c in spec.thresholds), reverse=True)
+        assert [c.threshold for c in spec.thresholds] == sorted(c.threshold for c in spec.thresholds)
+    if isinstance(spec, LandmarkSpec):
+        image = np.zeros((2, spec.size, spec.size, 3), np.uint8)
+        assert session.run(image)["points"].shape == (2, 2 * COUNTS[spec.scheme])
+
+
+@pytest.mark.parametrize(("model", "file"), FILES)
+def test_no_file_holds_training_operators(model: ModelEntry, file: FileEntry) -> None:
+    operators = {node.op_type for node in onnx.load(MODELS / file.file).graph.node}
+    assert not operators & {"Dropout", "RandomUniform", "RandomNormal", "RandomUniformLike", "RandomNormalLike"}

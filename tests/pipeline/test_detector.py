@@ -1,0 +1,138 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.errors import BadModel
+from app.pipeline.detector import DetectOptions, Detector
+from app.pipeline.faces import Faces, Timing
+from app.runtime.store import load
+from app.vision.boxes import iou, overlap
+from app.vision.image import decode
+from app.vision.pyramid import Image, Octaves
+
+PHOTOS = Path("tests/photos")
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    (model,) = load(Path("models"), "cpu", names=frozenset({"mtcnn"}))
+    return Detector(model.sessions)
+
+
+def photo(name: str) -> Image:
+    return decode((PHOTOS / name).read_bytes(), 50_000_000, "image")
+
+
+def detect(detector: Detector, image: Image, **options: float) -> Faces:
+    return detector.detect(Octaves(image), DetectOptions(**options), Timing())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "box"),
+    [
+        ("obama.jpg", (350, 120, 620, 470)),
+        ("astronaut.png", (175, 65, 275, 190)),
+    ],
+)
+def test_one_face_is_found_where_it_is(
+    detector: Detector, name: str, box: tuple[float, float, float, float]
+) -> None:
+    found = detect(detector, photo(name))
+    assert len(found) == 1
+    assert found.scores[0] > 0.95
+    assert iou(found.boxes, np.array([box], np.float32))[0, 0] > 0.5
+
+
+def test_points_lie_where_eyes_nose_and_mouth_are(detector: Detector) -> None:
+    found = detect(detector, photo("astronaut.png"))
+    right_eye, left_eye, nose, mouth_right, mouth_left = found.points[0]
+    assert right_eye[0] < nose[0] < left_eye[0]
+    assert right_eye[1] < nose[1] < mouth_right[1]
+    assert mouth_right[0] < mouth_left[0]
+    x1, y1, x2, y2 = found.boxes[0]
+    assert np.all((found.points[0] > [x1, y1]) & (found.points[0] < [x2, y2]))
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.5, 2.0])
+def test_the_same_face_at_another_size(detector: Detector, scale: float) -> None:
+    import cv2
+
+    image = photo("astronaut.png")
+    here = detect(detector, image)
+    there = detect(detector, cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    assert len(there) == 1
+    assert iou(there.boxes / np.float32(scale), here.boxes)[0, 0] > 0.8
+
+
+def test_a_shifted_picture_shifts_the_answer(detector: Detector) -> None:
+    image = photo("astronaut.png")
+    padded = np.pad(image, ((37, 0), (51, 0), (0, 0)))
+    here, there = detect(detector, image), detect(detector, padded)
+    moved = there.boxes - np.array([51, 37, 51, 37], np.float32)
+    assert iou(moved, here.boxes)[0, 0] > 0.85
+
+
+def test_faces_smaller_than_the_least_size_are_not_sought(detector: Detector) -> None:
+    image = photo("astronaut.png")
+    height = detect(detector, image).boxes[0, 3] - detect(detector, image).boxes[0, 1]
+    assert len(detect(detector, image, min_face_size=float(height) / 2)) == 1
+    assert len(detect(detector, image, min_face_size=float(height) * 3)) == 0
+
+
+def test_threshold_and_most_faces(detector: Detector) -> None:
+    two = np.concatenate([photo("astronaut.png"), photo("astronaut.png")], axis=1)
+    found = detect(detector, two)
+    assert len(found) == 2
+    assert found.scores[0] >= found.scores[1]
+    assert len(detect(detector, two, max_faces=1)) == 1
+    assert len(detect(detector, two, threshold=1.0)) == 0
+    assert len(detect(detector, two, threshold=0.0)) >= 2
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (11, 500), (12, 12), (5, 5000), (24, 24)])
+def test_pictures_too_small_for_a_face_are_ordinary(detector: Detector, shape: tuple[int, int]) -> None:
+    found = detect(detector, np.full((*shape, 3), 128, np.uint8))
+    assert len(found) == 0
+    assert found.boxes.shape == (0, 4)
+    assert found.points.shape == (0, 5, 2)
+
+
+def test_noise_is_bounded_and_holds_no_face(detector: Detector) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (600, 800, 3), dtype=np.uint8)
+    assert len(detect(detector, noise)) == 0
+
+
+def test_survivors_do_not_overlap_and_lie_in_the_picture(detector: Detector) -> None:
+    image = np.concatenate([photo("astronaut.png")[:, i * 40 :][:, :300] for i in range(3)], axis=1)
+    found = detect(detector, image, threshold=0.1)
+    overlaps = overlap(found.boxes, found.boxes, "iom")
+    np.fill_diagonal(overlaps, 0)
+    assert overlaps.max(initial=0) <= detector.spec.nms + 1e-6
+    assert np.all(found.boxes >= 0)
+    assert np.all(found.boxes[:, 2] <= image.shape[1])
+
+
+def test_given_boxes_are_kept_in_order_with_points_and_scores(detector: Detector) -> None:
+    image = photo("astronaut.png")
+    face = detect(detector, image)
+    given = np.concatenate([np.array([[300, 300, 400, 400]], np.float32), face.boxes])
+    located = detector.locate(Octaves(image), given, Timing())
+    assert np.array_equal(located.boxes, given)
+    assert located.scores[0] < 0.5 < located.scores[1]
+    side = face.boxes[0, 3] - face.boxes[0, 1]
+    assert np.abs(located.points[1] - face.points[0]).max() < 0.05 * side
+    assert len(detector.locate(Octaves(image), given[:0], Timing())) == 0
+
+
+def test_stages_are_timed(detector: Detector) -> None:
+    timing = Timing()
+    detector.detect(Octaves(photo("astronaut.png")), DetectOptions(), timing)
+    assert list(timing.ms) == ["pnet", "rnet", "onet"]
+    assert all(ms > 0 for ms in timing.ms.values())
+
+
+def test_a_detector_needs_its_three_nets(detector: Detector) -> None:
+    (model,) = load(Path("models"), "cpu", names=frozenset({"mtcnn"}))
+    with pytest.raises(BadModel, match="rnet"):
+        Detector({k: s for k, s in model.sessions.items() if k != "rnet"})

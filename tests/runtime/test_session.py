@@ -1,0 +1,143 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from app.errors import BadModel, DeviceUnavailable
+from app.runtime import session
+from app.runtime.session import Device, OrtSession, batches, candidates
+from app.vision.spec import METADATA_KEY, LandmarkSpec
+
+SPEC = LandmarkSpec(
+    model="tiny",
+    licence="Apache-2.0",
+    research_only=False,
+    source="made by a test",
+    source_sha256="0" * 64,
+    size=4,
+    template="arcface",
+    scheme="ibug68",
+)
+
+
+def tiny(path: Path, spec: str | None = None) -> Path:
+    """A real graph: the mean of each picture, as output `points`."""
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 4, 4, 3])
+    points = helper.make_tensor_value_info("points", TensorProto.FLOAT, ["n", 1])
+    nodes = [
+        helper.make_node("Cast", ["image"], ["x"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node("ReduceMean", ["flat", "axes"], ["points"], keepdims=1),
+    ]
+    axes = helper.make_tensor("axes", TensorProto.INT64, [1], [1])
+    graph = helper.make_graph(nodes, "tiny", [image], [points], [axes])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    if spec is not None:
+        model.metadata_props.add(key=METADATA_KEY, value=spec)
+    onnx.save(model, path)
+    return path
+
+
+@given(st.integers(0, 500), st.sampled_from([(1, 4, 16, 64), (1,), tuple(range(1, 33)), (4, 16)]))
+def test_batches_cover_every_item_once_in_allowed_sizes(n: int, sizes: tuple[int, ...]) -> None:
+    plan = batches(n, sizes)
+    assert [start for start, _, _ in plan] == list(np.cumsum([0, *(c for _, c, _ in plan)])[: len(plan)])
+    assert sum(count for _, count, _ in plan) == n
+    assert all(size in sizes and 0 < count <= size for _, count, size in plan)
+
+
+def test_a_half_empty_batch_is_not_padded_further() -> None:
+    assert batches(5, (1, 4, 16)) == [(0, 4, 4), (4, 1, 1)]
+    assert batches(9, (1, 4, 16)) == [(0, 9, 16)]
+    assert batches(3, (1, 4, 16)) == [(0, 3, 4)]
+
+
+def test_cpu_batches_grow_with_smaller_pictures_and_never_vanish() -> None:
+    cpu = Device("cpu")
+    assert len(cpu.batch_sizes(24 * 24)) > len(cpu.batch_sizes(48 * 48)) > 1
+    assert cpu.batch_sizes(10_000_000) == (1,)
+
+
+def test_a_batch_of_n_equals_n_singles_and_none_is_ordinary(tmp_path: Path) -> None:
+    net = OrtSession(tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json()), Device("cpu"))
+    images = np.random.default_rng(0).integers(0, 255, (11, 4, 4, 3), dtype=np.uint8)
+    together = net.run(images)["points"]
+    assert together.shape == (11, 1)
+    for i in range(11):
+        assert net.run(images[i : i + 1])["points"][0] == pytest.approx(together[i])
+    assert net.run(images[:0])["points"].shape == (0, 1)
+    assert net.spec == SPEC
+    assert net.provider == "CPUExecutionProvider"
+
+
+def test_padding_to_a_gpus_batch_sizes_leaves_the_answers_alone(tmp_path: Path) -> None:
+    class Padded(Device):
+        def batch_sizes(self, pixels: int) -> tuple[int, ...]:
+            return (4,)
+
+    path = tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json())
+    images = np.random.default_rng(0).integers(0, 255, (7, 4, 4, 3), dtype=np.uint8)
+    plain, padded = OrtSession(path, Device("cpu")), OrtSession(path, Padded("cpu"))
+    assert padded.run(images)["points"] == pytest.approx(plain.run(images)["points"])
+
+
+def test_a_file_without_a_spec_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match="carries no"):
+        OrtSession(tiny(tmp_path / "tiny.onnx"), Device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"kind"', '"sort"'), ('"arcface"', '"unheard-of"'), ('"size":4', '"size":4,"extra":1')],
+)
+def test_a_spec_with_an_unknown_key_or_template_is_refused(tmp_path: Path, old: str, new: str) -> None:
+    text = SPEC.model_dump_json()
+    assert old in text
+    with pytest.raises(BadModel, match="not understood"):
+        OrtSession(tiny(tmp_path / "tiny.onnx", text.replace(old, new)), Device("cpu"))
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"not a model")
+    with pytest.raises(BadModel, match=r"broken\.onnx does not load"):
+        OrtSession(path, Device("cpu"))
+
+
+def test_cuda_that_the_session_does_not_get_is_refused(tmp_path: Path) -> None:
+    if session.PROVIDERS["cuda"] in ort.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    path = tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json())
+    with pytest.raises(DeviceUnavailable, match=r"requirements/gpu\.txt"):
+        OrtSession(path, Device("cuda"))
+
+
+def test_devices_by_name() -> None:
+    assert candidates("cpu") == [Device("cpu")]
+    assert candidates("auto")[-1] == Device("cpu")
+    for bad in ("gpu", "cuda:x", "cuda:-1", ""):
+        with pytest.raises(DeviceUnavailable, match="unknown device"):
+            candidates(bad)
+
+
+def test_asking_for_cuda_without_its_runtime_says_what_to_install() -> None:
+    if session.PROVIDERS["cuda"] in ort.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    for name in ("cuda", "cuda:1", "tensorrt"):
+        with pytest.raises(DeviceUnavailable, match=r"requirements/gpu\.txt"):
+            candidates(name)
+
+
+def test_device_options_reach_the_provider() -> None:
+    listed = Device("cuda", index=1, memory_mb=512).providers()
+    assert listed[0] == (
+        "CUDAExecutionProvider",
+        {"device_id": "1", "arena_extend_strategy": "kSameAsRequested", "gpu_mem_limit": str(512 << 20)},
+    )
+    assert listed[-1] == "CPUExecutionProvider"
+    assert Device("tensorrt").providers()[0][0] == "TensorrtExecutionProvider"

@@ -1,0 +1,76 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from app.errors import BadModel, DeviceUnavailable
+from app.runtime import store
+
+MODELS = Path("models")
+
+
+@pytest.fixture
+def cascade(tmp_path: Path) -> Path:
+    """A store with the cascade alone."""
+    manifest = json.loads((MODELS / store.MANIFEST).read_text())
+    manifest["models"] = [m for m in manifest["models"] if m["name"] == "mtcnn"]
+    (tmp_path / store.MANIFEST).write_text(json.dumps(manifest))
+    for file in manifest["models"][0]["files"]:
+        shutil.copy(MODELS / file["file"], tmp_path)
+    return tmp_path
+
+
+def edit(folder: Path, **changes: object) -> None:
+    path = folder / store.MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["models"][0].update(changes)
+    path.write_text(json.dumps(manifest))
+
+
+def test_a_store_loads_by_kind(cascade: Path) -> None:
+    (model,) = store.load(cascade, "cpu")
+    assert set(model.sessions) == {"pnet", "rnet", "onet"}
+    assert model.entry.task == "detect"
+
+
+def test_only_the_named_models_are_opened() -> None:
+    assert [m.entry.name for m in store.load(MODELS, "cpu", names=frozenset({"mtcnn"}))] == ["mtcnn"]
+    with pytest.raises(BadModel, match="unknown models nobody"):
+        store.load(MODELS, "cpu", names=frozenset({"nobody"}))
+
+
+def test_a_changed_file_is_refused_by_name(cascade: Path) -> None:
+    path = cascade / "mtcnn-rnet.onnx"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    with pytest.raises(BadModel, match=r"mtcnn-rnet\.onnx has sha256"):
+        store.load(cascade, "cpu")
+
+
+def test_a_missing_file_is_refused_by_name(cascade: Path) -> None:
+    (cascade / "mtcnn-onet.onnx").unlink()
+    with pytest.raises(BadModel, match=r"mtcnn-onet\.onnx cannot be read"):
+        store.load(cascade, "cpu")
+
+
+def test_a_file_under_another_models_name_is_refused(cascade: Path) -> None:
+    edit(cascade, name="other")
+    with pytest.raises(BadModel, match=r"says it is mtcnn .* the manifest other"):
+        store.load(cascade, "cpu")
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"models": [], "more": 1}'])
+def test_a_manifest_that_is_not_understood_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / store.MANIFEST).write_text(text)
+    with pytest.raises(BadModel, match="not understood"):
+        store.load(tmp_path, "cpu")
+
+
+def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match="cannot be read"):
+        store.load(tmp_path, "cpu")
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(DeviceUnavailable, match="unknown device"):
+        store.load(MODELS, "abacus")

@@ -1,0 +1,54 @@
+"""The tutorial's table, checked by its numbers, and a net that learns eight faces by heart."""
+
+import keras
+import numpy as np
+import pytest
+
+from training.losses import mean_squared
+from training.models.cnn68 import cnn68
+
+
+@pytest.mark.parametrize(
+    ("stride", "dense1", "total"), [(2, 6_554_624, 7_340_808), (1, 75_760_640, 76_546_824)]
+)
+def test_parameters_are_those_of_the_table(stride: int, dense1: int, total: int) -> None:
+    net = cnn68(pool3_stride=stride)
+    assert net.get_layer("dense1").count_params() == dense1
+    assert net.count_params() == total
+
+
+def test_layers_stand_in_the_tables_order() -> None:
+    net = cnn68()
+    shapes = {layer.name: tuple(layer.output.shape[1:]) for layer in net.layers}
+    assert shapes["conv1"] == (126, 126, 32)
+    assert shapes["pool1"] == (63, 63, 32)
+    assert shapes["conv3"] == (59, 59, 64)
+    assert shapes["pool2"] == (29, 29, 64)
+    assert shapes["conv5"] == (25, 25, 64)
+    assert shapes["pool3"] == (12, 12, 64)
+    assert shapes["conv7"] == (8, 8, 128)
+    assert shapes["pool4"] == (7, 7, 128)
+    assert shapes["conv8"] == (5, 5, 256)
+    assert shapes["dense1"] == (1024,)
+    assert shapes["points"] == (136,)
+
+
+def test_scaling_is_inside_the_net() -> None:
+    scale = cnn68().get_layer("scale")
+    scaled = np.asarray(scale(np.array([[0.0, 255.0]], np.float32)))
+    np.testing.assert_allclose(scaled, [[-1, 1]], atol=1e-6)
+
+
+def test_eight_faces_are_learned_by_heart() -> None:
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (8, 128, 128, 3)).astype(np.float32)
+    points = rng.uniform(0.2, 0.8, (8, 136)).astype(np.float32)
+    net = cnn68()
+    net.compile(keras.optimizers.Adam(5e-4), mean_squared)
+    first = float(net.train_on_batch(images, points))
+    for _ in range(50):
+        net.reset_metrics()
+        loss = float(net.train_on_batch(images, points))
+    assert first > 0.02
+    assert loss < 5e-4

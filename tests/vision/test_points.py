@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.vision import points
+
+
+@pytest.mark.parametrize("scheme", ["ibug68", "kaggle15"])
+def test_mirror_permutation_undoes_itself(scheme: points.Scheme) -> None:
+    order = points.MIRROR[scheme]
+    assert sorted(order) == list(range(points.COUNTS[scheme]))
+    assert order[order].tolist() == list(range(len(order)))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["ibug68", "kaggle15"]), st.integers(2, 4000))
+def test_mirroring_twice_is_the_identity(seed: int, scheme: points.Scheme, width: int) -> None:
+    face = np.random.default_rng(seed).uniform(0, width, (3, points.COUNTS[scheme], 2)).astype(np.float32)
+    twice = points.mirror(points.mirror(face, width, scheme), width, scheme)
+    assert twice == pytest.approx(face, abs=1e-2)
+
+
+def test_mirror_maps_the_first_pixel_to_the_last() -> None:
+    face = np.zeros((1, 68, 2), np.float32)
+    assert np.all(points.mirror(face, 100, "ibug68")[..., 0] == 99)
+
+
+def test_mirror_swaps_the_subjects_sides() -> None:
+    kaggle = {name: i for i, name in enumerate(points.KAGGLE15)}
+    for name, i in kaggle.items():
+        swapped = name.replace("left", "@").replace("right", "left").replace("@", "right")
+        assert points.MIRROR["kaggle15"][i] == kaggle[swapped]
+    assert points.MIRROR["ibug68"][36] == 45
+    assert points.MIRROR["ibug68"][48] == 54
+    assert points.MIRROR["ibug68"][60] == 64
+    assert points.MIRROR["ibug68"][8] == 8
+
+
+def test_five_of_ibug68_takes_eye_centres_nose_and_mouth_corners() -> None:
+    face = np.arange(136, dtype=np.float32).reshape(1, 68, 2)
+    five = points.five_of_ibug68(face)[0]
+    assert five[0].tolist() == face[0, 36:42].mean(axis=0).tolist()
+    assert five[1].tolist() == face[0, 42:48].mean(axis=0).tolist()
+    assert five[2:].tolist() == face[0, [30, 48, 54]].tolist()
+
+
+def test_nme_is_the_mean_error_over_the_outer_eye_distance() -> None:
+    truth = np.zeros((1, 68, 2), np.float32)
+    truth[0, points.LEFT_EYE_OUTER, 0] = 50
+    found = truth + np.array([3, 4], np.float32)
+    assert points.nme(found, truth) == pytest.approx([0.1])

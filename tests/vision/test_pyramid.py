@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.vision import pyramid
+from app.vision.pyramid import Level, Octaves, PageRule
+
+CELL = 12
+sides = st.integers(1, 3000)
+RULES = [PageRule(640, 128, 32, 8), PageRule(640, 512, 640, 512), PageRule(64, 32, 2, 2)]
+
+
+@given(sides, sides, st.floats(12, 400))
+def test_levels_are_even_hold_a_cell_and_know_their_ratio(width: int, height: int, face: float) -> None:
+    for level in pyramid.levels(width, height, face, CELL, 0.709):
+        assert level.width % 2 == level.height % 2 == 0
+        assert min(level.width, level.height) >= CELL
+        assert level.ratio == pytest.approx((width / level.width, height / level.height))
+
+
+def test_first_level_makes_the_smallest_face_one_cell() -> None:
+    first = pyramid.levels(1000, 500, 20, CELL, 0.5)[0]
+    assert (first.width, first.height) == (600, 300)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@settings(deadline=None, max_examples=30)
+@given(width=st.integers(12, 1500), height=st.integers(12, 1500))
+def test_every_cell_lies_whole_in_exactly_one_strip(rule: PageRule, width: int, height: int) -> None:
+    sizes = [Level(width // 2 * 2, height // 2 * 2, (1.0, 1.0))]
+    rows, columns = ((side - CELL) // 2 + 1 for side in (sizes[0].height, sizes[0].width))
+    seen = np.zeros((rows, columns), int)
+    for _, x, y, w, h in pyramid.cut(sizes, rule, CELL):
+        assert w <= rule.width
+        assert h <= rule.height
+        assert x + w <= sizes[0].width
+        assert y + h <= sizes[0].height
+        seen[y // 2 : (y + h - CELL) // 2 + 1, x // 2 : (x + w - CELL) // 2 + 1] += 1
+    assert np.all(seen == 1)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@settings(deadline=None, max_examples=30)
+@given(width=st.integers(20, 1500), height=st.integers(20, 1500))
+def test_strips_lie_apart_on_pages_of_allowed_sizes(rule: PageRule, width: int, height: int) -> None:
+    sizes = pyramid.levels(width, height, 20, CELL, 0.709)
+    strips, shapes = pyramid.pack(pyramid.cut(sizes, rule, CELL), rule)
+    pages = [np.zeros(shape, int) for shape in shapes]
+    for rows, columns in shapes:
+        assert rows % rule.height_step == columns % rule.width_step == 0
+        assert rows <= rule.height
+        assert columns <= rule.width
+    for s in strips:
+        assert s.page_x % 2 == s.page_y % 2 == 0
+        area = pages[s.page][s.page_y : s.page_y + s.height, s.page_x : s.page_x + s.width]
+        assert area.shape == (s.height, s.width)
+        area += 1
+    assert all(page.max() == 1 for page in pages)
+
+
+def test_render_puts_each_piece_where_its_strip_says() -> None:
+    image = np.random.default_rng(0).integers(1, 255, (90, 130, 3), dtype=np.uint8)
+    rule = PageRule(64, 32, 2, 2)
+    sizes = [Level(130, 90, (1.0, 1.0))]
+    strips, shapes = pyramid.pack(pyramid.cut(sizes, rule, CELL), rule)
+    pages = pyramid.render(Octaves(image), sizes, strips, shapes)
+    for s in strips:
+        piece = pages[s.page][s.page_y : s.page_y + s.height, s.page_x : s.page_x + s.width]
+        assert np.array_equal(piece, image[s.y : s.y + s.height, s.x : s.x + s.width])
+
+
+def test_octaves_halve_and_stop_at_one_pixel() -> None:
+    picture = Octaves(np.full((40, 100, 3), 7, np.uint8))
+    assert picture[2].shape == (10, 25, 3)
+    assert picture.at(np.array([0.3, 1.0, 1.9, 2.0, 5.0, 1e6], np.float32)).tolist() == [0, 0, 0, 1, 2, 5]
+    assert picture[5].shape[0] == 1
+    assert np.all(picture[5] == 7)
+
+
+def test_octave_points_keep_their_place_in_the_picture() -> None:
+    picture = Octaves(np.zeros((64, 64, 3), np.uint8))
+    corner = np.array([[[-0.5, -0.5], [63.5, 63.5]]], np.float32)
+    assert picture.points_at(corner, 2)[0].tolist() == [[-0.5, -0.5], [15.5, 15.5]]

@@ -1,0 +1,118 @@
+"""Model cards: `models/README.md`, made from the manifest, the specs and the recorded measurements."""
+
+import datetime
+import json
+from pathlib import Path
+
+from app.runtime.session import Device, OrtSession
+from app.runtime.store import ModelEntry, read_manifest
+from app.vision.spec import EmbedderSpec, LandmarkSpec, ModelSpec, ONetSpec, PNetSpec, RNetSpec
+
+METRICS = "metrics.json"
+PROSE = Path(__file__).with_name("cards_prose")
+
+_HEAD = """# Model cards
+
+Made by `make models` from the specs inside the files, `manifest.json` and `metrics.json`; not edited by hand.
+Every figure was printed by the command beside it.
+
+| model | task | default | terms | files | size |
+|---|---|---|---|---|---:|
+"""
+
+
+def record(models: Path, model: str, measure: str, value: str, command: str) -> None:
+    """Keeps a measured figure for a model's card; the same measure of the same model is replaced."""
+    path = models / METRICS
+    known = json.loads(path.read_text()) if path.exists() else {}
+    row = {"value": value, "command": command, "date": datetime.date.today().isoformat()}
+    known.setdefault(model, {})[measure] = row
+    draft = path.with_name(path.name + ".part")
+    draft.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
+    draft.replace(path)
+
+
+def render(models: Path) -> str:
+    """The cards of every model in the manifest."""
+    metrics = json.loads((models / METRICS).read_text()) if (models / METRICS).exists() else {}
+    entries = read_manifest(models).models
+    specs = {
+        entry.name: [OrtSession(models / f.file, Device("cpu")).spec for f in entry.files] for entry in entries
+    }
+    rows = [
+        f"| [{e.name}](#{e.name}) | {e.task} | {'yes' if e.default else ''} | {_terms(specs[e.name][0])} "
+        f"| {len(e.files)} | {sum(f.bytes for f in e.files) / 1e6:.1f} MB |"
+        for e in entries
+    ]
+    cards = [_card(entry, specs[entry.name], metrics.get(entry.name, {})) for entry in entries]
+    return _HEAD + "\n".join(rows) + "\n\n" + "\n".join(cards)
+
+
+def _terms(spec: ModelSpec) -> str:
+    return "research only" if spec.research_only else f"free ({spec.licence})"
+
+
+def _card(entry: ModelEntry, specs: list[ModelSpec], metrics: dict[str, dict[str, str]]) -> str:
+    first = specs[0]
+    prose = PROSE / f"{entry.name}.md"
+    lines = [f"## {entry.name}", ""]
+    if prose.exists():
+        lines += [prose.read_text().strip(), ""]
+    lines += [
+        f"- Task: {entry.task}{', the default' if entry.default else ''}",
+        f"- Licence: {first.licence}{' (research and non-commercial use only)' if first.research_only else ''}",
+        f"- Source: {first.source}",
+        *(f"- {line}" for spec in specs for line in _numbers(spec)),
+        "",
+        "| file | bytes | sha256 | source sha256 |",
+        "|---|---:|---|---|",
+        *(
+            f"| `{f.file}` | {f.bytes} | `{f.sha256}` | `{spec.source_sha256}` |"
+            for f, spec in zip(entry.files, specs, strict=True)
+        ),
+        "",
+    ]
+    if isinstance(first, EmbedderSpec) and first.thresholds:
+        lines += [
+            f"Thresholds, calibrated on {first.calibrated_on}:",
+            "",
+            "| FAR | threshold | TAR |",
+            "|---:|---:|---:|",
+            *(f"| {c.far:g} | {c.threshold:.4f} | {c.tar:.3f} |" for c in first.thresholds),
+            "",
+        ]
+    if metrics:
+        lines += ["| measured | figure | command | date |", "|---|---|---|---|"]
+        lines += [
+            f"| {name} | {row['value']} | `{row['command']}` | {row['date']} |"
+            for name, row in sorted(metrics.items())
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _numbers(spec: ModelSpec) -> list[str]:
+    match spec:
+        case PNetSpec():
+            return [
+                f"P-Net: window {spec.cell}, stride {spec.stride}, pyramid factor {spec.factor}, threshold "
+                f"{spec.threshold}, NMS {spec.nms_per_scale} per scale and {spec.nms} over all, at most "
+                f"{spec.max_candidates} candidates"
+            ]
+        case RNetSpec():
+            return [
+                f"R-Net: input {spec.size}x{spec.size}x3, threshold {spec.threshold}, NMS {spec.nms}, "
+                f"at most {spec.max_candidates} candidates"
+            ]
+        case ONetSpec():
+            return [
+                f"O-Net: input {spec.size}x{spec.size}x3, default threshold {spec.threshold}, "
+                f"NMS {spec.nms} ({spec.nms_metric})"
+            ]
+        case LandmarkSpec():
+            return [f"Input {spec.size}x{spec.size}x3, template `{spec.template}`, points `{spec.scheme}`"]
+        case EmbedderSpec():
+            return [
+                f"Input {spec.size}x{spec.size}x3, template `{spec.template}`, {spec.dimension} numbers, "
+                f"{spec.metric} similarity, mirrored crop averaged in: {'yes' if spec.flip_average else 'no'}"
+            ]

@@ -1,0 +1,108 @@
+"""What a training run is: one frozen `TrainConfig`, and the net's builder, found by the run's name.
+
+Runs own these numbers. A run is a module of `training.configs` with `CONFIG` and `build()`.
+"""
+
+import importlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.vision.align import Template
+from app.vision.points import Scheme
+
+if TYPE_CHECKING:
+    import keras
+
+BEST_WEIGHTS = "best.weights.h5"
+RUN_FILE = "run.json"
+
+LossName = Literal["mean_squared", "pairwise_squared", "wing"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Augmentation(_Frozen):
+    """How far a training picture strays. Zero everywhere leaves the served crop as it is.
+
+    Ranges are the most in either direction, drawn evenly; `..._share` is the share of pictures that get it.
+    """
+
+    flip_share: float = Field(0.0, ge=0, le=1)
+    rotate: float = Field(0.0, ge=0, description="degrees")
+    scale: float = Field(0.0, ge=0, description="of log2 size: 0.2 is 0.87 to 1.15")
+    shift: float = Field(0.0, ge=0, description="of the net's picture")
+    stretch: float = Field(0.0, ge=0, description="of log2 width over height, and of shear")
+    edge_share: float = Field(0.0, ge=0, le=1, description="of pictures whose edges move, or go")
+    edge: float = Field(0.0, ge=0, lt=0.5, description="most an edge moves inwards, of the photograph's side")
+    light_share: float = Field(0.0, ge=0, le=1)
+    brightness: float = Field(0.0, ge=0, description="of 255")
+    contrast: float = Field(0.0, ge=0, description="of log2 slope")
+    gamma: float = Field(0.0, ge=0, description="of log2 exponent")
+    colour: float = Field(0.0, ge=0, description="of log2 gain, by channel")
+    grey_share: float = Field(0.0, ge=0, le=1)
+    blur_share: float = Field(0.0, ge=0, le=1)
+    blur: float = Field(0.0, ge=0, description="most standard deviation, in pixels of the net's picture")
+    shrink_share: float = Field(0.0, ge=0, le=1)
+    shrink: float = Field(1.0, gt=0, le=1, description="least resolution kept")
+    noise_share: float = Field(0.0, ge=0, le=1)
+    noise: float = Field(0.0, ge=0, description="most standard deviation, of 255")
+    jpeg_share: float = Field(0.0, ge=0, le=1)
+    jpeg: int = Field(100, ge=1, le=100, description="least quality")
+    occlude_share: float = Field(0.0, ge=0, le=1)
+    occlude: float = Field(0.0, ge=0, le=1, description="most side of a block, of the net's picture")
+    occlude_blocks: int = Field(1, ge=1, description="most blocks")
+
+
+class TrainConfig(_Frozen):
+    """One run: the net's input, the loss, the schedule, the augmentation."""
+
+    name: str
+    size: int = Field(gt=0, description="side of the net's picture, in pixels")
+    template: Template
+    scheme: Scheme
+    loss: LossName
+    epochs: int = Field(gt=0)
+    batch: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    final_learning_rate: float = Field(ge=0)
+    warmup_epochs: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    ema: float = Field(0.0, ge=0, lt=1, description="momentum of the weights' moving average; 0 is none")
+    validate_every: int = Field(1, gt=0, description="epochs")
+    seed: int = 0
+    augment: Augmentation = Augmentation()
+
+
+class Run(Protocol):
+    """What a module of `training.configs` holds."""
+
+    CONFIG: TrainConfig
+
+    @staticmethod
+    def build() -> "keras.Model":
+        """The net, untrained: RGB float 0..255 in, unit coordinates x0, y0, x1, y1, ... out."""
+
+
+def find(name: str) -> Run:
+    """The run of that name. Raises ValueError, naming those there are."""
+    known = sorted(p.stem for p in (Path(__file__).parent / "configs").glob("*.py") if p.stem != "__init__")
+    if name not in known:
+        raise ValueError(f"no run named {name!r}; there are {', '.join(known)}")
+    return cast(Run, importlib.import_module(f"training.configs.{name}"))
+
+
+def config_of(folder: Path) -> TrainConfig:
+    """The config that a run in `folder` had."""
+    return TrainConfig.model_validate(json.loads((folder / RUN_FILE).read_text())["config"])
+
+
+def build_trained(folder: Path) -> "keras.Model":
+    """The net of a run with the weights that did best on validation."""
+    net = find(config_of(folder).name).build()
+    net.load_weights(folder / BEST_WEIGHTS)
+    return net

@@ -1,0 +1,57 @@
+"""The first tutorial's 68-point CNN, pool3 with stride 2, on 300-W.
+
+python -m training.data.prepare --data DATA --out cache/300w
+python -m training.train cnn68 --data cache/300w --precision mixed_bfloat16
+python -m training.evaluate landmarks --data DATA --run runs/cnn68
+"""
+
+import keras
+
+from training.config import Augmentation, TrainConfig
+from training.models.cnn68 import cnn68
+
+CONFIG = TrainConfig(
+    name="cnn68",
+    size=128,
+    template="face",
+    scheme="ibug68",
+    loss="mean_squared",
+    epochs=100,
+    batch=32,
+    learning_rate=1e-3,
+    final_learning_rate=1e-6,
+    warmup_epochs=2,
+    ema=0.995,
+    validate_every=2,
+    augment=Augmentation(
+        flip_share=0.5,
+        rotate=12,
+        scale=0.18,
+        shift=0.04,
+        stretch=0.12,
+        edge_share=0.8,
+        edge=0.12,
+        light_share=0.7,
+        brightness=0.15,
+        contrast=0.5,
+        gamma=0.5,
+        colour=0.2,
+        grey_share=0.1,
+        blur_share=0.15,
+        blur=1.5,
+        shrink_share=0.15,
+        shrink=0.35,
+        noise_share=0.2,
+        noise=0.06,
+        jpeg_share=0.15,
+        jpeg=25,
+        occlude_share=0.3,
+        occlude=0.35,
+        occlude_blocks=2,
+    ),
+)
+
+
+def build() -> keras.Model:
+    """The net, untrained."""
+    return cnn68(pool3_stride=2)

@@ -1,0 +1,193 @@
+"""Datasets to crops: every face aligned by the five points that the served detector finds on it.
+
+    python -m training.data.prepare --data DATA --out cache/300w
+
+writes `train`, `validation` and `test.tfrecord` and `prepare.json` (settings, counts, hashes). The
+difference between detected and labelled points is noise that serving has, so training sees it too; only a
+face that the detector misses is aligned by its labels, and counted. Crops come from `app.vision` alone. They
+reach further than the net does, so that a turned, shrunk or moved crop shows the photograph there, as it
+would when served.
+"""
+
+import hashlib
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+from jaxtyping import Float32, UInt8
+from numpy import ndarray
+from tqdm import tqdm
+
+from app.pipeline.detector import DetectOptions, Detector
+from app.pipeline.faces import Timing
+from app.runtime import store
+from app.vision import align, points
+from app.vision.pyramid import Octaves
+from training.data import crops
+from training.data.sources import READERS, SPLITS, Sample, with_validation
+from training.matching import labelled
+
+FACE = np.array(
+    [[0.3695, 0.3034], [0.6305, 0.3034], [0.5, 0.4596], [0.3856, 0.5834], [0.6144, 0.5834]], np.float32
+)
+"""The template `face`, in units of the net's picture: the mean of the five points that the detector finds on
+300-W's training faces, mirrored onto itself, and scaled and moved so that 99.8% of these faces lie wholly
+inside, jaw and brows included."""
+
+
+@dataclass(frozen=True)
+class CropShape:
+    """What is cut: the template; the pixels that the net's picture spans; the whole side over that span."""
+
+    template: align.Template = "face"
+    span: int = 160
+    margin: float = 1.75
+
+    @property
+    def side(self) -> int:
+        return round(self.span * self.margin)
+
+    def target(self) -> Float32[ndarray, "5 2"]:
+        """The template's five points in pixels of the crop."""
+        unit = align.TEMPLATES.get(self.template, FACE)
+        return unit * self.span - np.float32(0.5) + np.float32((self.side - self.span) / 2)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One face: its crop, points and five points in pixels of the crop, and how it came about."""
+
+    sample: Sample
+    image: ndarray
+    points: ndarray
+    five: ndarray
+    transform: ndarray
+    corners: ndarray
+    detected: bool
+
+
+def cut(sample: Sample, detector: Detector, shape: CropShape) -> Crop:
+    """The sample's crop, aligned by the detector's points, or by the labels' where it finds no such face."""
+    pixels = sample.pixels()
+    picture = Octaves(pixels)
+    faces = detector.detect(picture, DetectOptions(), Timing())
+    chosen = labelled(faces, sample.points)
+    five = _five(sample) if chosen is None else faces.points[[chosen]]
+    transform = align.umeyama(five, shape.target())
+    return Crop(
+        sample,
+        continued(pixels, transform, shape.side),
+        align.apply(transform, sample.points[None])[0],
+        align.apply(transform, five)[0],
+        transform[0],
+        align.apply(transform, corners_of(picture.width, picture.height)[None])[0],
+        chosen is not None,
+    )
+
+
+def corners_of(width: int, height: int) -> Float32[ndarray, "4 2"]:
+    """A picture's corners, clockwise from the top left, at its edges."""
+    unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    return unit * np.array([width, height], np.float32) - np.float32(0.5)
+
+
+def continued(
+    image: UInt8[ndarray, "h w 3"], transform: Float32[ndarray, "1 2 3"], side: int
+) -> UInt8[ndarray, "side side 3"]:
+    """The crop as `align.warp` cuts it, but with the picture mirrored on beyond its edges in place of black.
+
+    The datasets' pictures are cut around the labels: where their edges lie tells where the face is. What
+    is kept of the beyond, and where black begins, is for the augmentation to draw.
+    """
+    height, width = image.shape[:2]
+    reach = align.apply(align.invert(transform), corners_of(side, side)[None])[0]
+    low = np.maximum(0, np.ceil(-reach.min(axis=0)).astype(int) + 2)
+    high = np.maximum(0, np.ceil(reach.max(axis=0) - (width, height)).astype(int) + 3)
+    wide = cv2.copyMakeBorder(image, low[1], high[1], low[0], high[0], cv2.BORDER_REFLECT_101)
+    moved = transform.copy()
+    moved[0, :, 2] -= transform[0, :, :2] @ low.astype(np.float32)
+    return align.warp(Octaves(wide), moved, side)[0]
+
+
+def _five(sample: Sample) -> Float32[ndarray, "1 5 2"]:
+    if sample.scheme != "ibug68":
+        raise ValueError(f"{sample.name}: no five points are known of scheme {sample.scheme}")
+    return points.five_of_ibug68(sample.points[None])
+
+
+def stack(cut: list[Crop], shape: CropShape) -> crops.Crops:
+    """The crops of one split as arrays."""
+    return crops.Crops(
+        np.stack([c.image for c in cut]),
+        np.stack([c.points for c in cut]),
+        np.stack([c.five for c in cut]),
+        np.stack([c.transform for c in cut]),
+        np.stack([c.corners for c in cut]),
+        np.array([c.detected for c in cut]),
+        tuple(c.sample.name for c in cut),
+        tuple(c.sample.photo for c in cut),
+        shape.span,
+    )
+
+
+def data_hash(folder: Path) -> str:
+    """One sha256 for all TFRecord files of a folder, over their names and hashes."""
+    parts = [f"{path.name} {store.sha256(path)}" for path in sorted(folder.glob("*.tfrecord"))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def inside(faces: crops.Crops) -> float:
+    """The share of faces with every point within the net's picture."""
+    low = (faces.side - faces.span) / 2
+    within = (faces.points > low) & (faces.points < low + faces.span)
+    return float((within | np.isnan(faces.points)).all(axis=(1, 2)).mean())
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="the folder that holds the datasets")],
+    out: Annotated[Path, typer.Option(help="where the TFRecord files go")],
+    source: Annotated[list[str] | None, typer.Option(help="a dataset; several may be named")] = None,
+    models: Annotated[Path, typer.Option(help="the model store with the detector")] = Path("models"),
+    validation: Annotated[float, typer.Option(help="share of training photographs")] = 0.08,
+    seed: int = 0,
+) -> None:
+    """Cuts every face of the datasets and writes them as TFRecord files."""
+    names, shape = source or ["300w"], CropShape()
+    samples = with_validation((s for name in names for s in READERS[name](data)), validation, seed)
+    if not samples:
+        sys.exit(f"no samples of {', '.join(names)} under {data}")
+    loaded = store.load(models, "cpu", names=frozenset({"mtcnn"}))[0]
+    detector = Detector(loaded.sessions)
+    out.mkdir(parents=True, exist_ok=True)
+    report: dict[str, object] = {
+        "sources": names,
+        "seed": seed,
+        "crop": asdict(shape),
+        "detector": {f.file: f.sha256 for f in loaded.entry.files},
+    }
+    for split in SPLITS:
+        chosen = [s for s in samples if s.split == split]
+        if not chosen:
+            continue
+        faces = stack([cut(s, detector, shape) for s in tqdm(chosen, desc=split)], shape)
+        crops.save(out / f"{split}.tfrecord", faces)
+        report[split] = {
+            "faces": len(faces),
+            "photographs": len(set(faces.photos)),
+            "by_folder": Counter(name.rsplit("/", 1)[0] for name in faces.names),
+            "undetected": [n for n, found in zip(faces.names, faces.detected, strict=True) if not found],
+            "share_wholly_inside": round(inside(faces), 4),
+        }
+    report["sha256"] = data_hash(out)
+    (out / "prepare.json").write_text(json.dumps(report, indent=2) + "\n")
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    typer.run(main)

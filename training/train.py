@@ -1,0 +1,137 @@
+"""Training, top to bottom: a config's net on the crops that `prepare` wrote.
+
+    python -m training.train cnn68 --data cache/300w [--resume] [--epochs N] [--out runs]
+
+leaves in `runs/<name>`: `best.weights.h5` (moving averages, best on validation), `checkpoint.npz`
+(everything `--resume` needs to go on as if never stopped), `log.csv`, `curves.png`, `tensorboard/` and
+`run.json` (config, seed, data hash, figures). Any Keras backend: the net and its loss are `keras.ops`.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import keras
+import numpy as np
+import typer
+from numpy import ndarray
+from tqdm import tqdm
+
+from training import checkpoint, config
+from training.checkpoint import Progress
+from training.config import BEST_WEIGHTS, Run, TrainConfig
+from training.data import batches, crops
+from training.logbook import Logbook
+from training.losses import LOSSES
+from training.metrics import nme
+
+
+def train(run: Run, settings: TrainConfig, data: Path, folder: Path, resume: bool = False) -> Progress:
+    """Trains to the settings' last epoch, in `folder`; answers how it went.
+
+    Raises FileExistsError where the folder holds a run and `resume` is not asked for.
+    """
+    if not resume and (folder / checkpoint.FILE).exists():
+        raise FileExistsError(f"{folder} holds a run: --resume goes on with it, --out names another place")
+    folder.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(settings.seed)
+
+    training = batches.Batches(crops.load(data / "train.tfrecord"), settings)
+    images, truth = batches.plain(crops.load(data / "validation.tfrecord"), settings.size)
+
+    net = run.build()
+    net.compile(optimizer(settings, training.steps), LOSSES[settings.loss])
+    progress = checkpoint.load(folder, net) if resume else Progress()
+    facts: dict[str, object] = {
+        "config": settings.model_dump(),
+        "precision": keras.config.dtype_policy().name,
+        "backend": f"{keras.backend.backend()}, keras {keras.__version__}",
+        "parameters": net.count_params(),
+        "faces": {"train": len(training), "validation": len(images)},
+        "data": json.loads((data / "prepare.json").read_text()),
+    }
+    book = Logbook(folder)
+    for epoch in range(progress.epoch, settings.epochs):
+        start = time.perf_counter()
+        net.reset_metrics()
+        loss = float("nan")
+        bar = tqdm(training.epoch(epoch), f"epoch {epoch + 1}", training.steps, leave=False, disable=None)
+        for pictures, targets in bar:
+            loss = float(net.train_on_batch(pictures, targets))
+            bar.set_postfix(loss=f"{loss:.3g}")
+        row = {"epoch": epoch + 1, "loss": loss, "learning_rate": float(net.optimizer.learning_rate)}
+
+        if (epoch + 1) % settings.validate_every == 0 or epoch + 1 == settings.epochs:
+            with checkpoint.Averaged(net):
+                row |= validate(net, images, truth, settings)
+                if row["validation_error"] < progress.best:
+                    progress.best, progress.best_epoch = row["validation_error"], epoch + 1
+                    checkpoint.save_best(folder / BEST_WEIGHTS, net)
+        row["seconds"] = time.perf_counter() - start
+
+        progress.rows.append(row)
+        progress.epoch = epoch + 1
+        checkpoint.save(folder, net, progress)
+        facts |= {"epochs": progress.epoch, "seconds": round(sum(r["seconds"] for r in progress.rows))}
+        facts |= {"best_epoch": progress.best_epoch, "best_validation_error": progress.best}
+        book.write(progress.rows, facts)
+        print("  ".join(f"{k} {v:.5g}" for k, v in row.items()), flush=True)
+    book.close()
+    return progress
+
+
+def optimizer(settings: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
+    """AdamW with a warm-up and a cosine to the last step (Loshchilov & Hutter, 2017), averaging the weights.
+
+    Its epsilon is far below the usual 1e-7, near which the gradients of squared unit coordinates lie.
+    """
+    warmup = round(settings.warmup_epochs * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        settings.learning_rate / 100 if warmup else settings.learning_rate,
+        decay_steps=max(1, settings.epochs * steps - warmup),
+        alpha=settings.final_learning_rate / settings.learning_rate,
+        warmup_target=settings.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    return keras.optimizers.AdamW(
+        schedule,
+        weight_decay=settings.weight_decay,
+        epsilon=1e-10,
+        use_ema=settings.ema > 0,
+        ema_momentum=settings.ema,
+    )
+
+
+def validate(net: keras.Model, images: ndarray, truth: ndarray, settings: TrainConfig) -> dict[str, float]:
+    """The loss and the normalised mean error on the validation pictures."""
+    found = np.asarray(net.predict(images, batch_size=settings.batch, verbose=0), np.float32)
+    loss = keras.ops.mean(LOSSES[settings.loss](truth, found))
+    errors = nme(
+        batches.from_unit(found, settings.size), batches.from_unit(truth, settings.size), settings.scheme
+    )
+    return {"validation_loss": float(loss), "validation_error": float(errors.mean())}
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="a module of training.configs")],
+    data: Annotated[Path, typer.Option(help="the folder that prepare wrote")],
+    out: Annotated[Path, typer.Option(help="the run gets a folder of its name in here")] = Path("runs"),
+    resume: Annotated[bool, typer.Option(help="go on from the run's checkpoint")] = False,
+    epochs: Annotated[int | None, typer.Option(help="in place of the config's")] = None,
+    seed: Annotated[int | None, typer.Option(help="in place of the config's")] = None,
+    precision: Annotated[str, typer.Option(help="a Keras dtype policy, such as mixed_bfloat16")] = "float32",
+) -> None:
+    """Trains one named run."""
+    run = config.find(name)
+    keras.config.set_dtype_policy(precision)
+    given = {k: v for k, v in (("epochs", epochs), ("seed", seed)) if v is not None}
+    try:
+        train(run, run.CONFIG.model_copy(update=given), data, out / name, resume)
+    except (FileExistsError, FileNotFoundError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    typer.run(main)
