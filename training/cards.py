@@ -37,7 +37,8 @@ def render(models: Path) -> str:
     metrics = json.loads((models / METRICS).read_text()) if (models / METRICS).exists() else {}
     entries = read_manifest(models).models
     specs = {
-        entry.name: [OrtSession(models / f.file, Device("cpu")).spec for f in entry.files] for entry in entries
+        entry.name: [OrtSession(models / f.file, Device("cpu")).spec for f in entry.files]
+        for entry in entries
     }
     rows = [
         f"| [{e.name}](#{e.name}) | {e.task} | {'yes' if e.default else ''} | {_terms(specs[e.name][0])} "
@@ -60,7 +61,7 @@ def _card(entry: ModelEntry, specs: list[ModelSpec], metrics: dict[str, dict[str
         lines += [prose.read_text().strip(), ""]
     lines += [
         f"- Task: {entry.task}{', the default' if entry.default else ''}",
-        f"- Licence: {first.licence}{' (research and non-commercial use only)' if first.research_only else ''}",
+        f"- Licence: {first.licence}{', research only' if first.research_only else ''}",
         f"- Source: {first.source}",
         *(f"- {line}" for spec in specs for line in _numbers(spec)),
         "",

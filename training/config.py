@@ -6,7 +6,7 @@ Runs own these numbers. A run is a module of `training.configs` with `CONFIG` an
 import importlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -78,6 +78,7 @@ class TrainConfig(_Frozen):
     augment: Augmentation = Augmentation()
 
 
+@runtime_checkable
 class Run(Protocol):
     """What a module of `training.configs` holds."""
 

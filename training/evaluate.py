@@ -15,7 +15,9 @@ import numpy as np
 import typer
 from numpy import ndarray
 
-from training import landmark_errors
+from app.pipeline.analyzer import Analyzer
+from app.runtime import store
+from training import cards, evaluate_detection, evaluate_verification, landmark_errors
 from training.metrics import Interval, summary
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -66,6 +68,73 @@ def landmarks(
     out = out or (run / "landmarks.json" if run else Path("runs") / f"landmarks-{model}.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(report, indent=2) + "\n")
+
+
+@app.command()
+def detection(
+    data: Annotated[Path, typer.Option(help="the folder that holds `wider/`")],
+    model: Annotated[str | None, typer.Option(help="a detector of the store, else the default")] = None,
+    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
+    note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
+) -> None:
+    """WIDER FACE's validation pictures: average precision at IoU 0.5, faces 20 pixels tall or more."""
+    analyzer = Analyzer(store.load(models, "cpu"))
+    name = model or analyzer.defaults.detect
+    figures = evaluate_detection.measure(analyzer.detector(name), name, data / "wider")
+    print(f"{name} on WIDER val: {figures.pictures} pictures, {figures.faces} faces of 20 px or more")
+    print(f"  AP at IoU 0.5      {figures.average_precision:.4f}   (recall {figures.recall:.3f})")
+    for band, value in figures.by_height.items():
+        print(f"  AP, {band:12} px {value:.4f}")
+    print(
+        f"  at threshold {figures.threshold:g}: recall {figures.recall_at_threshold:.3f}, "
+        f"{figures.false_alarms_at_threshold:.3f} false alarms a picture"
+    )
+    print("  ms a picture: " + ", ".join(f"{stage} {ms:.1f}" for stage, ms in figures.milliseconds.items()))
+    if note:
+        command = f"python -m training.evaluate detection --data DATA --model {name}"
+        rows = {
+            "WIDER val (132 pictures), AP at IoU 0.5, faces >= 20 px": f"{figures.average_precision:.4f}",
+            f"WIDER val, recall at threshold {figures.threshold:g}": f"{figures.recall_at_threshold:.3f}",
+            "WIDER val, false alarms a picture": f"{figures.false_alarms_at_threshold:.3f}",
+        }
+        for measure, figure in rows.items():
+            cards.record(models, name, measure, figure, command)
+
+
+@app.command()
+def verification(
+    data: Annotated[Path, typer.Option(help="the folder that holds `lfw/`")],
+    model: Annotated[str | None, typer.Option(help="an embedder of the store, else the default")] = None,
+    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
+    pairs: Annotated[str, typer.Option(help="the pairs file in the LFW folder")] = "pairsDevTest.txt",
+    note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
+    calibrate: Annotated[bool, typer.Option(help="keep the thresholds for the next `make models`")] = False,
+) -> None:
+    """LFW's pairs end to end: ten-fold accuracy, AUC, EER, TAR at FAR; an undetected face is an error."""
+    analyzer = Analyzer(store.load(models, "cpu"))
+    name = model or analyzer.defaults.embed
+    figures = evaluate_verification.measure(analyzer, name, data / "lfw", pairs)
+    print(f"{name} on LFW {pairs}: {figures.pairs} pairs, {len(figures.undetected)} pictures without a face")
+    print(f"  accuracy, 10 folds  {figures.accuracy:.4f} +- {figures.standard_error:.4f}")
+    print(f"  mean threshold      {figures.threshold:.4f}")
+    print(f"  AUC {figures.auc:.5f}, EER {figures.eer:.4f}")
+    for row in figures.calibration:
+        print(f"  FAR {row.far:<6g} threshold {row.threshold:.4f}  TAR {row.tar:.4f}")
+    for missing in figures.undetected:
+        print(f"  no face: {missing}")
+    if note:
+        command = f"python -m training.evaluate verification --data DATA --model {name}"
+        accuracy = f"{figures.accuracy:.4f} +- {figures.standard_error:.4f}"
+        cards.record(models, name, "LFW View 1 pairsDevTest, accuracy (10 folds)", accuracy, command)
+        cards.record(
+            models,
+            name,
+            "LFW View 1 pairsDevTest, pictures without a face",
+            str(len(figures.undetected)),
+            command,
+        )
+    if calibrate:
+        evaluate_verification.keep_calibration(models, figures, pairs)
 
 
 def _filled(errors: ndarray) -> ndarray:

@@ -55,7 +55,7 @@ def match_all(
     least: float = 20,
     most: float = np.inf,
 ) -> list[Matched]:
-    """Every picture's detections against its labels; invalid faces and those of another height are ignored."""
+    """Every picture's detections against its labels; faces invalid or of another height are ignored."""
     matched = []
     for picture, (boxes, scores) in zip(pictures, found, strict=True):
         height = picture.boxes[:, 3] - picture.boxes[:, 1]

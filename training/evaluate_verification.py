@@ -14,10 +14,12 @@ from app.vision.image import decode
 from app.vision.pyramid import Octaves
 from app.vision.spec import Calibration
 from training import verification
+from training.calibration import Calibrated, read_calibration, write_calibration
 from training.data.lfw import Pair, read_pairs
 
 MAX_PIXELS = 50_000_000
 FARS = (1e-2, 1e-3, 1e-4)
+DEFAULT_FAR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ def impostor_similarities(found: Embedded) -> ndarray:
     return similarity[a, b][people[a] != people[b]]
 
 
-def measure(analyzer: Analyzer, model: str, root: Path, pairs_file: str = "pairsDevTest.txt") -> VerificationFigures:
+def measure(
+    analyzer: Analyzer, model: str, root: Path, pairs_file: str = "pairsDevTest.txt"
+) -> VerificationFigures:
     """LFW's protocol for one embedder, and its thresholds for false accept rates.
 
     Thresholds are calibrated on every impostor pair among the pictures (about a million for View 1),
@@ -107,6 +111,17 @@ def measure(analyzer: Analyzer, model: str, root: Path, pairs_file: str = "pairs
         found.undetected,
         calibration,
     )
+
+
+def keep_calibration(models: Path, figures: VerificationFigures, pairs_file: str) -> None:
+    """Keeps an embedder's thresholds where `make models` finds them, beside those of the others."""
+    known = read_calibration(models)
+    known[figures.model] = Calibrated(
+        calibrated_on=f"all impostor pairs of the pictures of LFW's {pairs_file}; TAR on its genuine pairs",
+        thresholds=tuple(figures.calibration),
+        default_far=DEFAULT_FAR,
+    )
+    write_calibration(models, known)
 
 
 def pair_similarities(found: Embedded, pairs: list[Pair]) -> ndarray:

@@ -4,6 +4,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -37,7 +38,13 @@ def serving_net(net: keras.Model, unit_length: str | None = None) -> keras.Model
 
 
 def export(
-    net: keras.Model, spec: ModelSpec, path: Path, golden: Path, *, half: bool = False, tolerance: float = 2e-5
+    net: keras.Model,
+    spec: ModelSpec,
+    path: Path,
+    golden: Path,
+    *,
+    half: bool = False,
+    tolerance: float = 2e-5,
 ) -> float:
     """Writes the served net (from `serving_net`) and its golden file; answers the largest difference found.
 
@@ -57,7 +64,8 @@ def export(
         if not worst <= tolerance:
             raise ValueError(f"{path.name}: ONNX differs from Keras by {worst:.3g}, over {tolerance:.3g}")
         saved = Path(folder) / golden.name
-        np.savez_compressed(saved, image=images, tolerance=np.float32(tolerance), **expected)
+        arrays: dict[str, Any] = {"image": images, "tolerance": np.float32(tolerance), **expected}
+        np.savez_compressed(saved, **arrays)
         for source, target in ((saved, golden), (draft, path)):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(source, target)
@@ -143,7 +151,11 @@ def _store_half(graph: onnx.GraphProto) -> None:
         if values.dtype != np.float32 or values.size < HALF_FROM:
             continue
         stored = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}_half")
-        casts.append(helper.make_node("Cast", [stored.name], [tensor.name], f"Cast_{tensor.name}", to=TensorProto.FLOAT))
+        casts.append(
+            helper.make_node(
+                "Cast", [stored.name], [tensor.name], f"Cast_{tensor.name}", to=TensorProto.FLOAT
+            )
+        )
         tensor.CopyFrom(stored)
     nodes = [*casts, *graph.node]
     del graph.node[:]

@@ -8,7 +8,6 @@ run's weights in `runs/`; where the run is not on this machine, its file stays a
 its data cannot be redistributed, so a rebuild starts with the training command in the run's config.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -41,7 +40,7 @@ def main(
             path = models / recipe.file
             if not only or product.name in only:
                 _build(recipe, path, models / "golden" / f"{path.stem}.npz", cache)
-            print(f"{recipe.file:22} {_verdict(before.get(recipe.file), path)}")  # noqa: T201 - its output
+            print(f"{recipe.file:22} {_verdict(before.get(recipe.file), path)}")
         entries.append(_entry(product, models))
     write_manifest(models, entries)
     (models / "README.md").write_text(cards.render(models))
@@ -51,11 +50,11 @@ def _build(recipe: Recipe, path: Path, golden: Path, cache: Path) -> None:
     if recipe.build is None:
         if not path.exists():
             sys.exit(f"{path} is missing, and its run is not on this machine: {recipe.how}")
-        print(f"{recipe.file:22} left as it is: {recipe.how}")  # noqa: T201 - its output
+        print(f"{recipe.file:22} left as it is: {recipe.how}")
         return
     net = serving_net(recipe.build(cache), recipe.unit_length)
     worst = export(net, recipe.spec, path, golden, half=recipe.half, tolerance=recipe.tolerance)
-    print(f"{recipe.file:22} ONNX differs from Keras by at most {worst:.2g}")  # noqa: T201 - its output
+    print(f"{recipe.file:22} ONNX differs from Keras by at most {worst:.2g}")
 
 
 def _entry(product: Product, models: Path) -> dict[str, object]:

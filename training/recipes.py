@@ -8,30 +8,19 @@ from pathlib import Path
 from types import ModuleType
 
 import keras
-from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from app.runtime.session import Device, OrtSession
-from app.vision.spec import Calibration, EmbedderSpec, LandmarkSpec, ModelSpec, ONetSpec, PNetSpec, RNetSpec, Task
+from app.vision.spec import EmbedderSpec, LandmarkSpec, ModelSpec, ONetSpec, PNetSpec, RNetSpec, Task
+from training.calibration import Calibrated, read_calibration
 from training.config import BEST_WEIGHTS, RUN_FILE, build_trained, config_of
 from training.importers import dlib_resnet, mtcnn, sface
 
-CALIBRATION = "calibration.json"
 RESEARCH_ONLY = "LicenseRef-research-only"
-
-
-class Calibrated(BaseModel):
-    """What `python -m training.evaluate verification --calibrate` measured for an embedder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    calibrated_on: str
-    thresholds: tuple[Calibration, ...]
-    default_far: float
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One ONNX file: its spec, and how its Keras net (RGB 0..255 in, named outputs) is made, if it can be here."""
+    """One ONNX file: its spec, and how its Keras net (RGB 0..255 in, named outputs) is made, if it can be."""
 
     file: str
     spec: ModelSpec
@@ -61,14 +50,6 @@ def products(models: Path, runs: Path) -> list[Product]:
         _embedder("sface", sface, "arcface", calibration, default=True),
         _embedder("dlib", dlib_resnet, "dlib", calibration, default=False),
     ]
-
-
-def read_calibration(models: Path) -> dict[str, Calibrated]:
-    """The measured thresholds by model; none where nothing was measured yet."""
-    path = models / CALIBRATION
-    if not path.exists():
-        return {}
-    return TypeAdapter(dict[str, Calibrated]).validate_json(path.read_bytes())
 
 
 def _mtcnn() -> Product:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from training import checkpoint, config
 from training.checkpoint import Progress
-from training.config import BEST_WEIGHTS, Run, TrainConfig
+from training.config import BEST_WEIGHTS, RUN_FILE, Run, TrainConfig
 from training.data import batches, crops
 from training.logbook import Logbook
 from training.losses import LOSSES
@@ -31,10 +31,14 @@ from training.metrics import nme
 def train(run: Run, settings: TrainConfig, data: Path, folder: Path, resume: bool = False) -> Progress:
     """Trains to the settings' last epoch, in `folder`; answers how it went.
 
-    Raises FileExistsError where the folder holds a run and `resume` is not asked for.
+    Raises FileExistsError where the folder holds a run and `resume` is not asked for, and ValueError where
+    it is, with other data.
     """
     if not resume and (folder / checkpoint.FILE).exists():
         raise FileExistsError(f"{folder} holds a run: --resume goes on with it, --out names another place")
+    prepared = json.loads((data / "prepare.json").read_text())
+    if resume and json.loads((folder / RUN_FILE).read_text())["data"] != prepared:
+        raise ValueError(f"{folder} holds a run on other data than {data}")
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(settings.seed)
 
@@ -50,7 +54,7 @@ def train(run: Run, settings: TrainConfig, data: Path, folder: Path, resume: boo
         "backend": f"{keras.backend.backend()}, keras {keras.__version__}",
         "parameters": net.count_params(),
         "faces": {"train": len(training), "validation": len(images)},
-        "data": json.loads((data / "prepare.json").read_text()),
+        "data": prepared,
     }
     book = Logbook(folder)
     for epoch in range(progress.epoch, settings.epochs):

@@ -73,7 +73,7 @@ def threshold_at_far(impostors: ndarray, far: float) -> float:
 
 
 def tar(genuine: ndarray, threshold: float) -> float:
-    """True accept rate: the share of genuine pairs at or over the threshold; undetected faces count against it."""
+    """True accept rate: the share of genuine pairs at or over the threshold; a missing face is none."""
     return float((np.nan_to_num(genuine, nan=-np.inf) >= threshold).mean())
 
 

@@ -25,13 +25,12 @@ class Faces:
 
     def take(self, index: ndarray) -> "Faces":
         """The faces at `index`."""
-        pick = lambda a: None if a is None else a[index]  # noqa: E731 - three uses, one line each
         return Faces(
             self.boxes[index],
             self.scores[index],
             self.points[index],
-            pick(self.landmarks),
-            pick(self.embeddings),
+            None if self.landmarks is None else self.landmarks[index],
+            None if self.embeddings is None else self.embeddings[index],
         )
 
     def largest(self) -> "Faces":
@@ -40,9 +39,7 @@ class Faces:
         return self.take(np.argsort(-size.prod(axis=1), kind="stable")[:1])
 
 
-NO_FACES = Faces(
-    np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32)
-)
+NO_FACES = Faces(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
 
 
 @dataclass

@@ -33,9 +33,7 @@ def threshold_for(spec: EmbedderSpec, far: float) -> float:
     if not table or not table[0].far <= far <= table[-1].far:
         known = f"{table[0].far:g} to {table[-1].far:g}" if table else "none"
         raise BadParameter(f"far={far:g} is outside what {spec.model} is calibrated for ({known})", "far")
-    return float(
-        np.interp(np.log10(far), [np.log10(c.far) for c in table], [c.threshold for c in table])
-    )
+    return float(np.interp(np.log10(far), [np.log10(c.far) for c in table], [c.threshold for c in table]))
 
 
 def verify(

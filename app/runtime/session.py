@@ -56,7 +56,7 @@ class Device:
     memory_mb: int = 0
 
     def batch_sizes(self, pixels: int) -> tuple[int, ...]:
-        """Batch sizes for items of so many pixels. A GPU sees few, all warmed; a CPU any that fit its cache."""
+        """Batch sizes for items of so many pixels: few on a GPU, all warmed; on a CPU what fits its cache."""
         if self.kind != "cpu":
             return (1, 4, 16, 64)
         return tuple(range(1, max(1, CPU_BATCH_PIXELS // pixels) + 1))
@@ -90,7 +90,9 @@ class OrtSession:
         options.intra_op_num_threads = device.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if device.kind == "cpu" else "0")
+        options.add_session_config_entry(
+            "session.intra_op.allow_spinning", "1" if device.kind == "cpu" else "0"
+        )
         try:
             self._session = ort.InferenceSession(str(path), options, providers=device.providers())
         except Exception as error:  # onnxruntime raises bare RuntimeErrors of many pybind types
@@ -121,14 +123,18 @@ class OrtSession:
     def run(self, images: ndarray) -> dict[str, ndarray]:
         """The net's outputs for a batch (n, h, w, 3) uint8, split and padded to the allowed batch sizes."""
         parts: list[Sequence[ndarray]] = []
-        for start, count, size in batches(len(images), self._device.batch_sizes(images.shape[1] * images.shape[2])):
+        for start, count, size in batches(
+            len(images), self._device.batch_sizes(images.shape[1] * images.shape[2])
+        ):
             batch = images[start : start + count]
             if count < size:
                 batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.uint8)])
             outputs = self._session.run(self._outputs, {self._input: np.ascontiguousarray(batch)})
             parts.append([out[:count] for out in outputs])
         if not parts:
-            shapes = [[d if isinstance(d, int) else 0 for d in o.shape[1:]] for o in self._session.get_outputs()]
+            shapes = [
+                [d if isinstance(d, int) else 0 for d in o.shape[1:]] for o in self._session.get_outputs()
+            ]
             parts.append([np.empty((0, *shape), np.float32) for shape in shapes])
         return {
             name: np.concatenate(column) if len(column) > 1 else column[0]

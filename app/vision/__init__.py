@@ -1,1 +1,1 @@
-"""Pure numpy and OpenCV functions: images, boxes, points, alignment, pyramids, drawing, and the model spec."""
+"""Pure functions on numpy and OpenCV: images, boxes, points, alignment, pyramids, drawing; the model spec."""

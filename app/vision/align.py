@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import REMAP_LIMIT, Octaves
 
 Template = Literal["arcface", "dlib", "face"]
 """Names of templates, each five points (order `points.FIVE`) in a unit square, edges at 0 and 1."""
@@ -28,7 +28,13 @@ TEMPLATES: dict[Template, ndarray] = {
     "arcface": ((np.array(_ARCFACE_112) + 0.5) / 112).astype(np.float32),
     # dlib's 150x150 chips (padding 0.25): our five points out of its mean shape of 68.
     "dlib": np.array(
-        [[0.316995, 0.31066], [0.669841, 0.31066], [0.493418, 0.510417], [0.336099, 0.686822], [0.650736, 0.686822]],
+        [
+            [0.316995, 0.31066],
+            [0.669841, 0.31066],
+            [0.493418, 0.510417],
+            [0.336099, 0.686822],
+            [0.650736, 0.686822],
+        ],
         np.float32,
     ),
     # For landmark nets: the mean of the five detected points over 300-W's training faces, made symmetric,
@@ -44,9 +50,7 @@ def template(name: Template, size: int) -> Float32[ndarray, "5 2"]:
     return TEMPLATES[name] * size - 0.5
 
 
-def umeyama(
-    source: Float32[ndarray, "n k 2"], target: Float32[ndarray, "k 2"]
-) -> Float32[ndarray, "n 2 3"]:
+def umeyama(source: Float32[ndarray, "n k 2"], target: Float32[ndarray, "k 2"]) -> Float32[ndarray, "n 2 3"]:
     """The least-squares similarities that take each set of source points to the target.
 
     Umeyama (1991) in the plane, where rotation and scale are one complex number: no reflection, and
@@ -69,7 +73,7 @@ def umeyama(
 
 
 def of_boxes(boxes: Float32[ndarray, "n 4"], size: int) -> Float32[ndarray, "n 2 3"]:
-    """The transforms that stretch each (half-open) box over a `size` x `size` crop. Empty boxes give zeros."""
+    """The transforms that stretch each (half-open) box over a `size` x `size` crop; zeros for empty boxes."""
     extent = boxes[:, 2:] - boxes[:, :2]
     scale = np.divide(size, extent, out=np.zeros_like(extent), where=extent > 0)
     shift = (0.5 - boxes[:, :2]) * scale - 0.5
@@ -121,13 +125,13 @@ def warp(
     return crops
 
 
+_NO_MAP = np.empty(0, np.float32)
+
+
 def _remap(image: ndarray, maps: ndarray, size: int) -> ndarray:
-    # OpenCV's remap takes at most 32766 rows and columns: crops lie in rows of `size` pixels, in parts.
-    step = 32766 // size
+    step = REMAP_LIMIT // size  # crops lie below each other, so many a call
     parts = [
-        cv2.remap(
-            image, part.reshape(-1, size, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
-        )
+        cv2.remap(image, part.reshape(-1, size, 2), _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         for part in (maps[i : i + step] for i in range(0, len(maps), step))
     ]
     return np.concatenate(parts).reshape(-1, size, size, 3)

@@ -62,22 +62,21 @@ def nms(
     return order[_fixpoint(suppresses)]
 
 
-def _nms_iou(
-    boxes: ndarray, scores: ndarray, threshold: float, groups: ndarray | None
-) -> ndarray:
+def _nms_iou(boxes: ndarray, scores: ndarray, threshold: float, groups: ndarray | None) -> ndarray:
     xywh = boxes.astype(np.float64)
     xywh[:, 2:] -= xywh[:, :2]
     if groups is not None:  # boxes of different groups are moved apart, so that they never overlap
         xywh[:, 0] += groups * (np.ptp(boxes[:, [0, 2]]) + 1.0)
-    ranks = scores - scores.min() + 1  # OpenCV wants scores above its own threshold, which we do not use
-    kept = cv2.dnn.NMSBoxes(xywh, ranks.astype(np.float32), 0.0, threshold)  # type: ignore[call-overload]
+    ranks = np.empty(len(scores), np.float32)  # exact in order, and above the threshold OpenCV insists on
+    ranks[np.argsort(-scores, kind="stable")] = np.arange(len(scores), 0, -1)
+    kept = cv2.dnn.NMSBoxes(xywh, ranks, 0.0, threshold)  # type: ignore[arg-type]  # arrays do as sequences
     return np.asarray(kept, np.int64).reshape(-1)
 
 
 def _fixpoint(suppresses: Bool[ndarray, "n n"]) -> Bool[ndarray, " n"]:
-    keep = np.ones(len(suppresses), bool)
+    keep: ndarray = np.ones(len(suppresses), bool)
     while True:
-        new = ~suppresses[keep].any(axis=0)
+        new: ndarray = ~suppresses[keep].any(axis=0)
         if np.array_equal(new, keep):
             return keep
         keep = new
@@ -98,9 +97,7 @@ def apply_offsets(
     return boxes + offsets * np.concatenate([size, size], axis=1)
 
 
-def offsets_to(
-    boxes: Float32[ndarray, "n 4"], targets: Float32[ndarray, "n 4"]
-) -> Float32[ndarray, "n 4"]:
+def offsets_to(boxes: Float32[ndarray, "n 4"], targets: Float32[ndarray, "n 4"]) -> Float32[ndarray, "n 4"]:
     """The offsets that `apply_offsets` needs to turn `boxes` into `targets`. Boxes must have an area."""
     size = boxes[:, 2:] - boxes[:, :2]
     return (targets - boxes) / np.concatenate([size, size], axis=1)

@@ -2,8 +2,8 @@
 
 Points are `x, y` in pixels of the decoded image unless a name says otherwise, and a pixel's centre
 lies at whole numbers, as in 300-W's `.pts` files and in OpenCV: the picture's left edge is x = -0.5.
-Left and right in names are the subject's own: `left_eye` lies on the image's right in a frontal picture. The five
-points the detector gives, in every array, stand in the order of `FIVE`.
+Left and right in names are the subject's own: `left_eye` lies on the image's right in a frontal
+picture. The five points the detector gives, in every array, stand in the order of `FIVE`.
 """
 
 from typing import Literal
@@ -77,9 +77,7 @@ IBUG68_EDGES = (
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 36, 45
 
 
-def mirror(
-    points: Float32[ndarray, "n k 2"], width: float, scheme: Scheme
-) -> Float32[ndarray, "n k 2"]:
+def mirror(points: Float32[ndarray, "n k 2"], width: float, scheme: Scheme) -> Float32[ndarray, "n k 2"]:
     """Points of the picture, `width` pixels wide, mirrored left to right, in the scheme's own order."""
     flipped = points[:, MIRROR[scheme]].copy()
     flipped[..., 0] = (width - 1) - flipped[..., 0]
@@ -93,9 +91,7 @@ def five_of_ibug68(points: Float32[ndarray, "n 68 2"]) -> Float32[ndarray, "n 5 
     return np.stack([right_eye, left_eye, points[:, 30], points[:, 48], points[:, 54]], axis=1)
 
 
-def nme(
-    found: Float32[ndarray, "n 68 2"], truth: Float32[ndarray, "n 68 2"]
-) -> Float32[ndarray, " n"]:
+def nme(found: Float32[ndarray, "n 68 2"], truth: Float32[ndarray, "n 68 2"]) -> Float32[ndarray, " n"]:
     """Mean point error over the distance of the outer eye corners, one number a face (300-W's NME)."""
     reach = np.linalg.norm(truth[:, RIGHT_EYE_OUTER] - truth[:, LEFT_EYE_OUTER], axis=1)
     return np.linalg.norm(found - truth, axis=2).mean(axis=1) / reach

@@ -10,6 +10,9 @@ from numpy import ndarray
 
 Image = UInt8[ndarray, "h w 3"]
 
+REMAP_LIMIT = 32766
+"""The most rows or columns OpenCV's remap takes, in its source and in its answer."""
+
 
 class Octaves:
     """A picture and its halvings (area averages), each made when first asked for.
@@ -21,7 +24,8 @@ class Octaves:
     def __init__(self, image: Image) -> None:
         self._images = [np.ascontiguousarray(image)]
         self.height, self.width = image.shape[:2]
-        self._last = max(0, int(math.log2(max(1, min(self.height, self.width)))))
+        self._first = max(0, math.ceil(math.log2(max(self.height, self.width) / REMAP_LIMIT)))
+        self._last = max(self._first, int(math.log2(min(self.height, self.width))))
 
     def __getitem__(self, octave: int) -> Image:
         while len(self._images) <= octave:
@@ -31,9 +35,12 @@ class Octaves:
         return self._images[octave]
 
     def at(self, shrink: Float32[ndarray, " n"]) -> Int[ndarray, " n"]:
-        """The octave to read for a reduction by `shrink` (1 is full size): at most a halving is left."""
+        """The octave to read for a reduction by `shrink` (1 is full size): at most a halving is left.
+
+        Of a picture too long for OpenCV's remap the first octaves are passed over.
+        """
         wanted = np.floor(np.log2(np.maximum(shrink, 1.0)))
-        return np.minimum(wanted, self._last).astype(np.int64)
+        return np.clip(wanted, self._first, self._last).astype(np.int64)
 
     def points_at(self, points: Float32[ndarray, "n k 2"], octave: int) -> Float32[ndarray, "n k 2"]:
         """Points of the picture as points of the octave (whole numbers are pixel centres in both)."""
@@ -109,9 +116,7 @@ def _spans(length: int, limit: int, cell: int) -> list[tuple[int, int]]:
     steps = (length - lost) // 2
     count = -(-steps // ((limit - lost) // 2))
     each = -(-steps // count)
-    return [
-        (2 * start, 2 * min(each, steps - start) + lost) for start in range(0, steps, each)
-    ]
+    return [(2 * start, 2 * min(each, steps - start) + lost) for start in range(0, steps, each)]
 
 
 def pack(

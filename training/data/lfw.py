@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Pair:
-    """Two pictures, whether they show one person, and the fold the file puts the pair in (0 where it has none)."""
+    """Two pictures, whether they show one person, and the pair's fold (0 where the file has none)."""
 
     a: Path
     b: Path

@@ -14,6 +14,7 @@ import json
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 
@@ -30,15 +31,9 @@ from app.runtime import store
 from app.vision import align, points
 from app.vision.pyramid import Octaves
 from training.data import crops
-from training.data.sources import READERS, SPLITS, Sample, with_validation
+from training.data.duplicates import without_twins
+from training.data.sources import READERS, SPLITS, Sample, Split, with_validation
 from training.matching import labelled
-
-FACE = np.array(
-    [[0.3695, 0.3034], [0.6305, 0.3034], [0.5, 0.4596], [0.3856, 0.5834], [0.6144, 0.5834]], np.float32
-)
-"""The template `face`, in units of the net's picture: the mean of the five points that the detector finds on
-300-W's training faces, mirrored onto itself, and scaled and moved so that 99.8% of these faces lie wholly
-inside, jaw and brows included."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +50,7 @@ class CropShape:
 
     def target(self) -> Float32[ndarray, "5 2"]:
         """The template's five points in pixels of the crop."""
-        unit = align.TEMPLATES.get(self.template, FACE)
-        return unit * self.span - np.float32(0.5) + np.float32((self.side - self.span) / 2)
+        return align.template(self.template, self.span) + np.float32((self.side - self.span) / 2)
 
 
 @dataclass(frozen=True)
@@ -136,6 +130,15 @@ def stack(cut: list[Crop], shape: CropShape) -> crops.Crops:
     )
 
 
+def apart(faces: dict[Split, crops.Crops]) -> dict[Split, list[str]]:
+    """Takes out of each split the photographs that a later one holds too; answers their names."""
+    left_out: dict[Split, list[str]] = {split: [] for split in faces}
+    for before, after in combinations(faces, 2):
+        faces[before], names = without_twins(faces[before], faces[after])
+        left_out[before] += names
+    return left_out
+
+
 def data_hash(folder: Path) -> str:
     """One sha256 for all TFRecord files of a folder, over their names and hashes."""
     parts = [f"{path.name} {store.sha256(path)}" for path in sorted(folder.glob("*.tfrecord"))]
@@ -171,18 +174,22 @@ def main(
         "crop": asdict(shape),
         "detector": {f.file: f.sha256 for f in loaded.entry.files},
     }
-    for split in SPLITS:
-        chosen = [s for s in samples if s.split == split]
-        if not chosen:
-            continue
-        faces = stack([cut(s, detector, shape) for s in tqdm(chosen, desc=split)], shape)
-        crops.save(out / f"{split}.tfrecord", faces)
+    cuts = {split: [s for s in samples if s.split == split] for split in SPLITS}
+    faces = {
+        split: stack([cut(s, detector, shape) for s in tqdm(chosen, desc=split)], shape)
+        for split, chosen in cuts.items()
+        if chosen
+    }
+    left_out = apart(faces)
+    for split, crop in faces.items():
+        crops.save(out / f"{split}.tfrecord", crop)
         report[split] = {
-            "faces": len(faces),
-            "photographs": len(set(faces.photos)),
-            "by_folder": Counter(name.rsplit("/", 1)[0] for name in faces.names),
-            "undetected": [n for n, found in zip(faces.names, faces.detected, strict=True) if not found],
-            "share_wholly_inside": round(inside(faces), 4),
+            "faces": len(crop),
+            "photographs": len(set(crop.photos)),
+            "by_folder": Counter(name.rsplit("/", 1)[0] for name in crop.names),
+            "undetected": [n for n, found in zip(crop.names, crop.detected, strict=True) if not found],
+            "left_out_as_twins": left_out[split],
+            "share_wholly_inside": round(inside(crop), 4),
         }
     report["sha256"] = data_hash(out)
     (out / "prepare.json").write_text(json.dumps(report, indent=2) + "\n")

@@ -35,6 +35,11 @@ def cnn68(pool3_stride: int = 2) -> keras.Model:
     x = layers.Flatten(name="flatten")(_conv(x, 256, 8))
     x = layers.Dense(1024, activation="relu", kernel_initializer="he_normal", name="dense1")(x)
     # In float32 whatever the policy: half precision would round a point to a quarter of a pixel.
-    middle = keras.initializers.Constant(0.5)
-    points = layers.Dense(OUTPUTS, bias_initializer=middle, dtype="float32", name="points")(x)
+    points = layers.Dense(
+        OUTPUTS,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3),
+        bias_initializer=keras.initializers.Constant(0.5),
+        dtype="float32",
+        name="points",
+    )(x)
     return keras.Model(image, points, name="cnn68")

@@ -40,21 +40,29 @@ def serve_pnet(net: keras.Model) -> keras.Model:
     rest[twice, n + np.arange(m)] = 1.0
 
     image = keras.Input((None, None, 3))
-    y = _conv(image, np.concatenate([k1, k1[..., twice] * a1[twice]], -1), np.concatenate([b1, b1[twice] * a1[twice]]))
+    y = _conv(
+        image,
+        np.concatenate([k1, k1[..., twice] * a1[twice]], -1),
+        np.concatenate([b1, b1[twice] * a1[twice]]),
+    )
     pooled = layers.MaxPooling2D(2)(y)
     active = layers.ReLU()(_conv(pooled, spread.T[None, None], np.zeros(n, np.float32)))
-    x = layers.Add()([
-        _conv(active, np.diag(gain)[None, None], np.zeros(n, np.float32)),
-        _conv(pooled, rest.T[None, None], np.zeros(n, np.float32)),
-    ])
+    x = layers.Add()(
+        [
+            _conv(active, np.diag(gain)[None, None], np.zeros(n, np.float32)),
+            _conv(pooled, rest.T[None, None], np.zeros(n, np.float32)),
+        ]
+    )
     x = prelu(_conv(x, k2, b2), a2)
     y = _conv(x, k3, b3)
     heads = np.concatenate([ko, ks[..., 1:] - ks[..., :1]], -1)
     bias = np.concatenate([bo, bs[1:] - bs[:1]])
-    out = layers.Add()([
-        _conv(layers.ReLU()(y), heads * (1 - a3)[:, None], bias, pad=False),
-        _conv(y, heads * a3[:, None], np.zeros_like(bias), pad=False),
-    ])
+    out = layers.Add()(
+        [
+            _conv(layers.ReLU()(y), heads * (1 - a3)[:, None], bias, pad=False),
+            _conv(y, heads * a3[:, None], np.zeros_like(bias), pad=False),
+        ]
+    )
     return keras.Model(image, {"offsets": out[..., :4], "score": ops.sigmoid(out[..., 4])})
 
 
@@ -83,7 +91,9 @@ def serve_crop_net(net: keras.Model) -> keras.Model:
             x = _like(layer)(x)
     answer = {"offsets": outputs["offsets"], "score": outputs["score"][:, 1]}
     if "points" in outputs:
-        answer["points"] = ops.reshape(ops.transpose(ops.reshape(outputs["points"], (-1, 2, 5)), (0, 2, 1)), (-1, 10))
+        answer["points"] = ops.reshape(
+            ops.transpose(ops.reshape(outputs["points"], (-1, 2, 5)), (0, 2, 1)), (-1, 10)
+        )
     return keras.Model(image, answer)
 
 
@@ -112,7 +122,9 @@ def _conv(x: keras.KerasTensor, kernel: ndarray, bias: ndarray, *, pad: bool = T
 
 def _fold_scaling(kernel: ndarray, bias: ndarray) -> tuple[ndarray, ndarray]:
     wide = kernel.astype(np.float64)
-    return (wide * SCALE).astype(np.float32), (bias - MEAN * SCALE * wide.sum(axis=(0, 1, 2))).astype(np.float32)
+    return (wide * SCALE).astype(np.float32), (bias - MEAN * SCALE * wide.sum(axis=(0, 1, 2))).astype(
+        np.float32
+    )
 
 
 def _like(layer: keras.Layer) -> keras.Layer:
