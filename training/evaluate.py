@@ -75,10 +75,11 @@ def detection(
     data: Annotated[Path, typer.Option(help="the folder that holds `wider/`")],
     model: Annotated[str | None, typer.Option(help="a detector of the store, else the default")] = None,
     models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
+    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
     note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
 ) -> None:
     """WIDER FACE's validation pictures: average precision at IoU 0.5, faces 20 pixels tall or more."""
-    analyzer = Analyzer(store.load(models, "cpu"))
+    analyzer = Analyzer(store.load(models, "cpu", threads=threads))
     name = model or analyzer.defaults.detect
     figures = evaluate_detection.measure(analyzer.detector(name), name, data / "wider")
     print(f"{name} on WIDER val: {figures.pictures} pictures, {figures.faces} faces of 20 px or more")
@@ -106,12 +107,13 @@ def verification(
     data: Annotated[Path, typer.Option(help="the folder that holds `lfw/`")],
     model: Annotated[str | None, typer.Option(help="an embedder of the store, else the default")] = None,
     models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
+    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
     pairs: Annotated[str, typer.Option(help="the pairs file in the LFW folder")] = "pairsDevTest.txt",
     note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
     calibrate: Annotated[bool, typer.Option(help="keep the thresholds for the next `make models`")] = False,
 ) -> None:
     """LFW's pairs end to end: ten-fold accuracy, AUC, EER, TAR at FAR; an undetected face is an error."""
-    analyzer = Analyzer(store.load(models, "cpu"))
+    analyzer = Analyzer(store.load(models, "cpu", threads=threads))
     name = model or analyzer.defaults.embed
     figures = evaluate_verification.measure(analyzer, name, data / "lfw", pairs)
     print(f"{name} on LFW {pairs}: {figures.pairs} pairs, {len(figures.undetected)} pictures without a face")

@@ -42,7 +42,7 @@ def detect_all(
     timing = Timing()
     options = DetectOptions(min_face_size=min_face_size, threshold=LOW_THRESHOLD)
     found = []
-    for picture in tqdm(pictures, desc="detection", unit="picture"):
+    for picture in tqdm(pictures, desc="detection", unit="picture", disable=None):
         image = decode(picture.path.read_bytes(), MAX_PIXELS, "image")
         faces = detector.detect(Octaves(image), options, timing)
         found.append((faces.boxes, faces.scores))

@@ -53,10 +53,11 @@ def embed_pictures(analyzer: Analyzer, model: str, paths: list[Path]) -> Embedde
     size = analyzer.embedder(model).spec.dimension
     vectors = np.full((len(paths), size), np.nan, np.float32)
     undetected = []
-    for i, path in enumerate(tqdm(paths, desc=model, unit="picture")):
+    for i, path in enumerate(tqdm(paths, desc=model, unit="picture", disable=None)):
         image = decode(path.read_bytes(), MAX_PIXELS, "image")
         picture = Octaves(image)
-        face = analyzer.detector(None).detect(picture, DetectOptions(), Timing()).largest()
+        found = analyzer.detector(None).detect(picture, DetectOptions(), Timing())
+        face = found.largest(picture.width, picture.height)
         if len(face) == 0:
             undetected.append(path.name)
         else:

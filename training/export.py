@@ -80,7 +80,7 @@ def to_onnx(net: keras.Model, *, half: bool) -> onnx.ModelProto:
     model, _ = tf2onnx.convert.from_keras(ordered, input_signature=signature, opset=OPSET)
     _rename_outputs(model.graph, names)
     _free_sizes(model.graph)
-    _tidy_names(model.graph)
+    _canonical(model.graph)
     if half:
         _store_half(model.graph)
     model.ir_version = IR_VERSION
@@ -125,23 +125,47 @@ def _free_sizes(graph: onnx.GraphProto) -> None:
     del graph.value_info[:]
 
 
-def _tidy_names(graph: onnx.GraphProto) -> None:
-    """Names by position: Keras counts its layers by process, and the file's hash must not depend on that."""
-    keep = {v.name for v in (*graph.input, *graph.output)}
-    new: dict[str, str] = {"": ""}
-    for i, tensor in enumerate(graph.initializer):
-        new[tensor.name] = f"w{i}"
-        tensor.name = f"w{i}"
-    for i, node in enumerate(graph.node):
-        for j, name in enumerate(node.output):
-            new[name] = name if name in keep else f"t{i}_{j}"
-        node.name = f"{node.op_type}_{i}"
-        node.doc_string = ""
-    for node in graph.node:
-        node.input[:] = [new.get(n, n) for n in node.input]
-        node.output[:] = [new.get(n, n) for n in node.output]
-    graph.name = "facet"
-    graph.doc_string = ""
+def _canonical(graph: onnx.GraphProto) -> None:
+    """One order and one naming for one net: the converter's own vary from run to run, and so would the hash.
+
+    Nodes stand in the order a walk from the outputs back meets their inputs; names count by position.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    order: list[onnx.NodeProto] = []
+    used: list[onnx.TensorProto] = []
+    seen: set[int] = set()
+
+    def walk(name: str) -> None:
+        if name in weights:
+            used.append(weights.pop(name))
+        node = makers.get(name)
+        if node is None or id(node) in seen:
+            return
+        seen.add(id(node))
+        for source in node.input:
+            walk(source)
+        order.append(node)
+
+    for out in graph.output:
+        walk(out.name)
+    keep = {"", *(v.name for v in (*graph.input, *graph.output))}
+    new = {tensor.name: f"w{i}" for i, tensor in enumerate(used)}
+    new |= {name: f"t{i}_{j}" for i, node in enumerate(order) for j, name in enumerate(node.output)}
+    new |= {name: name for name in keep}
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in order]
+    for i, node in enumerate(nodes):
+        node.name, node.doc_string = f"{node.op_type}_{i}", ""
+        node.input[:] = [new[n] for n in node.input]
+        node.output[:] = [new[n] for n in node.output]
+        attributes = sorted(node.attribute, key=lambda a: a.name)
+        del node.attribute[:]
+        node.attribute.extend(attributes)
+    tensors = [numpy_helper.from_array(numpy_helper.to_array(t), new[t.name]) for t in used]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(tensors)
+    graph.name, graph.doc_string = "facet", ""
 
 
 def _store_half(graph: onnx.GraphProto) -> None:

@@ -47,8 +47,8 @@ def products(models: Path, runs: Path) -> list[Product]:
     return [
         _mtcnn(),
         *_trained_landmarks("cnn68", models, runs, default=True),
-        _embedder("sface", sface, "arcface", calibration, default=True),
-        _embedder("dlib", dlib_resnet, "dlib", calibration, default=False),
+        _embedder("sface", sface, "arcface", calibration, flip_average=False, default=True),
+        _embedder("dlib", dlib_resnet, "dlib", calibration, flip_average=True, default=False),
     ]
 
 
@@ -83,7 +83,13 @@ def _mtcnn() -> Product:
 
 
 def _embedder(
-    name: str, importer: ModuleType, template: str, calibration: dict[str, Calibrated], *, default: bool
+    name: str,
+    importer: ModuleType,
+    template: str,
+    calibration: dict[str, Calibrated],
+    *,
+    flip_average: bool,
+    default: bool,
 ) -> Product:
     known = calibration.get(name)
     spec = EmbedderSpec.model_validate(
@@ -96,7 +102,7 @@ def _embedder(
             "size": importer.INPUT_SIZE,
             "template": template,
             "dimension": 128,
-            "flip_average": True,
+            "flip_average": flip_average,
         }
         | ({} if known is None else known.model_dump())
     )
@@ -124,7 +130,7 @@ def _trained_landmarks(name: str, models: Path, runs: Path, *, default: bool) ->
         licence=RESEARCH_ONLY,
         research_only=True,
         source=f"trained here on 300-W (HELEN, AFW, LFPW training parts): training/configs/{name}.py",
-        source_sha256=json.loads((run / RUN_FILE).read_text())["data"]["data_sha256"],
+        source_sha256=json.loads((run / RUN_FILE).read_text())["data"]["sha256"],
         size=config.size,
         template=config.template,
         scheme=config.scheme,

@@ -88,4 +88,10 @@ def test_outputs_are_what_the_spec_says(model: ModelEntry, file: FileEntry) -> N
 @pytest.mark.parametrize(("model", "file"), FILES)
 def test_no_file_holds_training_operators(model: ModelEntry, file: FileEntry) -> None:
     operators = {node.op_type for node in onnx.load(MODELS / file.file).graph.node}
-    assert not operators & {"Dropout", "RandomUniform", "RandomNormal", "RandomUniformLike", "RandomNormalLike"}
+    assert not operators & {
+        "Dropout",
+        "RandomUniform",
+        "RandomNormal",
+        "RandomUniformLike",
+        "RandomNormalLike",
+    }

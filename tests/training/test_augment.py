@@ -57,7 +57,7 @@ def test_flipping_twice_is_the_identity(seed: int) -> None:
 def test_a_flip_is_that_of_the_point_scheme() -> None:
     face = np.random.default_rng(0).uniform(0, SIZE, (68, 2)).astype(np.float32)
     placed = augment.place(face, augment.mirrored(np.eye(2, 3), SIZE), True, "ibug68")
-    np.testing.assert_allclose(placed, points.mirror(face[None], SIZE, "ibug68")[0], atol=1e-4)
+    np.testing.assert_allclose(placed, points.mirror(face[None], float(SIZE), "ibug68")[0], atol=1e-4)
 
 
 def test_no_augmentation_changes_nothing() -> None:

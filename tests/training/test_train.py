@@ -169,6 +169,12 @@ def test_a_finished_run_is_not_overwritten(data: Path, tmp_path: Path) -> None:
         train(Small, settings, data, tmp_path)
 
 
+def test_a_run_goes_on_with_its_own_data_alone(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"data": {"sha256": "another"}}))
+    with pytest.raises(ValueError, match="other data"):
+        train(Small, SETTINGS, data, tmp_path, resume=True)
+
+
 def test_an_unknown_run_names_those_there_are() -> None:
     with pytest.raises(ValueError, match="cnn68"):
         config.find("nothing")

@@ -14,9 +14,7 @@ def similarity(angle: float, scale: float, shift: tuple[float, float]) -> np.nda
     return np.array([[[c, -s, shift[0]], [s, c, shift[1]]]], np.float32)
 
 
-@given(
-    st.floats(-3.1, 3.1), st.floats(0.05, 20), st.tuples(st.floats(-2000, 2000), st.floats(-2000, 2000))
-)
+@given(st.floats(-3.1, 3.1), st.floats(0.05, 20), st.tuples(st.floats(-2000, 2000), st.floats(-2000, 2000)))
 def test_umeyama_finds_the_similarity_and_its_inverse_undoes_it(
     angle: float, scale: float, shift: tuple[float, float]
 ) -> None:

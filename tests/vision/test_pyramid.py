@@ -82,3 +82,10 @@ def test_octave_points_keep_their_place_in_the_picture() -> None:
     picture = Octaves(np.zeros((64, 64, 3), np.uint8))
     corner = np.array([[[-0.5, -0.5], [63.5, 63.5]]], np.float32)
     assert picture.points_at(corner, 2)[0].tolist() == [[-0.5, -0.5], [15.5, 15.5]]
+
+
+def test_a_picture_too_long_for_opencv_is_read_from_a_lower_octave() -> None:
+    picture = Octaves(np.zeros((2, 70_000, 3), np.uint8))
+    octave = int(picture.at(np.array([1.0], np.float32))[0])
+    assert octave == 2
+    assert max(picture[octave].shape) <= pyramid.REMAP_LIMIT

@@ -1,0 +1,235 @@
+"""The service with the real models, over HTTP, on photographs and what can be made of them."""
+
+import io
+from functools import cache
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy import ndarray
+from PIL import Image as Pil
+from PIL import ImageOps
+
+from app.vision.boxes import iou
+from tests.api.pictures import photo, problem
+
+JPEG = {"content-type": "image/jpeg"}
+
+
+@cache
+def opened(name: str) -> Pil.Image:
+    return Pil.open(io.BytesIO(photo(name))).convert("RGB")
+
+
+def written(image: Pil.Image, format: str = "PNG", **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format, **options)
+    return out.getvalue()
+
+
+@cache
+def small(name: str) -> bytes:
+    """The photograph with its longer side at most 480 pixels: quicker to look through."""
+    return written(ImageOps.contain(opened(name), (480, 480)), "JPEG", quality=95)
+
+
+def side_by_side(*names: str, height: int = 500) -> Pil.Image:
+    images = [ImageOps.contain(opened(name), (10_000, height)) for name in names]
+    whole = Pil.new("RGB", (sum(image.width for image in images), height))
+    left = 0
+    for image in images:
+        whole.paste(image, (left, 0))
+        left += image.width
+    return whole
+
+
+def boxes(body: dict[str, Any]) -> ndarray:
+    return np.array([list(face["box"].values()) for face in body["faces"]], np.float32).reshape(-1, 4)
+
+
+def detect(real: httpx.Client, data: bytes, query: str = "", media: str = "image/jpeg") -> dict[str, Any]:
+    response = real.post(f"/detect?{query}", content=data, headers={"content-type": media})
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+@pytest.mark.parametrize("name", ["obama.jpg", "obama2.jpg", "biden.jpg", "astronaut.png"])
+def test_one_face_with_eyes_nose_and_mouth_in_place(real: httpx.Client, name: str) -> None:
+    (face,) = detect(real, photo(name))["faces"]
+    points = face["keypoints"]
+    assert face["score"] > 0.9
+    assert points["right_eye"][0] < points["nose"][0] < points["left_eye"][0]  # the subject's own
+    assert points["mouth_right"][0] < points["mouth_left"][0]
+    assert points["left_eye"][1] < points["nose"][1] < points["mouth_left"][1]
+    box = face["box"]
+    assert all(box["x1"] < x < box["x2"] and box["y1"] < y < box["y2"] for x, y in points.values())
+
+
+@pytest.mark.parametrize("turn", range(2, 9))
+def test_however_the_camera_was_held(real: httpx.Client, turn: int) -> None:
+    """The pixels stored turned, EXIF saying so: the answer is that of the upright picture."""
+    upright = ImageOps.contain(opened("obama2.jpg"), (400, 400))
+    exif = Pil.Exif()
+    exif[0x0112] = turn
+    expected = detect(real, written(upright), media="image/png")
+    stored = upright.transpose(
+        {
+            2: Pil.Transpose.FLIP_LEFT_RIGHT,
+            3: Pil.Transpose.ROTATE_180,
+            4: Pil.Transpose.FLIP_TOP_BOTTOM,
+            5: Pil.Transpose.TRANSPOSE,
+            6: Pil.Transpose.ROTATE_90,
+            7: Pil.Transpose.TRANSVERSE,
+            8: Pil.Transpose.ROTATE_270,
+        }[turn]
+    )
+    found = detect(real, written(stored, exif=exif), media="image/png")
+    assert found["image"] == expected["image"] == {"width": upright.width, "height": upright.height}
+    assert found["faces"] == expected["faces"]
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "BMP", "GIF"])
+def test_whatever_the_format(real: httpx.Client, format: str) -> None:
+    shrunk = ImageOps.contain(opened("biden.jpg"), (500, 500))
+    expected = boxes(detect(real, written(shrunk), media="image/png"))
+    found = boxes(detect(real, written(shrunk, format), media=f"image/{format.lower()}"))
+    assert found.shape == (1, 4)
+    assert iou(expected, found)[0, 0] > 0.75
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "LA", "RGBA", "P", "I;16"])
+def test_whatever_the_colours(real: httpx.Client, mode: str) -> None:
+    shrunk = ImageOps.contain(opened("biden.jpg"), (500, 500))
+    expected = boxes(detect(real, written(shrunk), media="image/png"))
+    if mode == "I;16":
+        changed = Pil.fromarray(np.asarray(shrunk.convert("L")).astype(np.uint16) * 257)
+    else:
+        changed = shrunk.convert(mode)
+    found = boxes(detect(real, written(changed, "JPEG" if mode == "CMYK" else "PNG", quality=95)))
+    assert found.shape == (1, 4)
+    assert iou(expected, found)[0, 0] > 0.8
+
+
+def test_two_people(real: httpx.Client) -> None:
+    whole = side_by_side("obama2.jpg", "biden.jpg")
+    found = boxes(detect(real, written(whole), media="image/png"))
+    middle = ImageOps.contain(opened("obama2.jpg"), (10_000, 500)).width
+    assert sorted(found[:, 0] > middle) == [False, True]
+
+
+def test_a_tiny_picture_and_a_tiny_face(real: httpx.Client) -> None:
+    assert detect(real, written(Pil.new("RGB", (1, 1))), media="image/png")["faces"] == []
+    assert detect(real, written(Pil.new("RGB", (3, 2000))), media="image/png")["faces"] == []
+    shrunk = opened("obama2.jpg").resize((90, 113), Pil.Resampling.LANCZOS)
+    assert len(detect(real, written(shrunk), media="image/png")["faces"]) == 1
+    assert detect(real, written(shrunk), "min_face_size=80", media="image/png")["faces"] == []
+
+
+def test_noise_holds_no_face(real: httpx.Client) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (700, 900, 3), np.uint8)
+    body = detect(real, written(Pil.fromarray(noise)), "min_face_size=12", media="image/png")
+    assert body["faces"] == []
+
+
+def test_a_face_through_noise(real: httpx.Client) -> None:
+    rng = np.random.default_rng(0)
+    clean = np.asarray(ImageOps.contain(opened("obama2.jpg"), (500, 500))).astype(float)
+    noisy = np.clip(clean + rng.normal(0, 20, clean.shape), 0, 255).astype(np.uint8)
+    expected = boxes(detect(real, written(Pil.fromarray(clean.astype(np.uint8))), media="image/png"))
+    found = boxes(detect(real, written(Pil.fromarray(noisy)), media="image/png"))
+    assert found.shape == (1, 4)
+    assert iou(expected, found)[0, 0] > 0.7
+
+
+def test_a_black_picture_holds_no_face(real: httpx.Client) -> None:
+    assert detect(real, written(Pil.new("RGB", (640, 480))), media="image/png")["faces"] == []
+
+
+def test_landmarks_lie_on_the_face(real: httpx.Client) -> None:
+    body = real.post("/landmarks", content=small("obama.jpg"), headers=JPEG).json()
+    (face,) = body["faces"]
+    points = np.array(face["landmarks"])
+    assert points.shape == ({"ibug68": 68, "kaggle15": 15}[body["scheme"]], 2)
+    x1, y1, x2, y2 = face["box"].values()
+    margin = 0.25 * (x2 - x1)
+    assert np.all((points > [x1 - margin, y1 - margin]) & (points < [x2 + margin, y2 + margin]))
+
+
+def test_landmarks_of_a_given_box_are_those_of_the_found_one(real: httpx.Client) -> None:
+    found = real.post("/landmarks", content=small("obama.jpg"), headers=JPEG).json()["faces"][0]
+    given = [list(found["box"].values())]
+    answer = real.post("/landmarks", files={"image": small("obama.jpg")}, data={"boxes": str(given)})
+    (face,) = answer.json()["faces"]
+    size = given[0][2] - given[0][0]
+    assert face["box"] == pytest.approx(found["box"], abs=1e-2)
+    assert np.abs(np.array(face["landmarks"]) - found["landmarks"]).mean() < 0.05 * size
+
+
+def test_embeddings_have_length_one_and_tell_people_apart(real: httpx.Client) -> None:
+    vectors = []
+    for name in ("obama.jpg", "obama2.jpg", "biden.jpg"):
+        body = real.post("/embed", content=small(name), headers=JPEG).json()
+        (face,) = body["faces"]
+        assert len(face["embedding"]) == body["dimension"]
+        vectors.append(face["embedding"])
+    obama, again, biden = np.array(vectors)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1, 1], abs=1e-5)
+    assert obama @ again > max(obama @ biden, again @ biden) + 0.1
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        ("obama.jpg", "obama2.jpg", True),
+        ("obama2.jpg", "obama.jpg", True),
+        ("obama.jpg", "obama.jpg", True),
+        ("obama.jpg", "biden.jpg", False),
+        ("obama2.jpg", "astronaut.png", False),
+    ],
+)
+def test_one_person_or_two(real: httpx.Client, a: str, b: str, same: bool) -> None:
+    body = real.post("/verify", files={"image_a": small(a), "image_b": small(b)}).json()
+    assert body["verified"] is same
+    assert (body["similarity"] >= body["threshold"]) is same
+
+
+def test_every_embedder_verifies(real: httpx.Client) -> None:
+    models = [m["name"] for m in real.get("/models").json()["models"] if m["task"] == "embed"]
+    assert models
+    for model in models:
+        for other, same in (("obama2.jpg", True), ("biden.jpg", False)):
+            files = {"image_a": small("obama.jpg"), "image_b": small(other)}
+            body = real.post(f"/verify?model={model}", files=files).json()
+            assert (body["model"], body["verified"]) == (model, same)
+
+
+def test_the_largest_face_is_the_one_compared(real: httpx.Client) -> None:
+    whole = side_by_side("obama.jpg", height=600)
+    whole.paste(ImageOps.contain(opened("biden.jpg"), (130, 130)), (0, 0))
+    files = {"image_a": written(whole), "image_b": small("obama2.jpg")}
+    body = real.post("/verify", files=files).json()
+    assert body["verified"] is True
+    assert body["face_a"]["box"]["y1"] > 20
+
+
+def test_no_face_to_verify(real: httpx.Client) -> None:
+    files = {"image_a": small("obama.jpg"), "image_b": written(Pil.new("RGB", (300, 300), "grey"))}
+    problem(real.post("/verify", files=files), 422, "no-face", "image_b")
+
+
+def test_the_drawn_picture_shows_the_box(real: httpx.Client) -> None:
+    x1, _, _, y2 = boxes(detect(real, small("obama.jpg")))[0].round().astype(int)
+    response = real.post("/landmarks", content=small("obama.jpg"), headers={**JPEG, "accept": "image/png"})
+    drawn = np.asarray(Pil.open(io.BytesIO(response.content))).astype(int)
+    moved = np.abs(drawn - np.asarray(Pil.open(io.BytesIO(small("obama.jpg")))).astype(int)).max(axis=2) > 40
+    assert moved[y2 - 30 : y2 - 20, x1 - 1 : x1 + 2].mean() > 0.9
+    assert not moved[y2 + 30 :].any()
+
+
+def test_the_models_loaded_are_those_of_the_manifest(real: httpx.Client) -> None:
+    models = real.get("/models").json()["models"]
+    assert {"detect", "landmarks", "embed"} == {m["task"] for m in models}
+    for task in ("detect", "landmarks", "embed"):
+        assert sum(m["default"] for m in models if m["task"] == task) == 1

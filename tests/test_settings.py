@@ -1,0 +1,83 @@
+import os
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings, explain, unknown_variables
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("FACE_")]:
+        monkeypatch.delenv(name)
+
+
+def test_defaults() -> None:
+    settings = Settings()
+    assert (settings.host, settings.port, settings.device) == ("127.0.0.1", 8000, "auto")
+    assert settings.max_image_bytes == 20 * 2**20
+    assert settings.max_image_pixels == 50_000_000
+    assert settings.models is None
+    assert settings.models_dir == Path("models").resolve()
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACE_PORT", "9000")
+    monkeypatch.setenv("FACE_DEVICE", "cuda:1")
+    monkeypatch.setenv("FACE_MODELS", "mtcnn, sface,,")
+    monkeypatch.setenv("FACE_MODELS_DIR", "/srv/models")
+    monkeypatch.setenv("FACE_DETECTOR", "mtcnn")
+    monkeypatch.setenv("FACE_MAX_QUEUE", "0")
+    settings = Settings()
+    assert (settings.port, settings.device, settings.max_queue) == (9000, "cuda:1", 0)
+    assert settings.models == frozenset({"mtcnn", "sface"})
+    assert settings.models_dir == Path("/srv/models")
+    assert settings.detector == "mtcnn"
+
+
+@pytest.mark.parametrize("name", ["FACE_MODELS", "FACE_DETECTOR", "FACE_PORT"])
+def test_an_empty_variable_is_none_at_all(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    defaults = Settings()
+    monkeypatch.setenv(name, "")
+    assert Settings() == defaults
+
+
+def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACE_PORT", "9000")
+    assert Settings(port=9001).port == 9001
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        Settings().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("FACE_PORT", "eighty", "FACE_PORT: .*integer.*'eighty'"),
+        ("FACE_PORT", "70000", "FACE_PORT: .*65535"),
+        ("FACE_DEVICE", "gpu", "FACE_DEVICE: Input should be auto, cpu, cuda, cuda:N.*'gpu'"),
+        ("FACE_DEVICE", "cpu:1", "FACE_DEVICE"),
+        ("FACE_LOG_LEVEL", "loud", "FACE_LOG_LEVEL: .*'debug'"),
+        ("FACE_MAX_CONCURRENT", "0", "FACE_MAX_CONCURRENT: .*greater than or equal to 1"),
+        ("FACE_MAX_IMAGE_PIXELS", "1000000000", "FACE_MAX_IMAGE_PIXELS: .*178000000"),
+        ("FACE_THREADS", "-1", "FACE_THREADS"),
+    ],
+)
+def test_a_bad_value_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    text = explain(caught.value)
+    assert len(text.splitlines()) == 1
+    assert re.match(words, text), text
+
+
+def test_misspelt_variables_are_found() -> None:
+    names = ["FACE_PROT", "FACE_PORT", "PATH", "FACE_GPU", "FACE_MODELS_DIR"]
+    assert unknown_variables(names) == ["FACE_GPU", "FACE_PROT"]

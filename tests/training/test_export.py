@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from keras import layers
+
+from app.runtime.session import Device, OrtSession
+from app.runtime.store import sha256
+from app.vision.spec import EmbedderSpec
+from training.export import export, serving_net, to_onnx
+
+SPEC = EmbedderSpec(
+    model="tiny",
+    licence="Apache-2.0",
+    research_only=False,
+    source="made by a test",
+    source_sha256="0" * 64,
+    size=16,
+    template="arcface",
+    dimension=8,
+    flip_average=False,
+)
+
+
+def tiny(seed: int = 0) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, activation="relu")(layers.Rescaling(1 / 255)(image))
+    vector = layers.Dense(8)(layers.Flatten()(x))
+    return keras.Model(image, {"embedding": vector})
+
+
+def test_an_exported_net_answers_as_keras_with_its_spec_and_golden_file(tmp_path: Path) -> None:
+    net = serving_net(tiny(), "embedding")
+    worst = export(net, SPEC, tmp_path / "tiny.onnx", tmp_path / "golden" / "tiny.npz")
+    assert worst < 2e-5
+    session = OrtSession(tmp_path / "tiny.onnx", Device("cpu"))
+    assert session.spec == SPEC
+    with np.load(tmp_path / "golden" / "tiny.npz") as golden:
+        vectors = session.run(golden["image"])["embedding"]
+        assert vectors == pytest.approx(golden["embedding"], abs=1e-5)
+        assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_same_net_gives_the_same_file(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.onnx", tmp_path / "b.onnx"]
+    for path in paths:
+        export(serving_net(tiny(), "embedding"), SPEC, path, tmp_path / f"{path.stem}.npz")
+    assert sha256(paths[0]) == sha256(paths[1])
+    assert sha256(tmp_path / "a.npz") == sha256(tmp_path / "b.npz")
+
+
+def test_a_net_over_the_parity_gate_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="differs from Keras"):
+        export(serving_net(tiny()), SPEC, tmp_path / "x.onnx", tmp_path / "x.npz", half=True, tolerance=0.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_precision_is_storage_alone() -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 3))
+    net = keras.Model(image, {"embedding": layers.Dense(64)(layers.Flatten()(image))})
+    whole, half = (to_onnx(serving_net(net), half=h) for h in (False, True))
+    assert half.ByteSize() < 0.6 * whole.ByteSize()
+    assert onnx.TensorProto.FLOAT16 in {t.data_type for t in half.graph.initializer}
+    outputs = {out.type.tensor_type.elem_type for out in half.graph.output}
+    assert outputs == {onnx.TensorProto.FLOAT}

@@ -1,0 +1,56 @@
+import keras
+import numpy as np
+import pytest
+
+from training.models import mtcnn
+from training.models.mtcnn_serving import serve_crop_net, serve_pnet
+
+
+def randomised(net: keras.Model) -> keras.Model:
+    """Weights that keep the signal's size from layer to layer, slopes of both signs."""
+    rng = np.random.default_rng(0)
+    weights = [
+        rng.normal(0, 1 / np.sqrt(max(1, np.prod(w.shape[:-1]))), w.shape).astype(np.float32)
+        for w in net.get_weights()
+    ]
+    net.set_weights(weights)
+    return net
+
+
+def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.shape == expected.shape
+    assert np.ptp(expected) > 0.01
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def normalised(image: np.ndarray) -> np.ndarray:
+    return (image - mtcnn.MEAN) * mtcnn.SCALE
+
+
+def test_the_nets_have_the_papers_sizes() -> None:
+    sizes = [net.count_params() for net in (mtcnn.pnet(), mtcnn.rnet(), mtcnn.onet())]
+    assert sizes == [6_632, 100_178, 389_040]
+
+
+def test_served_pnet_is_the_same_function() -> None:
+    plain = randomised(mtcnn.pnet())
+    image = np.random.default_rng(1).uniform(0, 255, (2, 40, 64, 3)).astype(np.float32)
+    offsets, score = (np.asarray(out) for out in plain(normalised(image)))
+    served = serve_pnet(plain)(image)
+    assert_same(np.asarray(served["offsets"]), offsets)
+    assert_same(np.asarray(served["score"]), score[..., 1])
+    assert served["score"].shape == (2, 15, 27)
+
+
+@pytest.mark.parametrize(("build", "side"), [(mtcnn.rnet, 24), (mtcnn.onet, 48)])
+def test_served_crop_nets_are_the_same_functions(build: type[keras.Model], side: int) -> None:
+    plain = randomised(build())
+    image = np.random.default_rng(1).uniform(0, 255, (3, side, side, 3)).astype(np.float32)
+    offsets, *rest = (np.asarray(out) for out in plain(normalised(image)))
+    served = {name: np.asarray(out) for name, out in serve_crop_net(plain)(image).items()}
+    assert_same(served["offsets"], offsets)
+    assert_same(served["score"], rest[-1][:, 1])
+    if len(rest) == 2:
+        points = served["points"].reshape(3, 5, 2)
+        assert_same(points[..., 0], rest[0][:, :5])
+        assert_same(points[..., 1], rest[0][:, 5:])
