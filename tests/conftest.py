@@ -1,17 +1,12 @@
 """Fixtures, and the check of every array's shape in `app.vision` and `app.pipeline` while tests run."""
 
-from typing import runtime_checkable
-
 from jaxtyping import install_import_hook
 
-# Not app.pipeline.analyzer: the two pictures of its `verify` share the axes' names, and may differ in size.
-_CHECKED = ("detector", "embedder", "executor", "faces", "landmarks", "verifier", "warmup")
-install_import_hook(["app.vision", *(f"app.pipeline.{name}" for name in _CHECKED)], "beartype.beartype")
+from tests import shapes
 
-from app.runtime.session import ModelSession  # noqa: E402 - the hook must be there before anything of app
+install_import_hook(["app.vision", "app.pipeline"], f"{shapes.__name__}.check")
 
-runtime_checkable(ModelSession)  # beartype checks arguments of this type by isinstance
-
+# The hook must be there before anything of app.
 from collections.abc import Iterator  # noqa: E402
 
 import httpx  # noqa: E402

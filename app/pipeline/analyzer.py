@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from app.errors import BadModel, NoFace, UnknownModel
@@ -35,6 +35,10 @@ class Comparison:
     verdict: Verdict
     face_a: Faces
     face_b: Faces
+
+
+AnyImage = UInt8[ndarray, "_ _ 3"]
+"""A picture whose size need not be that of another in the same call."""
 
 
 class Analyzer:
@@ -108,7 +112,7 @@ class Analyzer:
 
     def verify(
         self,
-        images: tuple[Image, Image],
+        images: tuple[AnyImage, AnyImage],
         model: str | None,
         threshold: float | None,
         far: float | None,
@@ -120,7 +124,7 @@ class Analyzer:
         found = []
         for field, image in zip(("image_a", "image_b"), images, strict=True):
             picture = Octaves(image)
-            face = self._faces(picture, DetectOptions(), timing, None).largest()
+            face = self._faces(picture, DetectOptions(), timing, None).largest(picture.width, picture.height)
             if len(face) == 0:
                 raise NoFace(f"no face found in {field}", field)
             with timing.stage("embed"):

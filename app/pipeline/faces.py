@@ -9,6 +9,11 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
+from app.vision.boxes import area
+
+AS_LARGE = 0.7
+"""The share of the largest area from which a face counts as large; 0.4 to 0.7 do best on LFW dev pairs."""
+
 
 @dataclass(frozen=True)
 class Faces:
@@ -33,10 +38,18 @@ class Faces:
             None if self.embeddings is None else self.embeddings[index],
         )
 
-    def largest(self) -> "Faces":
-        """The face whose box has the largest area, alone; none stays none."""
-        size = self.boxes[:, 2:] - self.boxes[:, :2]
-        return self.take(np.argsort(-size.prod(axis=1), kind="stable")[:1])
+    def largest(self, width: int, height: int) -> "Faces":
+        """The largest face, alone; none stays none. Of faces about as large, the one nearest the middle.
+
+        About as large is at least `AS_LARGE` of the largest box's area: a box is that much smaller for a
+        face turned away, and of two people side by side the one in the middle is the one meant.
+        """
+        if len(self) == 0:
+            return self
+        areas = area(self.boxes)
+        off = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2 - np.array([width, height], np.float32) / 2
+        distance = np.where(areas >= AS_LARGE * areas.max(), np.linalg.norm(off, axis=1), np.inf)
+        return self.take(np.array([distance.argmin()]))
 
 
 NO_FACES = Faces(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))

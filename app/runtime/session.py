@@ -6,7 +6,7 @@ The only module that imports onnxruntime.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import onnxruntime as ort
@@ -31,6 +31,7 @@ _INSTALL = (
 )
 
 
+@runtime_checkable
 class ModelSession(Protocol):
     """A loaded net. `run` takes uint8 NHWC RGB and answers its outputs by name."""
 

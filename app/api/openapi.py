@@ -1,0 +1,127 @@
+"""What OpenAPI is told beyond the routes' own types, and the pages that show it, without foreign hosts."""
+
+import base64
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
+
+from app.api.problems import KINDS, MEDIA_TYPE, Problem
+
+_ASSETS = "/docs/assets"
+
+_BINARY = {"type": "string", "format": "binary"}
+
+
+def problem(status: int, text: str) -> dict[str, Any]:
+    """A response that is a problem, with one of that status as its example."""
+    kind = next(kind for kind in KINDS.values() if kind.status == status)
+    example = {"type": kind.uri, "title": kind.title, "status": status, "detail": kind.about}
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": text, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    406: problem(406, "Accept asks for a type that is not offered."),
+    413: problem(
+        413, "A picture is over the byte limit (cut off while reading) or the pixel limit (not decoded)."
+    ),
+    415: problem(415, "The content type, or the picture's format, is not read."),
+    422: problem(
+        422, "Not an image, a damaged one, a bad parameter, an unknown model, or no face to verify."
+    ),
+    503: problem(503, "Not ready, or overloaded."),
+}
+
+DRAWN: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer; or, where Accept asks for it, the picture with the answer drawn on it.",
+        "content": {"image/png": {"schema": _BINARY}, "image/jpeg": {"schema": _BINARY}},
+    }
+}
+
+_BOXES = {
+    "type": "array",
+    "description": "boxes to look at, [x1, y1, x2, y2] in pixels, in place of detection",
+    "items": {"type": "array", "minItems": 4, "maxItems": 4, "items": {"type": "number"}},
+}
+
+
+def one_picture(boxes: bool = False) -> dict[str, Any]:
+    """The request body of an address that takes one picture."""
+    return _body(_content(("image",), boxes) | {f"image/{kind}": {"schema": _BINARY} for kind in _KINDS})
+
+
+def two_pictures() -> dict[str, Any]:
+    """The request body of `/verify`."""
+    return _body(_content(("image_a", "image_b"), boxes=False))
+
+
+def install(app: FastAPI) -> None:
+    """Adds the problem's schema to OpenAPI, and `/docs` with Swagger UI's files out of fastapi-swagger."""
+    app.mount(_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="docs-assets")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> HTMLResponse:
+        root = str(request.scope.get("root_path", "")).rstrip("/")
+        return get_swagger_ui_html(
+            openapi_url=f"{root}{app.openapi_url}",
+            title=app.title,
+            swagger_js_url=f"{root}{_ASSETS}/swagger-ui-bundle.js",
+            swagger_css_url=f"{root}{_ASSETS}/swagger-ui.css",
+            swagger_favicon_url=f"{root}{_ASSETS}/favicon-32x32.png",
+            swagger_ui_parameters={"tryItOutEnabled": True, "displayRequestDuration": True},
+        )
+
+    plain = app.openapi
+
+    def extended() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
+        schema = plain()
+        schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schema["components"]["schemas"].pop(unused, None)
+        schema["paths"]["/problems/{name}"]["get"]["responses"].pop("422")  # any text is a name
+        for operations in schema["paths"].values():
+            if body := operations.get("post", {}).get("requestBody"):
+                json = body["content"]["application/json"]
+                json["example"] = {name: _example() for name in json["schema"]["required"]}
+        return schema
+
+    app.openapi = extended  # type: ignore[method-assign] # FastAPI's documented way to extend the schema
+
+
+_KINDS = ("jpeg", "png", "webp", "bmp", "gif")
+
+
+@cache
+def _example() -> str:
+    """A small picture with a face, in base64."""
+    return base64.b64encode((Path(__file__).parent / "example.jpg").read_bytes()).decode()
+
+
+def _content(names: tuple[str, ...], boxes: bool) -> dict[str, Any]:
+    files: dict[str, Any] = {name: _BINARY for name in names}
+    texts: dict[str, Any] = {
+        name: {"type": "string", "format": "byte", "description": "base64, a data URL's prefix allowed"}
+        for name in names
+    }
+    if boxes:
+        files["boxes"] = {
+            "type": "string",
+            "description": "JSON, [[x1, y1, x2, y2], ...]: skips detection",
+        }
+        texts["boxes"] = _BOXES
+    return {
+        "application/json": {"schema": {"type": "object", "properties": texts, "required": list(names)}},
+        "multipart/form-data": {"schema": {"type": "object", "properties": files, "required": list(names)}},
+    }
+
+
+def _body(content: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": content}}

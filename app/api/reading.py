@@ -1,0 +1,173 @@
+"""Request bodies: pictures as raw bytes, multipart parts or base64 in JSON.
+
+The byte limit holds while reading. Nothing is written to disk; what is slow (JSON, base64) runs in a thread.
+"""
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import Request
+from numpy import ndarray
+from pydantic_core import from_json
+
+from app.api import boxes as box_field
+from app.api import multipart
+from app.api.service import Limits
+from app.errors import BadParameter, TooManyBytes, UnsupportedMediaType
+
+_SLACK = 256 << 10
+"""Bytes a multipart or JSON body may have beside its pictures: boundaries, headers, boxes."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One encoded picture, and boxes where the request brought them."""
+
+    image: bytes
+    boxes: ndarray | None = None
+
+
+async def read_image(request: Request, limits: Limits, with_boxes: bool = False) -> Upload:
+    """The request's picture: a raw `image/*` body, the multipart part `image`, or JSON's `image`.
+
+    Raises UnsupportedMediaType, TooManyBytes as soon as the limit is passed, and BadParameter.
+    """
+    if _media(request).startswith("image/"):
+        return Upload(await _body(request, limits.image_bytes, "image"))
+    allowed = ("image", box_field.FIELD) if with_boxes else ("image",)
+    found = await _fields(request, limits, ("image",), allowed)
+    given = found.get(box_field.FIELD)
+    return Upload(found["image"], None if given is None else box_field.parse(given, limits.boxes))
+
+
+async def read_pair(request: Request, limits: Limits) -> tuple[bytes, bytes]:
+    """The multipart parts, or JSON's fields, `image_a` and `image_b`. Raises what `read_image` does."""
+    names = ("image_a", "image_b")
+    found = await _fields(request, limits, names, names)
+    return found["image_a"], found["image_b"]
+
+
+def _media(request: Request) -> str:
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        raise UnsupportedMediaType(f"The content encoding {encoding} is not read; send the body as it is.")
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+async def _fields(
+    request: Request, limits: Limits, pictures: Sequence[str], allowed: Sequence[str]
+) -> dict[str, Any]:
+    """The body's fields by name: pictures as bytes, `boxes` as what its JSON holds."""
+    media = _media(request)
+    most = len(pictures) * limits.image_bytes
+    if media == "multipart/form-data":
+        found = await _multipart(request, limits, pictures, allowed)
+    elif media == "application/json" or (media.startswith("application/") and media.endswith("+json")):
+        body = await _body(request, most * 3 // 2 + _SLACK, None)
+        found = await run_sync(_json, body, pictures, allowed)
+    else:
+        raw = "" if len(pictures) > 1 else "the picture itself with its image/* type, "
+        names = _and(pictures)
+        given = f"The content type {media} is not read here" if media else "The request has no content type"
+        raise UnsupportedMediaType(
+            f"{given}; send {raw}multipart/form-data with {names}, or JSON with {names} in base64."
+        )
+    for name in pictures:
+        if name not in found:
+            raise BadParameter(f"The request has no {name}; it must bring {_and(pictures)}.", name)
+        if len(found[name]) > limits.image_bytes:
+            raise _over(limits.image_bytes, name)
+    return found
+
+
+async def _body(request: Request, most: int, field: str | None) -> bytes:
+    return b"".join([chunk async for chunk in _chunks(request, most, field)])
+
+
+async def _chunks(request: Request, most: int, field: str | None) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises TooManyBytes before reading on beyond `most` bytes."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > most:
+        raise _over(most, field)
+    total = 0
+    async for chunk in request.stream():
+        total += len(chunk)
+        if total > most:
+            raise _over(most, field)
+        yield chunk
+
+
+def _over(most: int, field: str | None) -> TooManyBytes:
+    return TooManyBytes(f"The {field or 'body'} is over the limit of {most} bytes.", field)
+
+
+async def _multipart(
+    request: Request, limits: Limits, pictures: Sequence[str], allowed: Sequence[str]
+) -> dict[str, Any]:
+    most = len(pictures) * limits.image_bytes + _SLACK
+    body = _chunks(request, most, None)
+    parts = await multipart.parse(request.headers["content-type"], body, limits.image_bytes)
+    names = [part.name for part in parts]
+    _check_names(names, allowed)
+    for name in names:
+        if (times := names.count(name)) > 1:
+            raise BadParameter(f"The field {name} was sent {times} times; send it once.", name)
+    return {part.name: _picture(part) if part.name in pictures else _parse_boxes(part.data) for part in parts}
+
+
+def _picture(part: multipart.Part) -> bytes:
+    if not part.is_file:
+        raise BadParameter(
+            f"The field {part.name} was sent as text; send it as a file part, with a filename.", part.name
+        )
+    return bytes(part.data)
+
+
+def _check_names(found: Iterable[str], allowed: Sequence[str]) -> None:
+    for name in found:
+        if name not in allowed:
+            known = ", ".join(allowed)
+            raise BadParameter(f"There is no field {name[:80]!r} here; known: {known}.", name[:80])
+
+
+def _parse_boxes(text: bytearray) -> Any:
+    if not text.strip():
+        return None
+    try:
+        return from_json(bytes(text))
+    except ValueError as error:
+        raise BadParameter(f"The field boxes is not valid JSON: {error}.", box_field.FIELD) from error
+
+
+def _json(body: bytes, pictures: Sequence[str], allowed: Sequence[str]) -> dict[str, Any]:
+    try:
+        fields = from_json(body)
+    except ValueError as error:
+        raise BadParameter(f"The body is not valid JSON: {error}.") from error
+    if not isinstance(fields, dict):
+        raise BadParameter(f"The body must be a JSON object with {_and(pictures)}.")
+    _check_names(fields, allowed)
+    return {name: _base64(value, name) if name in pictures else value for name, value in fields.items()}
+
+
+def _base64(value: Any, name: str) -> bytes:
+    """The bytes of base64, standard or URL-safe; a data URL's prefix, line breaks and no padding are fine."""
+    if not isinstance(value, str):
+        raise BadParameter(f"The field {name} must be a picture's bytes in base64, as a string.", name)
+    text = value.partition(",")[2] if value[:5].lower() == "data:" else value
+    try:
+        plain = b"".join(text.encode("ascii").split()).translate(_URL_SAFE).rstrip(b"=")
+        return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise BadParameter(f"The field {name} is not valid base64: {error}.", name) from error
+
+
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(names)

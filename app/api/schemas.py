@@ -1,0 +1,156 @@
+"""Answers as the API gives them. Coordinates are pixels of the upright picture."""
+
+from typing import Literal, Self
+
+import numpy as np
+from numpy import ndarray
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.pipeline.faces import Faces
+from app.vision.points import FIVE, Scheme
+from app.vision.pyramid import Image
+
+Point = tuple[float, float]
+
+_DECIMALS = 3  # of a pixel, and of a millisecond
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Size(_Answer):
+    """A picture's size in pixels, after EXIF orientation."""
+
+    width: int = Field(examples=[910])
+    height: int = Field(examples=[1137])
+
+    @classmethod
+    def of(cls, image: Image) -> Self:
+        return cls(width=image.shape[1], height=image.shape[0])
+
+
+class Box(_Answer):
+    """A face's box, half-open."""
+
+    x1: float = Field(examples=[379.56])
+    y1: float = Field(examples=[94.405])
+    x2: float = Field(examples=[611.477])
+    y2: float = Field(examples=[417.486])
+
+
+class Keypoints(_Answer):
+    """Five points. Left and right are the subject's own: a frontal `left_eye` lies to the right."""
+
+    left_eye: Point = Field(examples=[(549.464, 211.067)])
+    right_eye: Point = Field(examples=[(444.024, 212.86)])
+    nose: Point = Field(examples=[(496.436, 275.266)])
+    mouth_left: Point = Field(examples=[(555.195, 316.291)])
+    mouth_right: Point = Field(examples=[(435.65, 320.699)])
+
+
+class Face(_Answer):
+    """A face: where it is, and how sure the detector is."""
+
+    box: Box
+    score: float = Field(examples=[0.9758553504943848])
+    keypoints: Keypoints
+
+    @classmethod
+    def all_of(cls, faces: Faces) -> list[Self]:
+        return [cls.model_validate(row) for row in _rows(faces)]
+
+
+class FaceWithLandmarks(Face):
+    """A face with its landmarks, in the order of the answer's `scheme`."""
+
+    landmarks: list[Point] = Field(examples=[[(382.1, 220.4), (384.9, 255.2)]])
+
+
+class FaceWithEmbedding(Face):
+    """A face with its embedding, a vector of length 1."""
+
+    embedding: list[float] = Field(examples=[[0.0312, -0.1177, 0.0846]])
+
+
+Timing = dict[str, float]
+
+_TIMING = Field(
+    description="milliseconds of every stage, and in total",
+    examples=[{"decode": 9.2, "pnet": 14.1, "rnet": 3.8, "onet": 2.4, "total": 29.8}],
+)
+
+
+class DetectResponse(_Answer):
+    """The picture's faces, by falling score."""
+
+    image: Size
+    faces: list[Face]
+    model: str = Field(examples=["mtcnn"])
+    timing_ms: Timing = _TIMING
+
+
+class LandmarksResponse(_Answer):
+    """The picture's faces with landmarks: by falling score, or in the order of the boxes given."""
+
+    image: Size
+    faces: list[FaceWithLandmarks]
+    scheme: Scheme = Field(description="iBUG's 68 points, or Kaggle's 15, in their order")
+    model: str = Field(description="the landmark model", examples=["landmarks68"])
+    detector: str = Field(examples=["mtcnn"])
+    timing_ms: Timing = _TIMING
+
+
+class EmbedResponse(_Answer):
+    """The picture's faces with embeddings: by falling score, or in the order of the boxes given."""
+
+    image: Size
+    faces: list[FaceWithEmbedding]
+    dimension: int = Field(examples=[128])
+    model: str = Field(description="the embedder", examples=["sface"])
+    detector: str = Field(examples=["mtcnn"])
+    timing_ms: Timing = _TIMING
+
+
+class VerifyResponse(_Answer):
+    """Whether the largest faces of two pictures are of one person: `similarity` at or above `threshold`."""
+
+    verified: bool
+    similarity: float = Field(description="greater means more alike", examples=[0.7311])
+    threshold: float = Field(examples=[0.363])
+    far: float | None = Field(None, description="the false accept rate the threshold is calibrated for")
+    metric: Literal["cosine"]
+    model: str = Field(examples=["sface"])
+    detector: str = Field(examples=["mtcnn"])
+    face_a: Face
+    face_b: Face
+    timing_ms: Timing = _TIMING
+
+
+def rounded(timing: Timing) -> Timing:
+    """Milliseconds without digits nobody reads."""
+    return {stage: round(ms, _DECIMALS) for stage, ms in timing.items()}
+
+
+def _rows(faces: Faces) -> list[dict[str, object]]:
+    boxes = _pixels(faces.boxes)
+    points = _pixels(faces.points)
+    rows: list[dict[str, object]] = [
+        {
+            "box": dict(zip(Box.model_fields, box, strict=True)),
+            "score": score,
+            "keypoints": dict(zip(FIVE, five, strict=True)),
+        }
+        for box, score, five in zip(boxes, faces.scores.tolist(), points, strict=True)
+    ]
+    if faces.landmarks is not None:
+        for row, landmarks in zip(rows, _pixels(faces.landmarks), strict=True):
+            row["landmarks"] = landmarks
+    if faces.embeddings is not None:
+        for row, embedding in zip(rows, faces.embeddings.astype(np.float64).round(8).tolist(), strict=True):
+            row["embedding"] = embedding
+    return rows
+
+
+def _pixels(values: ndarray) -> list[list[float]]:
+    return values.astype(np.float64).round(_DECIMALS).tolist()
