@@ -65,7 +65,7 @@ def _mtcnn() -> Product:
     specs: dict[str, ModelSpec] = {
         "pnet": PNetSpec.model_validate(
             common("pnet")
-            | {"factor": 0.709, "threshold": 0.6, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 1024}
+            | {"factor": 0.709, "threshold": 0.75, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 1024}
         ),
         "rnet": RNetSpec.model_validate(
             common("rnet") | {"size": 24, "crop": 0.96, "threshold": 0.6, "nms": 0.7, "max_candidates": 512}

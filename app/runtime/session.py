@@ -22,8 +22,8 @@ PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 
-CPU_BATCH_PIXELS = 82_000
-"""Pixels of one call on a CPU: the activations of P-Net then stay in the second-level caches."""
+CPU_BATCH_PIXELS = 40_000
+"""Pixels of one call on a CPU: with more they leave the second-level caches, and each costs more."""
 
 _INSTALL = (
     "install requirements/gpu.txt in place of requirements/cpu.txt (onnxruntime-gpu with its CUDA 13 "

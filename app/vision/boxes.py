@@ -47,29 +47,28 @@ def nms(
     """Indices of the boxes greedy non-maximum suppression keeps, by falling score.
 
     Of two boxes of one group that overlap by more than `threshold` the lower-scored goes. With the
-    `iou` metric OpenCV does the work; `iom` (the cascade's last stage) uses Cluster-NMS (Zheng et al.,
-    2020), which reaches the greedy answer by a few matrix steps.
+    `iou` metric OpenCV does the work; `iom` uses Cluster-NMS (Zheng et al., 2020), which reaches the
+    greedy answer by a few matrix steps.
     """
     if len(boxes) == 0:
         return np.empty(0, np.int64)
-    if metric == "iou":
-        return _nms_iou(boxes, scores, threshold, groups)
+    if groups is not None:
+        parts = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+        kept = [part[nms(boxes[part], scores[part], threshold, metric)] for part in parts]
+        together = np.concatenate(kept)
+        return together[np.argsort(-scores[together], kind="stable")]
     order = np.argsort(-scores, kind="stable")
     ranked = boxes[order]
-    suppresses = np.triu(overlap(ranked, ranked, metric) > threshold, k=1)
-    if groups is not None:
-        suppresses &= groups[order][:, None] == groups[order][None, :]
-    return order[_fixpoint(suppresses)]
+    if metric == "iou":
+        return order[_greedy_iou(ranked, threshold)]
+    return order[_fixpoint(np.triu(overlap(ranked, ranked, metric) > threshold, k=1))]
 
 
-def _nms_iou(boxes: ndarray, scores: ndarray, threshold: float, groups: ndarray | None) -> ndarray:
-    xywh = boxes.astype(np.float64)
+def _greedy_iou(ranked: ndarray, threshold: float) -> ndarray:
+    xywh = ranked.astype(np.float64)
     xywh[:, 2:] -= xywh[:, :2]
-    if groups is not None:  # boxes of different groups are moved apart, so that they never overlap
-        xywh[:, 0] += groups * (np.ptp(boxes[:, [0, 2]]) + 1.0)
-    ranks = np.empty(len(scores), np.float32)  # exact in order, and above the threshold OpenCV insists on
-    ranks[np.argsort(-scores, kind="stable")] = np.arange(len(scores), 0, -1)
-    kept = cv2.dnn.NMSBoxes(xywh, ranks, 0.0, threshold)  # type: ignore[arg-type]  # arrays do as sequences
+    falling = np.arange(len(ranked), 0, -1, dtype=np.float32)  # above the score OpenCV insists on
+    kept = cv2.dnn.NMSBoxes(xywh.tolist(), falling.tolist(), 0.0, threshold)
     return np.asarray(kept, np.int64).reshape(-1)
 
 

@@ -13,7 +13,7 @@ from app.vision import align, points
 from app.vision.pyramid import Octaves
 from training.data import crops, duplicates, prepare
 from training.data.batches import plain
-from training.data.sources import Sample
+from training.data.sources import Sample, Split
 
 SHAPE = prepare.CropShape(span=40, margin=1.5)
 
@@ -36,7 +36,8 @@ def texture(seed: int, side: int = 160) -> ndarray:
 def sample(seed: int = 0) -> Sample:
     face = np.random.default_rng(seed).uniform(50, 110, (68, 2)).astype(np.float32)
     five = align.template("face", 90) + np.float32(35)
-    for where, point in zip((slice(36, 42), slice(42, 48), 30, 48, 54), five, strict=True):
+    parts: tuple[slice | int, ...] = (slice(36, 42), slice(42, 48), 30, 48, 54)
+    for where, point in zip(parts, five, strict=True):
         face[where] = point
     return Sample(f"s/{seed}", f"p{seed}", texture(seed), face, "ibug68", "train")
 
@@ -104,7 +105,7 @@ def of_textures(seeds: Mapping[int, float], prefix: str) -> crops.Crops:
 
 
 def test_a_photograph_of_a_later_split_is_left_out() -> None:
-    faces = {
+    faces: dict[Split, crops.Crops] = {
         "train": of_textures({1: 1, 2: 1, 3: 1, 4: 1}, "a"),
         "validation": of_textures({2: 0.7, 5: 1}, "b"),
         "test": of_textures({3: 0.8, 5: 0.6, 6: 1}, "c"),
