@@ -116,16 +116,25 @@ def warp(
     back = invert(transforms)
     shrink = np.sqrt(np.abs(back[:, 0, 0] * back[:, 1, 1] - back[:, 0, 1] * back[:, 1, 0]))
     octave = octaves.at(shrink)
-    grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).reshape(-1, 2)
     for level in np.unique(octave):
         chosen = np.flatnonzero(octave == level)
-        maps = apply(back[chosen], np.broadcast_to(grid, (len(chosen), size * size, 2)).astype(np.float32))
-        maps = octaves.points_at(maps, int(level))
+        maps = _grids(octaves.transforms_to(int(level), back[chosen]), size)
         crops[chosen] = _remap(octaves[int(level)], maps, size)
     return crops
 
 
 _NO_MAP = np.empty(0, np.float32)
+
+
+def _grids(back: ndarray, size: int) -> ndarray:
+    """Where each pixel of each crop lies: (n, size, size, 2)."""
+    along = np.arange(size, dtype=np.float32)
+    by_column = back[:, :, :1] * along + back[:, :, 2:]
+    by_row = back[:, :, 1:2] * along
+    maps = np.empty((len(back), size, size, 2), np.float32)
+    for axis in (0, 1):
+        np.add(by_column[:, axis, None, :], by_row[:, axis, :, None], out=maps[..., axis])
+    return maps
 
 
 def _remap(image: ndarray, maps: ndarray, size: int) -> ndarray:

@@ -42,11 +42,16 @@ class Octaves:
         wanted = np.floor(np.log2(np.maximum(shrink, 1.0)))
         return np.clip(wanted, self._first, self._last).astype(np.int64)
 
-    def points_at(self, points: Float32[ndarray, "n k 2"], octave: int) -> Float32[ndarray, "n k 2"]:
-        """Points of the picture as points of the octave (whole numbers are pixel centres in both)."""
+    def transforms_to(self, octave: int, back: Float32[ndarray, "n 2 3"]) -> Float32[ndarray, "n 2 3"]:
+        """Transforms to points of the picture, as transforms to points of the octave.
+
+        Whole numbers are pixel centres in both, so half a pixel is added and taken off.
+        """
         height, width = self[octave].shape[:2]
-        scale = np.array([width / self.width, height / self.height], np.float32)
-        return (points + np.float32(0.5)) * scale - np.float32(0.5)
+        scale = np.array([[width / self.width], [height / self.height]], np.float32)
+        out = back * scale
+        out[:, :, 2:] += scale / 2 - np.float32(0.5)
+        return out
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,10 @@ def test_octaves_halve_and_stop_at_one_pixel() -> None:
 
 def test_octave_points_keep_their_place_in_the_picture() -> None:
     picture = Octaves(np.zeros((64, 64, 3), np.uint8))
-    corner = np.array([[[-0.5, -0.5], [63.5, 63.5]]], np.float32)
-    assert picture.points_at(corner, 2)[0].tolist() == [[-0.5, -0.5], [15.5, 15.5]]
+    same = np.array([[[1, 0, 0], [0, 1, 0]]], np.float32)
+    (there,) = picture.transforms_to(2, same)
+    corners = np.array([[-0.5, -0.5, 1], [63.5, 63.5, 1]], np.float32)
+    assert (corners @ there.T).tolist() == [[-0.5, -0.5], [15.5, 15.5]]
 
 
 def test_a_picture_too_long_for_opencv_is_read_from_a_lower_octave() -> None:

@@ -1,0 +1,90 @@
+"""The service's stages by picture size, on one device: where the time goes, and how it grows.
+
+    .venv/bin/python -m benchmarks.stages              # CPU
+    make bench-gpu                                     # the same on CUDA
+
+Pictures are the project's own portrait, scaled; every figure is the median of several rounds after a warm-up.
+"""
+
+import json
+import os
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+from tqdm import tqdm
+
+from app.pipeline.analyzer import Analyzer
+from app.pipeline.detector import DetectOptions
+from app.pipeline.faces import Timing
+from app.runtime.store import load
+from app.vision.image import decode
+from app.vision.pyramid import Octaves
+
+SIZES = {
+    "VGA": (640, 480),
+    "1024x768": (1024, 768),
+    "720p": (1280, 720),
+    "1080p": (1920, 1080),
+    "12 MP": (4000, 3000),
+}
+PHOTO = Path("tests/photos/astronaut.png")
+
+
+def main(
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or tensorrt")] = "cpu",
+    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
+    rounds: Annotated[int, typer.Option(help="rounds a size")] = 15,
+    out: Annotated[Path, typer.Option(help="where the table and the figures go")] = Path(
+        "benchmarks/results"
+    ),
+) -> None:
+    """Milliseconds by stage and picture size."""
+    analyzer = Analyzer(load(Path("models"), device, threads=threads))
+    detector = analyzer.detector(None)
+    landmarker, embedder = analyzer.landmarker(None), analyzer.embedder(None)
+    portrait = decode(PHOTO.read_bytes(), 50_000_000, "image")
+    table: dict[str, dict[str, float]] = {}
+    for name, (width, height) in tqdm(SIZES.items(), unit="size", disable=None):
+        image = np.zeros((height, width, 3), np.uint8)
+        side = min(width, height)
+        image[:side, :side] = cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA)
+        _, data = cv2.imencode(".jpg", image[:, :, ::-1])
+        file = data.tobytes()
+        times: list[dict[str, float]] = []
+        for _ in range(rounds + 2):
+            timing = Timing()
+            with timing.stage("decode"):
+                picture = Octaves(decode(file, 50_000_000, "image"))
+            faces = detector.detect(picture, DetectOptions(), timing)
+            with timing.stage("landmarks"):
+                landmarker(picture, faces.points)
+            with timing.stage("embed"):
+                embedder(picture, faces.points)
+            times.append(timing.ms)
+        table[name] = {stage: float(np.median([t[stage] for t in times[2:]])) for stage in times[0]}
+    provider = next(iter(analyzer.models[0].sessions.values())).provider
+    command = f"python -m benchmarks.stages --device {device}"
+    note = f"{date.today()}, {provider}, {os.cpu_count()} cores; one face; `{command}`."
+    stages = list(next(iter(table.values())))
+    lines = [f"| picture | {' | '.join(stages)} | all |", "|---|" + "---:|" * (len(stages) + 1)]
+    lines += [
+        f"| {name} | {' | '.join(f'{row[s]:.1f}' for s in stages)} | {sum(row.values()):.1f} |"
+        for name, row in table.items()
+    ]
+    text = "\n".join([*lines, "", note, ""])
+    kind = device.partition(":")[0]
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"stages-{kind}.md").write_text(text)
+    (out / f"stages-{kind}.json").write_text(
+        json.dumps({"note": note, "milliseconds": table}, indent=2) + "\n"
+    )
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    typer.run(main)
