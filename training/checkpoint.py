@@ -46,9 +46,9 @@ def load(folder: Path, net: keras.Model) -> Progress:
 
 
 def save_best(path: Path, net: keras.Model) -> None:
-    """Writes the net's weights, whole or not at all."""
+    """Writes the net's weights alone, whole or not at all."""
     draft = path.with_name("part." + path.name)
-    net.save_weights(draft)
+    keras.Model(net.inputs, net.outputs).save_weights(draft)  # a compiled one adds its optimizer's state
     draft.replace(path)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from numpy import ndarray
 
 from app.errors import BadModel, NoFace, UnknownModel
@@ -15,7 +15,7 @@ from app.pipeline.faces import Faces, Timing
 from app.pipeline.landmarks import Landmarker
 from app.pipeline.verifier import Verdict, verify
 from app.runtime.store import LoadedModel
-from app.vision.pyramid import Image, Octaves
+from app.vision.pyramid import AnyImage, Image, Octaves
 from app.vision.spec import Task
 
 
@@ -35,10 +35,6 @@ class Comparison:
     verdict: Verdict
     face_a: Faces
     face_b: Faces
-
-
-AnyImage = UInt8[ndarray, "_ _ 3"]
-"""A picture whose size need not be that of another in the same call."""
 
 
 class Analyzer:

@@ -1,6 +1,6 @@
 """Detection: the MTCNN cascade (Zhang et al., 2016) over a packed pyramid."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -59,15 +59,21 @@ class Detector:
         return Faces(given, scores, points)
 
     def _propose(self, picture: Octaves, min_face: float) -> tuple[ndarray, ndarray]:
-        spec = self._p
+        spec, rule = self._p, self._pnet.pages
         sizes = pyramid.levels(picture.width, picture.height, min_face, spec.cell, spec.factor)
-        strips, shapes = pyramid.pack(pyramid.cut(sizes, self._pnet.pages, spec.cell), self._pnet.pages)
-        pages = pyramid.render(picture, sizes, strips, shapes)
-        maps = self._maps(pages, shapes)
-        parts = [_cells(maps[s.page], s, spec) for s in strips]
-        if not parts:
+        strips, shapes = pyramid.pack(pyramid.cut(sizes, rule, spec.cell), rule)
+        if not strips:
             return NO_FACES.boxes, NO_FACES.scores
-        level = np.repeat([s.level for s in strips], [len(scores) for _, scores in parts])
+        images = pyramid.scaled(picture, sizes)
+        parts, order = [], []
+        for pages in _calls(shapes, rule.batch):
+            on_page = [[s for s in strips if s.page == page] for page in pages]
+            batch = [pyramid.render(images, on, shapes[pages[0]]) for on in on_page]
+            maps = self._pnet.run(np.stack(batch))
+            for row, on in enumerate(on_page):
+                parts += [_cells(maps, row, strip, spec) for strip in on]
+                order += on
+        level = np.repeat([s.level for s in order], [len(scores) for _, scores in parts])
         found, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
         ratio = np.array([(*size.ratio, *size.ratio) for size in sizes], np.float32)
         found = found * ratio[level]
@@ -77,15 +83,6 @@ class Detector:
         found, scores = found[keep], scores[keep]
         keep = boxes.nms(found, scores, spec.nms)[: spec.max_candidates]
         return found[keep], scores[keep]
-
-    def _maps(self, pages: list[ndarray], shapes: list[tuple[int, int]]) -> list[dict[str, ndarray]]:
-        maps: list[dict[str, ndarray]] = [{} for _ in pages]
-        for shape in set(shapes):
-            same = [i for i, s in enumerate(shapes) if s == shape]
-            outputs = self._pnet.run(np.stack([pages[i] for i in same]))
-            for row, page in enumerate(same):
-                maps[page] = {name: values[row] for name, values in outputs.items()}
-        return maps
 
     def _refine(self, picture: Octaves, found: ndarray) -> tuple[ndarray, ndarray]:
         spec = self._r
@@ -121,16 +118,25 @@ def _stage(sessions: Mapping[str, ModelSession], kind: str, spec_type: type[S]) 
     return session, session.spec
 
 
-def _cells(maps: Mapping[str, ndarray], strip: pyramid.Strip, spec: PNetSpec) -> tuple[ndarray, ndarray]:
+def _calls(shapes: list[tuple[int, int]], most: int) -> Iterator[list[int]]:
+    """Pages of one shape together, at most so many a call: memory does not grow with the picture."""
+    for shape in sorted(set(shapes)):
+        same = [page for page, s in enumerate(shapes) if s == shape]
+        yield from (same[i : i + most] for i in range(0, len(same), most))
+
+
+def _cells(
+    maps: Mapping[str, ndarray], row: int, strip: pyramid.Strip, spec: PNetSpec
+) -> tuple[ndarray, ndarray]:
     """Boxes in pixels of the strip's level, and scores, of the cells above the threshold."""
     stride = spec.stride
     rows, columns = ((side - spec.cell) // stride + 1 for side in (strip.height, strip.width))
     top, left = strip.page_y // stride, strip.page_x // stride
-    scores = maps["score"][top : top + rows, left : left + columns]
+    scores = maps["score"][row, top : top + rows, left : left + columns]
     i, j = np.nonzero(scores > spec.threshold)
     corner = np.stack([strip.x + stride * j, strip.y + stride * i], axis=1)
     cells = np.concatenate([corner, corner + spec.cell], axis=1).astype(np.float32)
-    return boxes.apply_offsets(cells, maps["offsets"][top + i, left + j]), scores[i, j]
+    return boxes.apply_offsets(cells, maps["offsets"][row, top + i, left + j]), scores[i, j]
 
 
 def _best(scores: ndarray, most: int) -> ndarray:

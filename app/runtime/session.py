@@ -3,7 +3,7 @@
 The only module that imports onnxruntime.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -66,8 +66,8 @@ class Device:
     def pages(self) -> PageRule:
         """The sizes of the pages P-Net reads: one on a GPU; on a CPU small ones, cut to measure."""
         if self.kind != "cpu":
-            return PageRule(640, 512, 640, 512)
-        return PageRule(640, 128, 32, 8)
+            return PageRule(640, 512, 640, 512, batch=16)
+        return PageRule(640, 128, 32, 8, batch=1)
 
     def providers(self) -> list[str | tuple[str, dict[str, str]]]:
         """ONNX Runtime's provider list for this device, best first."""
@@ -94,10 +94,7 @@ class OrtSession:
         options.add_session_config_entry(
             "session.intra_op.allow_spinning", "1" if device.kind == "cpu" else "0"
         )
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=device.providers())
-        except Exception as error:  # onnxruntime raises bare RuntimeErrors of many pybind types
-            raise BadModel(f"{path.name} does not load: {error}") from error
+        self._session = _open(path, options, device)
         self.provider = self._session.get_providers()[0]
         if self.provider != PROVIDERS[device.kind]:
             raise DeviceUnavailable(
@@ -141,6 +138,29 @@ class OrtSession:
             name: np.concatenate(column) if len(column) > 1 else column[0]
             for name, column in zip(self._outputs, zip(*parts, strict=True), strict=True)
         }
+
+
+def _open(path: Path, options: ort.SessionOptions, device: Device) -> ort.InferenceSession:
+    def on(providers: list[str | tuple[str, dict[str, str]]]) -> ort.InferenceSession:
+        # Without onnxruntime's own fallback, which would leave the device and print that on stdout.
+        return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+
+    try:
+        return on(device.providers())
+    except Exception as error:  # onnxruntime raises exceptions of many bare types
+        if device.kind != "cpu" and _loads(on):
+            raise DeviceUnavailable(
+                f"{path.name} does not load on {device.kind}: {error}; {_INSTALL}"
+            ) from error
+        raise BadModel(f"{path.name} does not load: {error}") from error
+
+
+def _loads(on: Callable[[list[str | tuple[str, dict[str, str]]]], ort.InferenceSession]) -> bool:
+    try:
+        on([PROVIDERS["cpu"]])
+    except Exception:
+        return False
+    return True
 
 
 def batches(n: int, sizes: Sequence[int]) -> list[tuple[int, int, int]]:

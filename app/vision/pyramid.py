@@ -9,6 +9,8 @@ from jaxtyping import Float32, Int, UInt8
 from numpy import ndarray
 
 Image = UInt8[ndarray, "h w 3"]
+AnyImage = UInt8[ndarray, "_ _ 3"]
+"""A picture among others, whose size need not be theirs."""
 
 REMAP_LIMIT = 32766
 """The most rows or columns OpenCV's remap takes, in its source and in its answer."""
@@ -39,7 +41,7 @@ class Octaves:
 
         Of a picture too long for OpenCV's remap the first octaves are passed over.
         """
-        wanted = np.floor(np.log2(np.maximum(shrink, 1.0)))
+        wanted = np.floor(np.log2(np.maximum(np.nan_to_num(shrink, nan=1.0), 1.0)))
         return np.clip(wanted, self._first, self._last).astype(np.int64)
 
     def transforms_to(self, octave: int, back: Float32[ndarray, "n 2 3"]) -> Float32[ndarray, "n 2 3"]:
@@ -65,7 +67,7 @@ class Level:
 
 @dataclass(frozen=True)
 class PageRule:
-    """The sizes a page may have: at most `width` x `height`, each a multiple of its step.
+    """The sizes a page may have: at most `width` x `height`, each a multiple of its step; and pages a call.
 
     With the steps equal to the sizes every page is the same, as a GPU wants it; small steps waste
     less, as a CPU wants it. All numbers even.
@@ -75,6 +77,7 @@ class PageRule:
     height: int
     width_step: int
     height_step: int
+    batch: int = 1
 
 
 @dataclass(frozen=True)
@@ -156,17 +159,19 @@ def _up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
-def render(
-    picture: Octaves, sizes: list[Level], strips: list[Strip], shapes: list[tuple[int, int]]
-) -> list[Image]:
-    """The pages with every level's pieces on them; what no strip covers is black."""
-    shrink = np.array([min(level.ratio) for level in sizes], np.float32)
-    images = [
+def scaled(picture: Octaves, sizes: list[Level]) -> list[AnyImage]:
+    """The picture at every level's size."""
+    octaves = picture.at(np.array([min(level.ratio) for level in sizes], np.float32))
+    return [
         cv2.resize(picture[int(octave)], (level.width, level.height), interpolation=cv2.INTER_LINEAR)
-        for level, octave in zip(sizes, picture.at(shrink), strict=True)
+        for level, octave in zip(sizes, octaves, strict=True)
     ]
-    pages = [np.zeros((*shape, 3), np.uint8) for shape in shapes]
+
+
+def render(images: list[AnyImage], strips: list[Strip], shape: tuple[int, int]) -> AnyImage:
+    """One page with its strips on it, out of the levels' images; what no strip covers is black."""
+    page = np.zeros((*shape, 3), np.uint8)
     for s in strips:
         piece = images[s.level][s.y : s.y + s.height, s.x : s.x + s.width]
-        pages[s.page][s.page_y : s.page_y + s.height, s.page_x : s.page_x + s.width] = piece
-    return pages
+        page[s.page_y : s.page_y + s.height, s.page_x : s.page_x + s.width] = piece
+    return page

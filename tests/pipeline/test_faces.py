@@ -25,6 +25,11 @@ def test_of_faces_about_as_large_the_one_in_the_middle_wins() -> None:
     assert found.largest(100, 100).boxes.tolist() == [[41, 41, 59, 59]]
 
 
+def test_of_faces_side_by_side_the_largest_wins() -> None:
+    found = faces((20, 40, 38, 58), (60, 40, 80, 60))
+    assert found.largest(100, 100).boxes.tolist() == [[60, 40, 80, 60]]
+
+
 def test_the_largest_of_none_is_none() -> None:
     assert len(NO_FACES.largest(10, 10)) == 0
 

@@ -64,7 +64,11 @@ def test_render_puts_each_piece_where_its_strip_says() -> None:
     rule = PageRule(64, 32, 2, 2)
     sizes = [Level(130, 90, (1.0, 1.0))]
     strips, shapes = pyramid.pack(pyramid.cut(sizes, rule, CELL), rule)
-    pages = pyramid.render(Octaves(image), sizes, strips, shapes)
+    images = pyramid.scaled(Octaves(image), sizes)
+    pages = [
+        pyramid.render(images, [s for s in strips if s.page == page], shape)
+        for page, shape in enumerate(shapes)
+    ]
     for s in strips:
         piece = pages[s.page][s.page_y : s.page_y + s.height, s.page_x : s.page_x + s.width]
         assert np.array_equal(piece, image[s.y : s.y + s.height, s.x : s.x + s.width])
