@@ -64,7 +64,7 @@ class Run:
         self._job = job
         self._limits = limits
         self._draw = draw
-        self._drawn: set[Path] = set()
+        self._taken: set[tuple[int, int]] = set()
 
     def all_of(self, paths: Iterable[Path]) -> bool:
         """Prints a line for every picture; whether there were any and all went well."""
@@ -72,13 +72,14 @@ class Run:
         if not files:
             typer.echo("facet: there are no pictures in the folders named", err=True)
             return False
+        self._taken = {there for path, _ in files if (there := _identity(path))}
         well = True
         for path, place in tqdm(files, disable=len(files) < 2, file=sys.stderr, unit="picture"):
             files_named = {"file": str(path)}
             try:
                 seen = self._job(Upload(read(path, self._limits.image_bytes, "file")))
                 if self._draw is not None:
-                    files_named["drawn"] = str(self._write(seen, path, place))
+                    files_named["drawn"] = str(self._write(seen, place))
                 text = line(files_named, seen.response)
             except FacetError as error:
                 well = False
@@ -87,14 +88,17 @@ class Run:
                 typer.echo(text)
         return well
 
-    def _write(self, seen: Seen, source: Path, place: Path) -> Path:
-        """The drawn picture's path: JPEG for a JPEG, PNG for all else, numbered where names meet."""
+    def _write(self, seen: Seen, place: Path) -> Path:
+        """The drawn picture's path: JPEG for a JPEG, PNG for all else, numbered where names meet.
+
+        No picture of this run is written over, neither one that is read nor one that was drawn.
+        """
         assert self._draw is not None
         suffix = place.suffix.lower()
         jpeg = suffix in _JPEG
         target = self._draw / (place if jpeg or suffix == ".png" else place.with_name(f"{place.name}.png"))
         number = 2
-        while target in self._drawn or (target.exists() and target.samefile(source)):
+        while _identity(target) in self._taken:
             target = target.with_name(f"{place.stem}-{number}{target.suffix}")
             number += 1
         try:
@@ -102,5 +106,15 @@ class Run:
             target.write_bytes(seen.drawn("jpeg" if jpeg else "png"))
         except OSError as error:
             raise BadParameter(f"The drawn picture cannot be written: {error.strerror}.", "draw") from error
-        self._drawn.add(target)
+        if drawn := _identity(target):
+            self._taken.add(drawn)
         return target
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What two names of one file share, be they links or differ in case; None where there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,8 +1,8 @@
 """Stand-ins for nets. The rest of the pipeline is the real one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy import ndarray
@@ -23,6 +23,9 @@ from app.vision.spec import (
     PNetSpec,
     RNetSpec,
 )
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 COMMON: dict[str, Any] = {
     "licence": "CC0-1.0",
@@ -50,6 +53,10 @@ class FakeSession:
         assert images.shape[3] == 3
         self.seen.append(len(images))
         return self.answer(images)
+
+    def each(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """One after the other."""
+        return [work(item) for item in items]
 
 
 @dataclass

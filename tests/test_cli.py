@@ -72,7 +72,7 @@ def test_verify_without_a_face() -> None:
 def test_models() -> None:
     models = lines(run("models"))
     assert {"detect", "landmarks", "embed"} == {model["task"] for model in models}
-    assert all(len(file["sha256"]) == 64 for model in models for file in model["files"])
+    assert all(len(file["sha256"]) == 64 for model in models for file in (model, *model["files"]))
 
 
 def test_options_are_checked_as_the_api_checks_its_parameters() -> None:

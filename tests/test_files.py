@@ -122,6 +122,49 @@ def test_the_pictures_themselves_are_never_overwritten(folder: Path) -> None:
     assert (folder / "b-2.JPG").exists()
 
 
+def stored(folder: Path, *names: str) -> dict[Path, bytes]:
+    """Pictures that differ, by their paths."""
+    folder.mkdir()
+    for i, name in enumerate(names):
+        (folder / name).write_bytes(picture(width=200 + i))
+    return {folder / name: (folder / name).read_bytes() for name in names}
+
+
+def test_no_picture_of_the_run_is_overwritten_by_another_s_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = stored(tmp_path / "h", "a.jpg", "a-2.jpg")
+    assert run([tmp_path / "h"], tmp_path / "h") is True
+    assert {path: path.read_bytes() for path in before} == before
+    drawn = {entry["drawn"] for entry in lines(capsys)}
+    assert drawn == {str(tmp_path / "h" / name) for name in ("a-2-2.jpg", "a-3.jpg")}
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_no_picture_of_another_folder_is_overwritten(tmp_path: Path, around: bool) -> None:
+    before = stored(tmp_path / "one", "b.jpg") | stored(tmp_path / "two", "a.jpg", "b.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    folders = [tmp_path / "two", tmp_path / "one"]
+    assert run(folders, tmp_path / ("link" if around else "one")) is True
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(list((tmp_path / "one").iterdir())) == 4
+
+
+def test_a_picture_is_not_overwritten_through_a_link(tmp_path: Path) -> None:
+    before = stored(tmp_path / "in", "a.jpg")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.jpg").symlink_to(tmp_path / "in" / "a.jpg")
+    assert run([tmp_path / "in"], tmp_path / "out") is True
+    assert {path: path.read_bytes() for path in before} == before
+    assert (tmp_path / "out" / "a-2.jpg").exists()
+
+
+def test_a_second_run_draws_over_the_first_one_s(folder: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert run([folder], tmp_path / "out") is True
+    assert len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == 3
+
+
 def test_a_folder_that_cannot_be_written_to(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([folder / "b.JPG"], folder / "a.png") is False
     assert "cannot be written" in lines(capsys)[0]["problem"]["detail"]

@@ -36,6 +36,7 @@ def landmarks(
     models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
     source: Annotated[str, typer.Option(help="the dataset whose test split is used")] = "300w",
     out: Annotated[Path | None, typer.Option(help="where the JSON goes")] = None,
+    note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
 ) -> None:
     """68 points: error over the outer-eye distance, from our detector's boxes and from given ones."""
     detector = landmark_errors.load_detector(models)
@@ -68,6 +69,9 @@ def landmarks(
     out = out or (run / "landmarks.json" if run else Path("runs") / f"landmarks-{model}.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(report, indent=2) + "\n")
+    if note and model is not None:
+        command = f"python -m training.evaluate landmarks --data DATA --model {model}"
+        _record_landmarks(models, model, f"{source} test ({len(errors.names)} faces)", tables, command)
 
 
 @app.command()
@@ -137,6 +141,20 @@ def verification(
         )
     if calibrate:
         evaluate_verification.keep_calibration(models, figures, pairs)
+
+
+def _record_landmarks(
+    models: Path, model: str, where: str, tables: dict[str, dict[str, Interval]], command: str
+) -> None:
+    _, end_to_end, given = tables.values()
+    rows = {
+        "mean error over the outer-eye distance, end to end": _line("mean", end_to_end["mean"]),
+        "share above 10%, end to end": _line("share", end_to_end["share_above_10%"]),
+        "AUC at 10%, end to end": _line("auc", end_to_end["auc_at_10%"]),
+        "mean error, given boxes": _line("mean", given["mean"]),
+    }
+    for measure, figure in rows.items():
+        cards.record(models, model, f"{where}, {measure}", " ".join(figure.split()), command)
 
 
 def _filled(errors: ndarray) -> ndarray:

@@ -1,5 +1,6 @@
 """What the service says of itself: its models, health, version and types of problem, and its page."""
 
+import hashlib
 import platform
 import tomllib
 from functools import cache
@@ -50,6 +51,10 @@ class ModelInfo(BaseModel):
     name: str = Field(examples=["sface"])
     task: Task
     default: bool = Field(description="whether it is taken when a request names no model")
+    sha256: str = Field(
+        description="of the model's file; of a cascade, of its files' hexadecimal sha256s, joined in the "
+        "order of `files`"
+    )
     files: list[FileEntry]
     licence: str = Field(examples=["Apache-2.0"])
     research_only: bool = Field(description="whether a training set's terms forbid commercial use")
@@ -73,6 +78,7 @@ class ModelInfo(BaseModel):
             name=entry.name,
             task=entry.task,
             default=entry.name == getattr(analyzer.defaults, entry.task),
+            sha256=_sha256([file.sha256 for file in entry.files]),
             files=list(entry.files),
             licence=last.licence,
             research_only=any(session.spec.research_only for session in sessions),
@@ -123,6 +129,10 @@ class VersionResponse(BaseModel):
     python: str = Field(examples=["3.11.7"])
 
 
+def _sha256(hashes: list[str]) -> str:
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
 @cache
 def version() -> str:
     """The service's version: of the installed package, or of the checkout it runs from."""
@@ -141,12 +151,14 @@ async def models(service: ServiceDep) -> ModelsResponse:
     return ModelsResponse.of(service.analyzer)
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", tags=["service"])
 async def livez() -> Status:
     """Whether the process answers at all."""
     return Status(status="ok")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", tags=["service"], responses={503: openapi.PROBLEMS[503]})
 async def readyz(service: ServiceDep) -> Status:
     """Whether the models are loaded and warm; 503 until then."""
@@ -154,6 +166,7 @@ async def readyz(service: ServiceDep) -> Status:
     return Status(status="ready")
 
 
+@router.head("/version", include_in_schema=False)
 @router.get("/version", tags=["service"], name="version")
 async def show_version() -> VersionResponse:
     """The versions of the service and of what it runs on."""

@@ -6,6 +6,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 JSON = "application/json"
+PROBLEM = "application/problem+json"
 PNG = "image/png"
 JPEG = "image/jpeg"
 
@@ -13,7 +14,8 @@ JPEG = "image/jpeg"
 def choose(headers: Headers, offered: Sequence[str]) -> str:
     """The offered type with the highest quality; of equals the one named most exactly, then the first named.
 
-    Without an Accept header, and for `*/*`, the first offered. Raises HTTPException 406 where none will do.
+    Without an Accept header, and for `*/*`, the first offered; JSON where it asks for nothing offered but for
+    problems, which are JSON too. Raises HTTPException 406 where none will do.
     """
     asked = _parse(",".join(headers.getlist("accept")))
     if not asked:
@@ -24,6 +26,8 @@ def choose(headers: Headers, offered: Sequence[str]) -> str:
         rank = _rank(media, asked)
         if rank[0] > 0 and (best is None or rank > best):
             best, chosen = rank, media
+    if chosen is None and JSON in offered and any(name == PROBLEM and q > 0 for name, q in asked):
+        return JSON
     if chosen is None:
         raise HTTPException(
             406, f"This address answers with {' or '.join(offered)}; Accept asks for none of them."

@@ -10,6 +10,8 @@ from app.errors import BadParameter
 FIELD = "boxes"
 
 _FAR = 1e6
+_LEAST = 1.0  # a smaller box holds no pixel to look at
+_DECIMALS = 3  # of a pixel, as answers have them: their boxes may be sent back
 _FORM = "a list of boxes [x1, y1, x2, y2] in pixels"
 
 
@@ -24,13 +26,16 @@ def parse(value: Any, most: int) -> ndarray:
             raise BadParameter(f"The field boxes must be {_FORM}; boxes[{i}] is not four numbers.", FIELD)
         if not all(abs(v) <= _FAR for v in box):  # false for nan, too
             raise BadParameter(f"The field boxes must hold finite pixels; boxes[{i}] does not.", FIELD)
-    boxes = np.array(value, np.float32).reshape(-1, 4)
-    flat = np.flatnonzero((boxes[:, 2:] <= boxes[:, :2]).any(axis=1))
-    if len(flat):
+    exact = np.array(value, np.float64).reshape(-1, 4)
+    sides = (exact[:, 2:] - exact[:, :2]).round(_DECIMALS)
+    small = np.flatnonzero((sides < _LEAST).any(axis=1))
+    if len(small):
         raise BadParameter(
-            f"The field boxes needs x2 > x1 and y2 > y1; boxes[{flat[0]}] is {value[flat[0]]}.", FIELD
+            "The field boxes needs x2 > x1 and y2 > y1, by 1 pixel or more; "
+            f"boxes[{small[0]}] is {value[small[0]]}.",
+            FIELD,
         )
-    return boxes
+    return exact.astype(np.float32)
 
 
 def check_overlap(boxes: ndarray, width: int, height: int) -> None:

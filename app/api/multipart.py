@@ -13,10 +13,9 @@ _MOST_PARTS = 16
 
 @dataclass
 class Part:
-    """One part: `is_file` when its Content-Disposition has a filename, an empty one included."""
+    """One part. Whether it has a filename or a type does not matter here."""
 
     name: str = ""
-    is_file: bool = False
     data: bytearray = field(default_factory=bytearray)
 
 
@@ -73,9 +72,7 @@ class _Reader:
     def _end_header(self) -> None:
         if self._header.lower() == b"content-disposition":
             _, options = parse_options_header(bytes(self._value))
-            part = self.parts[-1]
-            part.name = options.get(b"name", b"").decode(errors="replace")
-            part.is_file = b"filename" in options
+            self.parts[-1].name = options.get(b"name", b"").decode(errors="replace")
         self._header.clear()
         self._value.clear()
 

@@ -46,7 +46,8 @@ DRAWN: dict[int | str, dict[str, Any]] = {
 
 _BOXES = {
     "type": "array",
-    "description": "boxes to look at, [x1, y1, x2, y2] in pixels, in place of detection",
+    "description": "boxes to look at, [x1, y1, x2, y2] in pixels, with sides of 1 pixel or more, in place of "
+    "detection: `threshold`, `min_face_size` and `max_faces` then do nothing",
     "items": {"type": "array", "minItems": 4, "maxItems": 4, "items": {"type": "number"}},
 }
 
@@ -114,7 +115,8 @@ def _content(names: tuple[str, ...], boxes: bool) -> dict[str, Any]:
     if boxes:
         files["boxes"] = {
             "type": "string",
-            "description": "JSON, [[x1, y1, x2, y2], ...]: skips detection",
+            "description": "JSON, [[x1, y1, x2, y2], ...]: skips detection, and `threshold`, `min_face_size` "
+            "and `max_faces` then do nothing",
         }
         texts["boxes"] = _BOXES
     return {

@@ -35,19 +35,23 @@ class DetectQuery(_Query):
     model: Model = None
     min_face_size: float = Field(
         _OPTIONS.min_face_size,
-        ge=12,
+        ge=6,
         allow_inf_nan=False,
-        description="side of the smallest face to look for, in pixels; larger is faster",
+        description="side of the smallest face to look for, in pixels; larger is faster, and under 12 an "
+        "enlarged picture is searched; without effect where `boxes` is given",
     )
     threshold: float | None = Field(
         _OPTIONS.threshold,
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="lowest score of a face; the model's own if empty",
+        description="lowest score of a face; the model's own if empty; without effect where `boxes` is given",
     )
     max_faces: int | None = Field(
-        _OPTIONS.max_faces, ge=1, description="keep only so many faces, those of the highest scores"
+        _OPTIONS.max_faces,
+        ge=1,
+        description="keep only so many faces, those of the highest scores; without effect where `boxes` is "
+        "given",
     )
 
     def options(self, most: int) -> DetectOptions:
@@ -73,5 +77,6 @@ class VerifyQuery(_Query):
         gt=0,
         lt=1,
         allow_inf_nan=False,
-        description="false accept rate to take the calibrated threshold for; not with `threshold`",
+        description="false accept rate to take the calibrated threshold for, within the range the model is "
+        "calibrated for (1e-4 to 1e-2); not with `threshold`",
     )

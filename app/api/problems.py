@@ -117,7 +117,7 @@ def of_error(error: errors.FacetError, limits: Limits | None = None, instance: s
     if limits is not None and isinstance(error, errors.TooManyPixels):
         problem.limit = limits.image_pixels
     if limits is not None and isinstance(error, errors.TooManyBytes):
-        problem.limit = limits.image_bytes
+        problem.limit = limits.bytes_of(1 if error.field else 2)  # no field: the two of /verify together
     return problem
 
 

@@ -37,7 +37,8 @@ async def read_image(request: Request, limits: Limits, with_boxes: bool = False)
     Raises UnsupportedMediaType, TooManyBytes as soon as the limit is passed, and BadParameter.
     """
     if _media(request).startswith("image/"):
-        return Upload(await _body(request, limits.image_bytes, "image"))
+        over = _over(limits, ("image",))
+        return Upload(b"".join([chunk async for chunk in _chunks(request, limits.image_bytes, over)]))
     allowed = ("image", box_field.FIELD) if with_boxes else ("image",)
     found = await _fields(request, limits, ("image",), allowed)
     given = found.get(box_field.FIELD)
@@ -63,11 +64,10 @@ async def _fields(
 ) -> dict[str, Any]:
     """The body's fields by name: pictures as bytes, `boxes` as what its JSON holds."""
     media = _media(request)
-    most = len(pictures) * limits.image_bytes
     if media == "multipart/form-data":
         found = await _multipart(request, limits, pictures, allowed)
     elif media == "application/json" or (media.startswith("application/") and media.endswith("+json")):
-        body = await _body(request, most * 3 // 2 + _SLACK, None)
+        body = await _json_body(request, limits, pictures)
         found = await run_sync(_json, body, pictures, allowed)
     else:
         raw = "" if len(pictures) > 1 else "the picture itself with its image/* type, "
@@ -80,51 +80,79 @@ async def _fields(
         if name not in found:
             raise BadParameter(f"The request has no {name}; it must bring {_and(pictures)}.", name)
         if len(found[name]) > limits.image_bytes:
-            raise _over(limits.image_bytes, name)
+            raise _over(limits, (name,))
     return found
 
 
-async def _body(request: Request, most: int, field: str | None) -> bytes:
-    return b"".join([chunk async for chunk in _chunks(request, most, field)])
+async def _chunks(request: Request, most: int, over: TooManyBytes) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises `over` before reading on beyond `most` bytes.
 
-
-async def _chunks(request: Request, most: int, field: str | None) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises TooManyBytes before reading on beyond `most` bytes."""
+    A length that says so beforehand is enough where `over` names the field; of several fields the one at
+    fault is known only on the way.
+    """
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > most:
-        raise _over(most, field)
+    if over.field is not None and length.isdecimal() and int(length) > most:
+        raise over
     total = 0
     async for chunk in request.stream():
         total += len(chunk)
         if total > most:
-            raise _over(most, field)
+            raise over
         yield chunk
 
 
-def _over(most: int, field: str | None) -> TooManyBytes:
-    return TooManyBytes(f"The {field or 'body'} is over the limit of {most} bytes.", field)
+def _over(limits: Limits, pictures: Sequence[str]) -> TooManyBytes:
+    """The picture is over its limit; or several are together, and none of them can be named."""
+    most = limits.bytes_of(len(pictures))
+    if len(pictures) == 1:
+        return TooManyBytes(f"The {pictures[0]} is over the limit of {most} bytes.", pictures[0])
+    return TooManyBytes(f"The body with {_and(pictures)} is over the limit of {most} bytes.")
+
+
+async def _json_body(request: Request, limits: Limits, pictures: Sequence[str]) -> bytes:
+    """The body, with room for base64. Raises TooManyBytes, naming the picture that is too large."""
+    over, body = _over(limits, pictures), bytearray()
+    try:
+        async for chunk in _chunks(request, _in_base64(limits.bytes_of(len(pictures))) + _SLACK, over):
+            body += chunk
+    except TooManyBytes:
+        if over.field is not None:
+            raise
+        large = await run_sync(_large_text, bytes(body), pictures, _in_base64(limits.image_bytes))
+        raise (_over(limits, (large,)) if large else over) from None
+    return bytes(body)
+
+
+def _in_base64(size: int) -> int:
+    """Characters that are enough for so many bytes, line breaks and a data URL's prefix included."""
+    return size * 3 // 2
+
+
+def _large_text(start: bytes, pictures: Sequence[str], most: int) -> str | None:
+    """The first of the pictures that has over `most` characters in a JSON body that was cut off."""
+    try:
+        fields = from_json(start, allow_partial="trailing-strings")
+    except ValueError:
+        return None
+    given = fields if isinstance(fields, dict) else {}
+    texts = {name: given[name] for name in pictures if isinstance(given.get(name), str)}
+    return next((name for name, text in texts.items() if len(text) > most), None)
 
 
 async def _multipart(
     request: Request, limits: Limits, pictures: Sequence[str], allowed: Sequence[str]
 ) -> dict[str, Any]:
-    most = len(pictures) * limits.image_bytes + _SLACK
-    body = _chunks(request, most, None)
+    most = limits.bytes_of(len(pictures)) + _SLACK
+    body = _chunks(request, most, _over(limits, pictures))
     parts = await multipart.parse(request.headers["content-type"], body, limits.image_bytes)
     names = [part.name for part in parts]
     _check_names(names, allowed)
     for name in names:
         if (times := names.count(name)) > 1:
             raise BadParameter(f"The field {name} was sent {times} times; send it once.", name)
-    return {part.name: _picture(part) if part.name in pictures else _parse_boxes(part.data) for part in parts}
-
-
-def _picture(part: multipart.Part) -> bytes:
-    if not part.is_file:
-        raise BadParameter(
-            f"The field {part.name} was sent as text; send it as a file part, with a filename.", part.name
-        )
-    return bytes(part.data)
+    return {
+        part.name: bytes(part.data) if part.name in pictures else _parse_boxes(part.data) for part in parts
+    }
 
 
 def _check_names(found: Iterable[str], allowed: Sequence[str]) -> None:

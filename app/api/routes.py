@@ -60,7 +60,10 @@ async def embed(request: Request, query: Annotated[DetectQuery, Query()], servic
     dependencies=[Depends(json_only)],
 )
 async def verify(request: Request, query: Annotated[VerifyQuery, Query()], service: ReadyDep) -> Response:
-    """Whether the largest faces of two pictures are of one person."""
+    """Whether two pictures show one person: the largest face of each picture is compared.
+
+    Of faces about as large (0.7 of the area or more) it is one that is clearly nearer the middle.
+    """
     pair = await read_pair(request, service.limits)
     answer = await service.run(lambda a: work.verify(a, service.limits, pair, query))
     return Response(answer.model_dump_json(), media_type=accept.JSON)

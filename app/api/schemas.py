@@ -33,27 +33,27 @@ class Size(_Answer):
 class Box(_Answer):
     """A face's box, half-open."""
 
-    x1: float = Field(examples=[379.56])
-    y1: float = Field(examples=[94.405])
-    x2: float = Field(examples=[611.477])
-    y2: float = Field(examples=[417.486])
+    x1: float = Field(examples=[377.685])
+    y1: float = Field(examples=[91.876])
+    x2: float = Field(examples=[614.693])
+    y2: float = Field(examples=[418.602])
 
 
 class Keypoints(_Answer):
     """Five points. Left and right are the subject's own: a frontal `left_eye` lies to the right."""
 
-    left_eye: Point = Field(examples=[(549.464, 211.067)])
-    right_eye: Point = Field(examples=[(444.024, 212.86)])
-    nose: Point = Field(examples=[(496.436, 275.266)])
-    mouth_left: Point = Field(examples=[(555.195, 316.291)])
-    mouth_right: Point = Field(examples=[(435.65, 320.699)])
+    left_eye: Point = Field(examples=[(549.477, 211.103)])
+    right_eye: Point = Field(examples=[(444.09, 212.346)])
+    nose: Point = Field(examples=[(497.103, 274.706)])
+    mouth_left: Point = Field(examples=[(553.965, 318.518)])
+    mouth_right: Point = Field(examples=[(436.726, 322.382)])
 
 
 class Face(_Answer):
     """A face: where it is, and how sure the detector is."""
 
     box: Box
-    score: float = Field(examples=[0.9758553504943848])
+    score: float = Field(examples=[0.992872953414917])
     keypoints: Keypoints
 
     @classmethod
@@ -64,19 +64,21 @@ class Face(_Answer):
 class FaceWithLandmarks(Face):
     """A face with its landmarks, in the order of the answer's `scheme`."""
 
-    landmarks: list[Point] = Field(examples=[[(382.1, 220.4), (384.9, 255.2)]])
+    landmarks: list[Point] = Field(examples=[[(369.18, 219.83), (370.743, 253.192)]])
 
 
 class FaceWithEmbedding(Face):
     """A face with its embedding, a vector of length 1."""
 
-    embedding: list[float] = Field(examples=[[0.0312, -0.1177, 0.0846]])
+    embedding: list[float] = Field(examples=[[0.01717799, -0.00504576, -0.0138477]])
 
 
 Timing = dict[str, float]
 
+_STAGES = "milliseconds of every stage, and in total"
+
 _TIMING = Field(
-    description="milliseconds of every stage, and in total",
+    description=_STAGES,
     examples=[{"decode": 9.2, "pnet": 14.1, "rnet": 3.8, "onet": 2.4, "total": 29.8}],
 )
 
@@ -96,7 +98,7 @@ class LandmarksResponse(_Answer):
     image: Size
     faces: list[FaceWithLandmarks]
     scheme: Scheme = Field(description="iBUG's 68 points, or Kaggle's 15, in their order")
-    model: str = Field(description="the landmark model", examples=["landmarks68"])
+    model: str = Field(description="the landmark model", examples=["cnn68"])
     detector: str = Field(examples=["mtcnn"])
     timing_ms: Timing = _TIMING
 
@@ -113,18 +115,32 @@ class EmbedResponse(_Answer):
 
 
 class VerifyResponse(_Answer):
-    """Whether the largest faces of two pictures are of one person: `similarity` at or above `threshold`."""
+    """Whether two pictures show one person: `similarity` at or above `threshold`."""
 
-    verified: bool
-    similarity: float = Field(description="greater means more alike", examples=[0.7311])
-    threshold: float = Field(examples=[0.363])
-    far: float | None = Field(None, description="the false accept rate the threshold is calibrated for")
+    verified: bool = Field(examples=[True])
+    similarity: float = Field(description="greater means more alike", examples=[0.7620089054107666])
+    threshold: float = Field(examples=[0.3746])
+    far: float | None = Field(
+        None, description="the false accept rate the threshold is calibrated for", examples=[0.001]
+    )
     metric: Literal["cosine"]
     model: str = Field(examples=["sface"])
     detector: str = Field(examples=["mtcnn"])
     face_a: Face
     face_b: Face
-    timing_ms: Timing = _TIMING
+    timing_ms: Timing = Field(
+        description=_STAGES,
+        examples=[
+            {
+                "decode": 18.953,
+                "pnet": 87.993,
+                "rnet": 15.152,
+                "onet": 2.894,
+                "embed": 28.945,
+                "total": 154.585,
+            }
+        ],
+    )
 
 
 def rounded(timing: Timing) -> Timing:

@@ -20,6 +20,10 @@ class Limits:
     faces: int
     boxes: int
 
+    def bytes_of(self, pictures: int) -> int:
+        """The most bytes of so many pictures together."""
+        return pictures * self.image_bytes
+
 
 class Service:
     """The running service. Not ready until it was given a warm analyzer."""

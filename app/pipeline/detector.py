@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from app.errors import BadModel
 from app.pipeline.faces import NO_FACES, Faces, Timing
-from app.runtime.session import ModelSession
+from app.runtime.session import LaneSession, ModelSession
 from app.vision import align, boxes, pyramid
 from app.vision.pyramid import Octaves
 from app.vision.spec import ONetSpec, PNetSpec, RNetSpec
@@ -65,16 +65,15 @@ class Detector:
         if not strips:
             return NO_FACES.boxes, NO_FACES.scores
         images = pyramid.scaled(picture, sizes)
-        parts, order = [], []
-        for pages in _calls(shapes, rule.batch):
+
+        def scan(pages: list[int]) -> list[tuple[ndarray, ndarray, ndarray]]:
             on_page = [[s for s in strips if s.page == page] for page in pages]
             batch = [pyramid.render(images, on, shapes[pages[0]]) for on in on_page]
             maps = self._pnet.run(np.stack(batch))
-            for row, on in enumerate(on_page):
-                parts += [_cells(maps, row, strip, spec) for strip in on]
-                order += on
-        level = np.repeat([s.level for s in order], [len(scores) for _, scores in parts])
-        found, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
+            return [_cells(maps, row, strip, spec) for row, on in enumerate(on_page) for strip in on]
+
+        parts = [part for call in self._pnet.each(scan, list(_calls(shapes, rule.batch))) for part in call]
+        found, scores, level = (np.concatenate(column) for column in zip(*parts, strict=True))
         ratio = np.array([(*size.ratio, *size.ratio) for size in sizes], np.float32)
         found = found * ratio[level]
         best = _best(scores, 8 * spec.max_candidates)
@@ -111,9 +110,9 @@ class Detector:
         return boxes.apply_offsets(squares, out["offsets"]), out["score"], points
 
 
-def _stage(sessions: Mapping[str, ModelSession], kind: str, spec_type: type[S]) -> tuple[ModelSession, S]:
+def _stage(sessions: Mapping[str, ModelSession], kind: str, spec_type: type[S]) -> tuple[LaneSession, S]:
     session = sessions.get(kind)
-    if session is None or not isinstance(session.spec, spec_type):
+    if not isinstance(session, LaneSession) or not isinstance(session.spec, spec_type):
         raise BadModel(f"a detector needs a {kind}")
     return session, session.spec
 
@@ -127,8 +126,8 @@ def _calls(shapes: list[tuple[int, int]], most: int) -> Iterator[list[int]]:
 
 def _cells(
     maps: Mapping[str, ndarray], row: int, strip: pyramid.Strip, spec: PNetSpec
-) -> tuple[ndarray, ndarray]:
-    """Boxes in pixels of the strip's level, and scores, of the cells above the threshold."""
+) -> tuple[ndarray, ndarray, ndarray]:
+    """Boxes in pixels of the strip's level, scores, and the level, of the cells above the threshold."""
     stride = spec.stride
     rows, columns = ((side - spec.cell) // stride + 1 for side in (strip.height, strip.width))
     top, left = strip.page_y // stride, strip.page_x // stride
@@ -136,7 +135,8 @@ def _cells(
     i, j = np.nonzero(scores > spec.threshold)
     corner = np.stack([strip.x + stride * j, strip.y + stride * i], axis=1)
     cells = np.concatenate([corner, corner + spec.cell], axis=1).astype(np.float32)
-    return boxes.apply_offsets(cells, maps["offsets"][row, top + i, left + j]), scores[i, j]
+    found = boxes.apply_offsets(cells, maps["offsets"][row, top + i, left + j])
+    return found, scores[i, j], np.full(len(found), strip.level)
 
 
 def _best(scores: ndarray, most: int) -> ndarray:

@@ -3,10 +3,12 @@
 The only module that imports onnxruntime.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import onnxruntime as ort
@@ -24,6 +26,9 @@ PROVIDERS = {
 
 CPU_BATCH_PIXELS = 40_000
 """Pixels of one call on a CPU: with more they leave the second-level caches, and each costs more."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _INSTALL = (
     "install requirements/gpu.txt in place of requirements/cpu.txt (onnxruntime-gpu with its CUDA 13 "
@@ -45,6 +50,13 @@ class ModelSession(Protocol):
     def pages(self) -> PageRule: ...
 
     def run(self, images: ndarray) -> Mapping[str, ndarray]: ...
+
+
+@runtime_checkable
+class LaneSession(ModelSession, Protocol):
+    """A net for many small batches: `each` runs work on them, side by side where the device has room."""
+
+    def each(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]: ...
 
 
 @dataclass(frozen=True)
@@ -83,17 +95,28 @@ class Device:
 
 
 class OrtSession:
-    """A net in ONNX Runtime. Refuses a device that the session did not really get."""
+    """A net in ONNX Runtime. Refuses a device that the session did not really get.
 
-    def __init__(self, path: Path, device: Device) -> None:
+    On a CPU, `lanes` gives each batch one thread and runs batches side by side, which suits the cascade's
+    many small ones; without it all threads share each batch, which suits a single face.
+    """
+
+    def __init__(self, path: Path, device: Device, *, lanes: bool = False) -> None:
         _require(device.kind)
         options = ort.SessionOptions()
-        options.intra_op_num_threads = device.threads
-        options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        options.add_session_config_entry(
-            "session.intra_op.allow_spinning", "1" if device.kind == "cpu" else "0"
-        )
+        self._lanes: ThreadPoolExecutor | None = None
+        self._width = 1
+        options.inter_op_num_threads = 1
+        if lanes and device.kind == "cpu":
+            options.intra_op_num_threads = 1
+            self._width = device.threads or len(os.sched_getaffinity(0))
+            self._lanes = ThreadPoolExecutor(self._width, "lane")
+        else:
+            # Threads that wait in a spin are what makes a second one pay, but only while their net runs:
+            # afterwards they would take the core that another session's threads need.
+            options.intra_op_num_threads = device.threads
+            options.add_session_config_entry("session.force_spinning_stop", "1")
         self._session = _open(path, options, device)
         self.provider = self._session.get_providers()[0]
         if self.provider != PROVIDERS[device.kind]:
@@ -120,15 +143,9 @@ class OrtSession:
 
     def run(self, images: ndarray) -> dict[str, ndarray]:
         """The net's outputs for a batch (n, h, w, 3) uint8, split and padded to the allowed batch sizes."""
-        parts: list[Sequence[ndarray]] = []
-        for start, count, size in batches(
-            len(images), self._device.batch_sizes(images.shape[1] * images.shape[2])
-        ):
-            batch = images[start : start + count]
-            if count < size:
-                batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.uint8)])
-            outputs = self._session.run(self._outputs, {self._input: np.ascontiguousarray(batch)})
-            parts.append([out[:count] for out in outputs])
+        sizes = self._device.batch_sizes(images.shape[1] * images.shape[2])
+        plan = batches(len(images), self._even(len(images), sizes))
+        parts = self.each(lambda step: self._call(images, *step), plan)
         if not parts:
             shapes = [
                 [d if isinstance(d, int) else 0 for d in o.shape[1:]] for o in self._session.get_outputs()
@@ -138,6 +155,26 @@ class OrtSession:
             name: np.concatenate(column) if len(column) > 1 else column[0]
             for name, column in zip(self._outputs, zip(*parts, strict=True), strict=True)
         }
+
+    def each(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """`work` on every item, in order; side by side in lanes. Work itself must not call `each` on many."""
+        if self._lanes is None or len(items) < 2:
+            return [work(item) for item in items]
+        return list(self._lanes.map(work, items))
+
+    def _even(self, n: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        """Sizes whose largest deals n items out evenly to the lanes."""
+        if self._lanes is None or n == 0:
+            return sizes
+        rounds = -(-n // (sizes[-1] * self._width))
+        return sizes[: -(-n // (rounds * self._width))]
+
+    def _call(self, images: ndarray, start: int, count: int, size: int) -> list[ndarray]:
+        batch = images[start : start + count]
+        if count < size:
+            batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.uint8)])
+        outputs = self._session.run(self._outputs, {self._input: np.ascontiguousarray(batch)})
+        return [out[:count] for out in outputs]
 
 
 def _open(path: Path, options: ort.SessionOptions, device: Device) -> ort.InferenceSession:

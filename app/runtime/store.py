@@ -116,7 +116,7 @@ def _open(folder: Path, entry: ModelEntry, device: Device) -> LoadedModel:
         path = folder / file.file
         if (found := sha256(path)) != file.sha256:
             raise BadModel(f"{path} has sha256 {found}, and the manifest says {file.sha256}")
-        session = OrtSession(path, device)
+        session = OrtSession(path, device, lanes=entry.task == "detect")
         spec = session.spec
         if spec.model != entry.name or TASK_OF_KIND[spec.kind] != entry.task:
             raise BadModel(f"{path} says it is {spec.model} ({spec.kind}), the manifest {entry.name}")

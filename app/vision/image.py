@@ -28,7 +28,8 @@ ENCODABLE = ("png", "jpeg")
 MOST_PIXELS = 2 * (Pil.MAX_IMAGE_PIXELS or 0)
 """The highest limit `decode` can be given: above it Pillow's own guard refuses some formats."""
 
-_JPEG_SIDE = 65500  # libjpeg's JPEG_MAX_DIMENSION
+_JPEG_SIDE = 65_500  # libjpeg's JPEG_MAX_DIMENSION
+_PNG_SIDE = 1_000_000  # libpng's PNG_USER_WIDTH_MAX and PNG_USER_HEIGHT_MAX
 _JPEG_QUALITY = 92
 
 
@@ -85,16 +86,23 @@ def decode(data: bytes, max_pixels: int, field: str) -> Image:
 
 
 def encode(image: Image, format: Literal["png", "jpeg"]) -> bytes:
-    """The picture as PNG or JPEG bytes. Raises BadParameter for a JPEG with a side of over 65,500 pixels."""
-    if format == "jpeg" and max(image.shape[:2]) > _JPEG_SIDE:
+    """The picture as PNG or JPEG bytes.
+
+    Raises BadParameter for a side of over 1,000,000 pixels, or for a JPEG over 65,500.
+    """
+    longest, most = max(image.shape[:2]), _PNG_SIDE if format == "png" else _JPEG_SIDE
+    if longest > most:
+        instead = "image/png" if longest <= _PNG_SIDE else "application/json, which answers without it"
         raise BadParameter(
-            f"A JPEG has at most {_JPEG_SIDE} pixels a side, and this picture has more; ask for image/png.",
+            f"A {format.upper()} is written with at most {most} pixels a side, and this picture has "
+            f"{longest}; ask for {instead}.",
             "accept",
         )
     png, jpeg = [cv2.IMWRITE_PNG_COMPRESSION, 3], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     options = png if format == "png" else jpeg
     done, data = cv2.imencode(f".{format}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    assert done  # cv2 raises where it cannot encode
+    if not done:
+        raise RuntimeError(f"OpenCV wrote no {format.upper()} of a picture of shape {image.shape}")
     return data.tobytes()
 
 

@@ -1,8 +1,10 @@
+import hashlib
 import re
 from pathlib import Path
 
 import httpx
 import onnxruntime as ort
+import pytest
 
 from app.api.about import version
 
@@ -18,6 +20,9 @@ def test_models(client: httpx.Client) -> None:
     detector, points, vectors = (models[name] for name in ("detector", "points", "vectors"))
     assert detector["task"] == "detect"
     assert len(detector["files"]) == 3
+    joined = "".join(file["sha256"] for file in detector["files"])
+    assert detector["sha256"] == hashlib.sha256(joined.encode()).hexdigest()
+    assert points["sha256"] == points["files"][0]["sha256"]
     assert detector["thresholds"] == [
         {"stage": "pnet", "threshold": 0.6},
         {"stage": "rnet", "threshold": 0.7},
@@ -41,6 +46,13 @@ def test_versions(client: httpx.Client) -> None:
 def test_probes(client: httpx.Client) -> None:
     assert client.get("/livez").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"status": "ready"}
+
+
+@pytest.mark.parametrize("address", ["/livez", "/readyz", "/version"])
+def test_probes_without_a_body(client: httpx.Client, address: str) -> None:
+    response = client.head(address)
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["content-length"] == client.get(address).headers["content-length"]
 
 
 def test_the_page_needs_no_other_host(client: httpx.Client) -> None:

@@ -31,6 +31,9 @@ OFFERED = (JSON, PNG, JPEG)
         ("image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", PNG),
         ("image/*, image/png;q=0", JPEG),
         ("text/csv, image/jpeg ; q = 0.2", JPEG),
+        ("application/problem+json", JSON),
+        ("Application/Problem+JSON;q=0.1, text/csv", JSON),
+        ("application/problem+json, image/png", PNG),
         ("image/png;q=oops, application/json;q=0.1", JSON),
     ],
 )
@@ -39,12 +42,25 @@ def test_the_best_of_what_is_offered(header: str | None, chosen: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["text/csv", "image/webp", "application/json;q=0", "*/*;q=0", "image/*;q=0"]
+    "header",
+    [
+        "text/csv",
+        "image/webp",
+        "application/json;q=0",
+        "application/problem+json;q=0",
+        "*/*;q=0",
+        "image/*;q=0",
+    ],
 )
 def test_nothing_offered_will_do(header: str) -> None:
     with pytest.raises(HTTPException) as caught:
         choose(Headers({"accept": header}), OFFERED)
     assert caught.value.status_code == 406
+
+
+def test_problems_are_json_only_where_json_is_offered() -> None:
+    with pytest.raises(HTTPException):
+        choose(Headers({"accept": "application/problem+json"}), (PNG,))
 
 
 def test_several_headers_are_one_list() -> None:

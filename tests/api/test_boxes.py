@@ -30,9 +30,11 @@ def test_no_boxes_are_an_array_too() -> None:
         ([[1, 2, 3, float("nan")]], "finite"),
         ([[1, 2, 3, float("inf")]], "finite"),
         ([[1, 2, 3, 10**400]], "finite"),
-        ([[3, 2, 3, 4]], r"x2 > x1 and y2 > y1; boxes\[0\]"),
+        ([[3, 2, 3, 4]], r"x2 > x1 and y2 > y1, by 1 pixel or more; boxes\[0\]"),
         ([[1, 4, 3, 2]], "x2 > x1"),
-        ([[1.0, 2, 1.000000001, 4]], "x2 > x1"),
+        ([[1.0, 2, 1.000000001, 4]], "by 1 pixel or more"),
+        ([[0, 0, 1e-40, 1e-40]], "by 1 pixel or more"),
+        ([[0, 0, 20, 0.99]], "by 1 pixel or more"),
         ([[1, 2, 3, 4]] * 5, "holds 5 boxes; at most 4"),
     ],
 )
@@ -40,6 +42,10 @@ def test_what_is_no_box(value: Any, words: str) -> None:
     with pytest.raises(BadParameter, match=words) as caught:
         parse(value, 4)
     assert caught.value.field == "boxes"
+
+
+def test_a_box_of_one_pixel_will_do() -> None:
+    assert len(parse([[0, 0, 1, 1], [2.3, 2.3, 3.3, 3.3], [999_999, 0, 1_000_000, 1]], 4)) == 3
 
 
 def test_boxes_must_meet_the_picture() -> None:

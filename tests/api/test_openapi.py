@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.pictures import picture
+from tests.api.pictures import photo, picture
 
 TASKS = ("/detect", "/landmarks", "/embed", "/verify")
 
@@ -54,7 +54,7 @@ def test_bodies_and_problems_are_declared(schema: dict[str, Any], address: str) 
 def test_parameters_are_declared_with_their_ranges(schema: dict[str, Any]) -> None:
     declared = {p["name"]: p for p in schema["paths"]["/detect"]["post"]["parameters"]}
     assert set(declared) == {"model", "min_face_size", "threshold", "max_faces"}
-    assert declared["min_face_size"]["schema"]["minimum"] == 12
+    assert declared["min_face_size"]["schema"]["minimum"] == 6
     assert declared["min_face_size"]["schema"]["default"] == 20
     assert all(p["in"] == "query" and not p["required"] and p["description"] for p in declared.values())
     assert {p["name"] for p in schema["paths"]["/verify"]["post"]["parameters"]} == {
@@ -73,6 +73,33 @@ def test_the_examples_work(real: httpx.Client, address: str) -> None:
     body = response.json()
     assert body.get("verified", True)
     assert len(body.get("faces", [1])) == 1
+
+
+def test_examples_name_models_there_are(real: httpx.Client) -> None:
+    schemas = real.get("/openapi.json").json()["components"]["schemas"]
+    models = {model["name"] for model in real.get("/models").json()["models"]}
+    named = {
+        example
+        for schema in schemas.values()
+        for name, field in schema.get("properties", {}).items()
+        if name in ("model", "detector")
+        for example in field["examples"]
+    }
+    assert len(named) == 3
+    assert named <= models
+
+
+def test_the_example_of_verification_is_what_the_service_answers(real: httpx.Client) -> None:
+    fields = real.get("/openapi.json").json()["components"]["schemas"]["VerifyResponse"]["properties"]
+    body = real.post("/verify", files={"image_a": photo("obama.jpg"), "image_b": photo("obama2.jpg")}).json()
+    for name in ("verified", "threshold", "far", "model", "detector"):
+        assert fields[name]["examples"] == [body[name]], name
+    assert fields["similarity"]["examples"] == [pytest.approx(body["similarity"], abs=0.01)]
+    assert set(fields["timing_ms"]["examples"][0]) == set(body["timing_ms"])
+
+
+def test_verify_says_which_face_is_compared(schema: dict[str, Any]) -> None:
+    assert "0.7 of the area" in schema["paths"]["/verify"]["post"]["description"]
 
 
 def test_the_docs_page_and_all_it_asks_for_come_from_here(client: httpx.Client) -> None:

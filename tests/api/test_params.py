@@ -9,7 +9,7 @@ from tests.api.pictures import picture, problem
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ("min_face_size=11.9", "min_face_size"),
+        ("min_face_size=5.9", "min_face_size"),
         ("min_face_size=-20", "min_face_size"),
         ("min_face_size=nan", "min_face_size"),
         ("min_face_size=inf", "min_face_size"),

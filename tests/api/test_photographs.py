@@ -127,6 +127,38 @@ def test_a_tiny_picture_and_a_tiny_face(real: httpx.Client) -> None:
     assert detect(real, written(shrunk), "min_face_size=80", media="image/png")["faces"] == []
 
 
+def test_a_face_of_eight_pixels(real: httpx.Client) -> None:
+    """It is looked for in an enlarged picture; whether it is found is the model's affair."""
+    shrunk = opened("obama2.jpg").resize((24, 30), Pil.Resampling.LANCZOS)
+    assert detect(real, written(shrunk), "min_face_size=6", media="image/png")["image"]["width"] == 24
+    strip = written(Pil.new("RGB", (40_000, 10)))
+    assert detect(real, strip, "min_face_size=6", media="image/png")["faces"] == []
+
+
+@pytest.mark.parametrize("box", [[0, 0, 1, 1], [200, 0, 201, 1], [-1e6, -1e6, 1e6, 1e6], [0, 0, 400, 1]])
+@pytest.mark.parametrize("address", ["/landmarks", "/embed"])
+def test_boxes_of_any_size_are_answered(real: httpx.Client, address: str, box: list[float]) -> None:
+    image = written(ImageOps.contain(opened("obama2.jpg"), (480, 480)))
+    answer = real.post(address, files={"image": image}, data={"boxes": str([box])})
+    assert len(answer.json()["faces"]) == 1, answer.text
+
+
+def test_a_box_of_no_size(real: httpx.Client) -> None:
+    for address in ("/landmarks", "/embed"):
+        sent = {"boxes": "[[0, 0, 1e-40, 1e-40]]"}
+        answer = real.post(address, files={"image": small("obama.jpg")}, data=sent)
+        problem(answer, 422, "bad-parameter", "boxes")
+
+
+def test_a_picture_too_long_to_be_drawn(real: httpx.Client) -> None:
+    long = written(Pil.new("L", (2_000_000, 10)))
+    response = real.post(
+        "/detect", content=long, headers={"content-type": "image/png", "accept": "image/png"}
+    )
+    body = problem(response, 422, "bad-parameter", "accept")
+    assert "application/json" in body["detail"]
+
+
 def test_noise_holds_no_face(real: httpx.Client) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (700, 900, 3), np.uint8)
     body = detect(real, written(Pil.fromarray(noise)), "min_face_size=12", media="image/png")

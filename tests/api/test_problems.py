@@ -37,6 +37,7 @@ def test_an_error_of_no_known_kind_is_internal() -> None:
 
 def test_limits_are_told() -> None:
     assert problems.of_error(errors.TooManyBytes("x", "image"), LIMITS).limit == 10
+    assert problems.of_error(errors.TooManyBytes("x"), LIMITS).limit == 20  # of two together
     assert problems.of_error(errors.TooManyPixels("x", "image"), LIMITS).limit == 20
 
 

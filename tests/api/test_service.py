@@ -1,10 +1,13 @@
 """Readiness and admission, over HTTP."""
 
+import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+from fastapi.routing import APIRoute
 
+from app.api import about, routes
 from app.main import create_app
 from app.settings import Settings
 from tests.api.pictures import picture, problem
@@ -27,6 +30,8 @@ def test_before_the_models_are_warm() -> None:
             assert httpx.get(f"{url}/version").status_code == 200
             assert httpx.get(f"{url}/").status_code == 200
             refused = [httpx.get(f"{url}{address}") for address in ("/readyz", "/models")]
+            probe = httpx.head(f"{url}/readyz")
+            assert (probe.status_code, probe.content) == (503, b"")
             names = ("image", "image", "image", "image_a")
             for address, name in zip(("/detect", "/landmarks", "/embed", "/verify"), names, strict=True):
                 refused.append(httpx.post(f"{url}{address}", files={name: picture()}))
@@ -38,6 +43,19 @@ def test_before_the_models_are_warm() -> None:
             assert httpx.post(f"{url}/detect", files={"image": picture()}).status_code == 200
     finally:
         gate.set()
+
+
+def test_nothing_a_route_asks_for_waits_for_a_thread() -> None:
+    """FastAPI runs what is no coroutine in a pool of threads, in which reading may have taken every place."""
+    calls = [
+        dependency.call
+        for router in (routes.router, about.router)
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for dependency in route.dependant.dependencies
+    ]
+    assert len(calls) > 5
+    assert all(inspect.iscoroutinefunction(call) for call in calls)
 
 
 def test_more_requests_than_there_is_room_for() -> None:

@@ -86,6 +86,23 @@ def test_padding_to_a_gpus_batch_sizes_leaves_the_answers_alone(tmp_path: Path) 
     assert padded.run(images)["points"] == pytest.approx(plain.run(images)["points"])
 
 
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 50])
+def test_lanes_answer_as_one_thread_does_in_order(tmp_path: Path, n: int) -> None:
+    path = tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json())
+    images = np.random.default_rng(0).integers(0, 255, (n, 4, 4, 3), dtype=np.uint8)
+    plain, lanes = OrtSession(path, Device("cpu")), OrtSession(path, Device("cpu", threads=3), lanes=True)
+    assert np.array_equal(lanes.run(images)["points"], plain.run(images)["points"])
+    assert lanes.each(lambda i: i * i, range(n)) == [i * i for i in range(n)]
+
+
+def test_an_error_in_a_lane_reaches_the_caller(tmp_path: Path) -> None:
+    session = OrtSession(
+        tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json()), Device("cpu", threads=2), lanes=True
+    )
+    with pytest.raises(ZeroDivisionError):
+        session.each(lambda i: 1 // i, [1, 0, 2])
+
+
 def test_a_file_without_a_spec_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadModel, match="carries no"):
         OrtSession(tiny(tmp_path / "tiny.onnx"), Device("cpu"))

@@ -385,3 +385,12 @@ class TestEncode:
             encode(wide, "jpeg")
         assert encode(wide, "png")
         assert encode(wide[:, 1:], "jpeg")
+
+    @pytest.mark.parametrize("shape", [(1, 1_000_001, 3), (1_000_001, 1, 3)])
+    def test_a_png_has_a_longest_side_too(self, shape: tuple[int, int, int]) -> None:
+        strip = np.zeros(shape, np.uint8)
+        for format in ("png", "jpeg"):
+            with pytest.raises(BadParameter, match="application/json") as caught:
+                encode(strip, format)
+            assert caught.value.field == "accept"
+        assert encode(strip[:1_000_000, :1_000_000], "png")
