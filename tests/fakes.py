@@ -66,6 +66,9 @@ class FakeDetector(Detector):
     spec: ONetSpec
     on_detect: Callable[[], None] = lambda: None
 
+    def enlarged_pixels(self, width: int, height: int, min_face_size: float) -> float:
+        return width * height * (12 / min_face_size) ** 2
+
     def detect(self, picture: Octaves, options: DetectOptions, timing: Timing) -> Faces:
         self.on_detect()
         with timing.stage("fake"):

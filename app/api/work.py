@@ -18,7 +18,9 @@ from app.api.schemas import (
     rounded,
 )
 from app.api.service import Limits
+from app.errors import BadParameter
 from app.pipeline.analyzer import Analyzer
+from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.faces import Faces, Timing
 from app.vision import image as images
 from app.vision.draw import Marks, draw
@@ -48,6 +50,7 @@ def detect(analyzer: Analyzer, limits: Limits, upload: Upload, query: DetectQuer
     timing = Timing()
     with timing.stage("total"):
         image = _decode(upload, limits, timing)
+        _check_scale(analyzer.detector(query.model), image, options, limits)
         faces = analyzer.detect(image, query.model, options, timing)
     response = DetectResponse(
         image=Size.of(image),
@@ -65,6 +68,8 @@ def landmarks(analyzer: Analyzer, limits: Limits, upload: Upload, query: DetectQ
     timing = Timing()
     with timing.stage("total"):
         image = _decode(upload, limits, timing)
+        if upload.boxes is None:
+            _check_scale(analyzer.detector(None), image, options, limits)
         faces = analyzer.landmarks(image, query.model, options, timing, upload.boxes)
     response = LandmarksResponse(
         image=Size.of(image),
@@ -84,6 +89,8 @@ def embed(analyzer: Analyzer, limits: Limits, upload: Upload, query: DetectQuery
     timing = Timing()
     with timing.stage("total"):
         image = _decode(upload, limits, timing)
+        if upload.boxes is None:
+            _check_scale(analyzer.detector(None), image, options, limits)
         faces = analyzer.embed(image, query.model, options, timing, upload.boxes)
     response = EmbedResponse(
         image=Size.of(image),
@@ -119,6 +126,20 @@ def verify(
         face_b=Face.all_of(found.face_b)[0],
         timing_ms=rounded(timing.ms),
     )
+
+
+def _check_scale(detector: Detector, image: Image, options: DetectOptions, limits: Limits) -> None:
+    """Faces too small for the detector's window enlarge the picture: no further than a picture may be."""
+    height, width = image.shape[:2]
+    pixels = detector.enlarged_pixels(width, height, options.min_face_size)
+    if pixels > limits.image_pixels:
+        least = options.min_face_size * (pixels / limits.image_pixels) ** 0.5
+        raise BadParameter(
+            f"Faces of {options.min_face_size:g} pixels cannot be sought in a picture of {width}x{height}: "
+            f"it would be enlarged beyond the limit of {limits.image_pixels} pixels. "
+            f"Ask for a min_face_size of {least:.1f} or more.",
+            "min_face_size",
+        )
 
 
 def _decode(upload: Upload, limits: Limits, timing: Timing) -> Image:

@@ -35,6 +35,10 @@ class Detector:
         self._rnet, self._r = _stage(sessions, "rnet", RNetSpec)
         self._onet, self.spec = _stage(sessions, "onet", ONetSpec)
 
+    def enlarged_pixels(self, width: int, height: int, min_face_size: float) -> float:
+        """Pixels of the picture at the largest scale that faces so small need."""
+        return width * height * (self._p.cell / min_face_size) ** 2
+
     def detect(self, picture: Octaves, options: DetectOptions, timing: Timing) -> Faces:
         """The picture's faces, by falling score."""
         with timing.stage("pnet"):

@@ -1,5 +1,6 @@
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -22,8 +23,9 @@ def test_a_client_that_never_ends_is_left_after_a_moment(fake_server: str, frami
         closed = threading.Event()
 
         def listen() -> None:
-            while wire.recv(65536):
-                pass
+            with suppress(OSError):  # a reset ends it as well
+                while wire.recv(65536):
+                    pass
             closed.set()
 
         listener = threading.Thread(target=listen, daemon=True)

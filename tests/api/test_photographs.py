@@ -135,6 +135,16 @@ def test_a_face_of_eight_pixels(real: httpx.Client) -> None:
     assert detect(real, strip, "min_face_size=6", media="image/png")["faces"] == []
 
 
+@pytest.mark.parametrize("address", ["/detect", "/landmarks", "/embed"])
+def test_no_picture_is_enlarged_beyond_the_pixel_limit(real: httpx.Client, address: str) -> None:
+    wide = written(Pil.new("L", (5000, 4000)))
+    media = {"content-type": "image/png"}
+    refused = real.post(f"{address}?min_face_size=6", content=wide, headers=media)
+    least = problem(refused, 422, "bad-parameter", "min_face_size")["detail"].split()[-3]
+    assert float(least) == pytest.approx(7.6, abs=0.05)
+    assert real.post(f"{address}?min_face_size={least}", content=wide, headers=media).status_code == 200
+
+
 @pytest.mark.parametrize("box", [[0, 0, 1, 1], [200, 0, 201, 1], [-1e6, -1e6, 1e6, 1e6], [0, 0, 400, 1]])
 @pytest.mark.parametrize("address", ["/landmarks", "/embed"])
 def test_boxes_of_any_size_are_answered(real: httpx.Client, address: str, box: list[float]) -> None:
