@@ -82,7 +82,13 @@ class Detector:
         found = found * ratio[level]
         best = _best(scores, 8 * spec.max_candidates)
         found, scores, level = found[best], scores[best], level[best]
-        keep = boxes.nms(found, scores, spec.nms_per_scale, groups=level)
+
+        def suppress(scale: int) -> ndarray:
+            on = np.flatnonzero(level == scale)
+            kept: ndarray = on[boxes.nms(found[on], scores[on], spec.nms_per_scale)]
+            return kept
+
+        keep = np.concatenate(self._pnet.each(suppress, range(len(sizes))))
         found, scores = found[keep], scores[keep]
         keep = boxes.nms(found, scores, spec.nms)[: spec.max_candidates]
         return found[keep], scores[keep]

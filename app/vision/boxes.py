@@ -42,21 +42,15 @@ def nms(
     scores: Float32[ndarray, " n"],
     threshold: float,
     metric: Metric = "iou",
-    groups: Int[ndarray, " n"] | None = None,
 ) -> Int[ndarray, " k"]:
     """Indices of the boxes greedy non-maximum suppression keeps, by falling score.
 
-    Of two boxes of one group that overlap by more than `threshold` the lower-scored goes. With the
+    Of two boxes that overlap by more than `threshold` the lower-scored goes. With the
     `iou` metric OpenCV does the work; `iom` uses Cluster-NMS (Zheng et al., 2020), which reaches the
     greedy answer by a few matrix steps.
     """
     if len(boxes) == 0:
         return np.empty(0, np.int64)
-    if groups is not None:
-        parts = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-        kept = [part[nms(boxes[part], scores[part], threshold, metric)] for part in parts]
-        together = np.concatenate(kept)
-        return together[np.argsort(-scores[together], kind="stable")]
     order = np.argsort(-scores, kind="stable")
     ranked = boxes[order]
     if metric == "iou":
