@@ -6,13 +6,10 @@ from hypothesis import strategies as st
 from app.errors import BadParameter
 from app.pipeline.verifier import threshold_for, verify
 from app.vision.spec import Calibration, EmbedderSpec
+from tests.fakes import COMMON
 
 SPEC = EmbedderSpec(
     model="tiny",
-    licence="Apache-2.0",
-    research_only=False,
-    source="made by a test",
-    source_sha256="0" * 64,
     size=112,
     template="arcface",
     dimension=3,
@@ -24,6 +21,7 @@ SPEC = EmbedderSpec(
         Calibration(far=1e-4, threshold=0.5, tar=0.9),
     ),
     default_far=1e-3,
+    **COMMON,
 )
 X, Y = np.eye(3, dtype=np.float32)[:2]
 

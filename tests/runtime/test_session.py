@@ -12,16 +12,14 @@ from app.errors import BadModel, DeviceUnavailable
 from app.runtime import session
 from app.runtime.session import Device, OrtSession, batches, candidates
 from app.vision.spec import METADATA_KEY, LandmarkSpec
+from tests.fakes import COMMON
 
 SPEC = LandmarkSpec(
     model="tiny",
-    licence="Apache-2.0",
-    research_only=False,
-    source="made by a test",
-    source_sha256="0" * 64,
     size=4,
     template="arcface",
     scheme="ibug68",
+    **COMMON,
 )
 
 

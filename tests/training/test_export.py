@@ -9,18 +9,16 @@ from keras import layers
 from app.runtime.session import Device, OrtSession
 from app.runtime.store import sha256
 from app.vision.spec import EmbedderSpec
+from tests.fakes import COMMON
 from training.export import export, serving_net, to_onnx
 
 SPEC = EmbedderSpec(
     model="tiny",
-    licence="Apache-2.0",
-    research_only=False,
-    source="made by a test",
-    source_sha256="0" * 64,
     size=16,
     template="arcface",
     dimension=8,
     flip_average=False,
+    **COMMON,
 )
 
 
