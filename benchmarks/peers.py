@@ -118,6 +118,21 @@ def embedding(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Ro
     return contest("embedding of one face", f"facet {analyzer.defaults.embed}", runs, len(faces), rounds)
 
 
+def landmarks(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:
+    """One face, found already: alignment and points."""
+    faces = [
+        (image, analyzer.detector(None).detect(Octaves(image), DetectOptions(), Timing())) for image in images
+    ]
+    faces = [(image, found.largest(*SIZE)) for image, found in faces if len(found)]
+    trees = others.DlibPoints68()
+    runs: dict[str, Callable[[int], object]] = {
+        f"facet {name}": lambda i, m=landmarker: m(Octaves(faces[i][0]), faces[i][1].points)  # type: ignore[misc]
+        for name, landmarker in analyzer.landmarkers.items()
+    }
+    runs["dlib 68 points"] = lambda i: trees.points(faces[i][0], faces[i][1].boxes[0])
+    return contest("landmarks of one face", f"facet {analyzer.defaults.landmarks}", runs, len(faces), rounds)
+
+
 def verification(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:
     """Two JPEG files to a similarity: decode, detect, align, embed, compare."""
     files = [cv2.imencode(".jpg", image[:, :, ::-1])[1].tobytes() for image in images]
@@ -167,6 +182,7 @@ def main(
     own = pictures(None, count)
     rows = [
         *detection(analyzer, images, rounds),
+        *landmarks(analyzer, own, 5 * rounds),
         *embedding(analyzer, own, 5 * rounds),
         *verification(analyzer, [image for image in own if _has_face(analyzer, image)], rounds),
     ]

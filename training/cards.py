@@ -21,20 +21,36 @@ Every figure was printed by the command beside it.
 """
 
 
-def record(models: Path, model: str, measure: str, value: str, command: str) -> None:
-    """Keeps a measured figure for a model's card; the same measure of the same model is replaced."""
-    path = models / METRICS
-    known = json.loads(path.read_text()) if path.exists() else {}
-    row = {"value": value, "command": command, "date": datetime.date.today().isoformat()}
-    known.setdefault(model, {})[measure] = row
-    draft = path.with_name(path.name + ".part")
+Figures = dict[str, dict[str, str]]
+"""A model's rows by measure: value, command and date."""
+
+
+def record(models: Path, model: str, values: dict[str, str], command: str) -> None:
+    """Keeps measured figures, by measure, and writes the cards again.
+
+    What the same kind of measurement (`python -m module subcommand`) recorded of the model before goes.
+    """
+    known = recorded(models)
+    kind = command.split()[:4]
+    kept = {k: row for k, row in known.get(model, {}).items() if row["command"].split()[:4] != kind}
+    date = datetime.date.today().isoformat()
+    new = {k: {"value": value, "command": command, "date": date} for k, value in values.items()}
+    known[model] = kept | new
+    draft = (models / METRICS).with_name(METRICS + ".part")
     draft.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
-    draft.replace(path)
+    draft.replace(models / METRICS)
+    (models / "README.md").write_text(render(models))
+
+
+def recorded(models: Path) -> dict[str, Figures]:
+    """Every recorded figure, by model."""
+    path = models / METRICS
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def render(models: Path) -> str:
     """The cards of every model in the manifest."""
-    metrics = json.loads((models / METRICS).read_text()) if (models / METRICS).exists() else {}
+    metrics = recorded(models)
     entries = read_manifest(models).models
     specs = {
         entry.name: [OrtSession(models / f.file, Device("cpu")).spec for f in entry.files]

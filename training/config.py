@@ -3,6 +3,7 @@
 Runs own these numbers. A run is a module of `training.configs` with `CONFIG` and `build()`.
 """
 
+import hashlib
 import importlib
 import json
 from pathlib import Path
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 BEST_WEIGHTS = "best.weights.h5"
 RUN_FILE = "run.json"
 
-LossName = Literal["mean_squared", "pairwise_squared", "wing"]
+LossName = Literal["mean_squared", "pairwise_squared", "root_mean_squared", "wing"]
+Choice = Literal["validation_error", "validation_loss", "validation_rmse"]
 
 
 class _Frozen(BaseModel):
@@ -74,6 +76,14 @@ class TrainConfig(_Frozen):
     weight_decay: float = Field(0.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1, description="momentum of the weights' moving average; 0 is none")
     validate_every: int = Field(1, gt=0, description="epochs")
+    choose_by: Choice = Field("validation_error", description="the best weights have the least of it")
+    patience: int = Field(
+        0, ge=0, description="epochs without better weights after which it ends; 0 is never"
+    )
+    backbone: str = Field(
+        "", description="first weights of its layer of that name: random, or a file's sha256"
+    )
+    start_from: str = Field("", description="run beside this one whose best weights it begins with")
     seed: int = 0
     augment: Augmentation = Augmentation()
 
@@ -87,6 +97,28 @@ class Run(Protocol):
     @staticmethod
     def build() -> "keras.Model":
         """The net, untrained: RGB float 0..255 in, unit coordinates x0, y0, x1, y1, ... out."""
+
+
+def pretrained(run: Run, weights: Path) -> Run:
+    """The run, its net's layer `backbone` beginning with the weights of a file.
+
+    Raises ValueError for a run without a backbone, FileNotFoundError without the file.
+    """
+    if not run.CONFIG.backbone:
+        raise ValueError(f"{run.CONFIG.name} has no backbone")
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+
+    class Pretrained:
+        CONFIG = run.CONFIG.model_copy(update={"backbone": digest})
+
+        @staticmethod
+        def build() -> "keras.Model":
+            net = run.build()
+            net.get_layer("backbone").load_weights(weights)
+            return net
+
+    return Pretrained
 
 
 def find(name: str) -> Run:

@@ -7,18 +7,23 @@ Each prints a table and writes the same as JSON.
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-from numpy import ndarray
 
 from app.pipeline.analyzer import Analyzer
+from app.pipeline.landmarks import Landmarker
 from app.runtime import store
-from training import cards, evaluate_detection, evaluate_verification, landmark_errors
-from training.metrics import Interval, summary
+from training import (
+    cards,
+    damage,
+    evaluate_detection,
+    evaluate_verification,
+    landmark_errors,
+    landmark_report,
+)
+from training.page import fill
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -35,43 +40,71 @@ def landmarks(
     run: Annotated[Path | None, typer.Option(help="a training run's folder, in place of a model")] = None,
     models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
     source: Annotated[str, typer.Option(help="the dataset whose test split is used")] = "300w",
+    prepared: Annotated[
+        Path | None, typer.Option(help="a prepared set; its validation faces are measured too")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="where the JSON goes")] = None,
     note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
 ) -> None:
-    """68 points: error over the outer-eye distance, from our detector's boxes and from given ones."""
-    detector = landmark_errors.load_detector(models)
-    if run is not None:
-        landmarker = landmark_errors.of_run(run)
-    elif model is not None:
-        landmarker = landmark_errors.load_landmarker(models, model)
-    else:
-        sys.exit("give --model or --run")
-    errors = landmark_errors.measure(data, source, detector, landmarker)
-    tables = {
-        "end to end, detected faces": summary(errors.detected[np.isfinite(errors.detected)]),
-        "end to end, undetected faces as errors of 100%": summary(_filled(errors.detected)),
-        "given boxes (the labels', top raised by 15%)": summary(errors.given),
-    }
-    name = model or str(run)
-    undetected = int(np.isnan(errors.detected).sum())
-    print(f"{name} on {source} test: {len(errors.detected)} faces, {undetected} undetected")
-    for title, table in tables.items():
-        print(f"\n{title}")
-        for measure, figure in table.items():
-            print(f"  {measure:16} {_line(measure, figure)}")
-    report = {
-        "model": name,
-        "source": source,
-        "faces": len(errors.detected),
-        "undetected": [n for n, e in zip(errors.names, errors.detected, strict=True) if np.isnan(e)],
-        "tables": {title: {k: asdict(v) for k, v in table.items()} for title, table in tables.items()},
-    }
+    """68 or 15 points: error over the outer-eye distance, from our detector's boxes and from given ones."""
+    if (run is None) == (model is None) or (note and model is None):
+        sys.exit("give --model or --run; --record needs --model")
+    session = landmark_errors.run_session(run) if run else landmark_errors.load_session(models, str(model))
+    landmarker = Landmarker(session)
+    samples = landmark_errors.samples_of(data, source, landmarker.scheme)
+    if not samples:
+        sys.exit(f"{source} has no test faces with labels for a net of scheme {landmarker.scheme}")
+    found = landmark_errors.measure(samples, landmark_errors.load_detector(models), landmarker)
+    tables = landmark_report.tables(found, source)
+    if prepared is not None:
+        answers = landmark_errors.on_prepared(prepared / "validation.tfrecord", session)
+        on = f"{prepared.name} validation ({len(answers[0])} faces)"
+        tables.append(landmark_report.prepared_table(*answers, landmarker.scheme, on))
+    undetected = [name for name, seen in zip(found.names, found.seen, strict=True) if not seen]
+    for line in (line for table in tables for line in table.lines()):
+        print(line)
+    print(f"undetected: {len(undetected)} of {len(found.names)} {' '.join(undetected)}")
     out = out or (run / "landmarks.json" if run else Path("runs") / f"landmarks-{model}.json")
     out.parent.mkdir(parents=True, exist_ok=True)
+    report = {"model": model or str(run), "undetected": undetected, "tables": [t.as_json() for t in tables]}
     out.write_text(json.dumps(report, indent=2) + "\n")
     if note and model is not None:
         command = f"python -m training.evaluate landmarks --data DATA --model {model}"
-        _record_landmarks(models, model, f"{source} test ({len(errors.names)} faces)", tables, command)
+        command += f" --source {source}" if source != "300w" else ""
+        command += f" --prepared {prepared}" if prepared else ""
+        rows = {name: value for table in tables for name, value in table.rows().items()}
+        rows[f"{source} test ({len(found.names)} faces), undetected"] = str(len(undetected))
+        cards.record(models, model, rows, command)
+
+
+@app.command()
+def compare(
+    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
+    page: Annotated[Path, typer.Option(help="the page that is rewritten")] = Path("docs/landmarks.md"),
+) -> None:
+    """The recorded figures of all landmark models side by side, into the page that compares them."""
+    fill(page, "figures", landmark_report.comparison(models))
+
+
+@app.command()
+def robustness(
+    data: Annotated[Path, typer.Option(help="the folder that holds the datasets")],
+    model: Annotated[list[str], typer.Option(help="a landmark model of the store; several may be named")],
+    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
+    source: Annotated[str, typer.Option(help="the dataset whose test split is used")] = "300w",
+    seed: int = 0,
+    page: Annotated[Path, typer.Option(help="the page that is rewritten")] = Path("docs/landmarks.md"),
+    out: Annotated[Path, typer.Option(help="the plot")] = Path("docs/images/landmarks-robustness.png"),
+) -> None:
+    """Error, end to end, against blur, turn and occlusion: a plot, and tables in the page."""
+    sessions = [landmark_errors.load_session(models, name) for name in model]
+    landmarkers = {name: Landmarker(session) for name, session in zip(model, sessions, strict=True)}
+    samples = landmark_errors.samples_of(data, source, "ibug68")
+    curves = damage.measure(samples, landmark_errors.load_detector(models), landmarkers, seed)
+    damage.plot(curves, out)
+    text = damage.tables(curves)
+    fill(page, "robustness", text)
+    print(text)
 
 
 @app.command()
@@ -102,8 +135,7 @@ def detection(
             f"WIDER val, recall at threshold {figures.threshold:g}": f"{figures.recall_at_threshold:.3f}",
             "WIDER val, false alarms a picture": f"{figures.false_alarms_at_threshold:.3f}",
         }
-        for measure, figure in rows.items():
-            cards.record(models, name, measure, figure, command)
+        cards.record(models, name, rows, command)
 
 
 @app.command()
@@ -130,42 +162,15 @@ def verification(
         print(f"  no face: {missing}")
     if note:
         command = f"python -m training.evaluate verification --data DATA --model {name}"
-        accuracy = f"{figures.accuracy:.4f} +- {figures.standard_error:.4f}"
-        cards.record(models, name, "LFW View 1 pairsDevTest, accuracy (10 folds)", accuracy, command)
-        cards.record(
-            models,
-            name,
-            "LFW View 1 pairsDevTest, pictures without a face",
-            str(len(figures.undetected)),
-            command,
-        )
+        rows = {
+            "LFW View 1 pairsDevTest, accuracy (10 folds)": (
+                f"{figures.accuracy:.4f} +- {figures.standard_error:.4f}"
+            ),
+            "LFW View 1 pairsDevTest, pictures without a face": str(len(figures.undetected)),
+        }
+        cards.record(models, name, rows, command)
     if calibrate:
         evaluate_verification.keep_calibration(models, figures, pairs)
-
-
-def _record_landmarks(
-    models: Path, model: str, where: str, tables: dict[str, dict[str, Interval]], command: str
-) -> None:
-    _, end_to_end, given = tables.values()
-    rows = {
-        "mean error over the outer-eye distance, end to end": _line("mean", end_to_end["mean"]),
-        "share above 10%, end to end": _line("share", end_to_end["share_above_10%"]),
-        "AUC at 10%, end to end": _line("auc", end_to_end["auc_at_10%"]),
-        "mean error, given boxes": _line("mean", given["mean"]),
-    }
-    for measure, figure in rows.items():
-        cards.record(models, model, f"{where}, {measure}", " ".join(figure.split()), command)
-
-
-def _filled(errors: ndarray) -> ndarray:
-    return np.where(np.isnan(errors), np.float32(1.0), errors)
-
-
-def _line(measure: str, figure: Interval) -> str:
-    scale, unit = (1.0, " ") if measure.startswith("auc") else (100.0, "%")
-    value, low, high = (scale * v for v in (figure.value, figure.low, figure.high))
-    digits = 3 if scale == 1.0 else 2
-    return f"{value:7.{digits}f}{unit}  (95%: {low:.{digits}f} to {high:.{digits}f})"
 
 
 if __name__ == "__main__":

@@ -80,6 +80,7 @@ def to_onnx(net: keras.Model, *, half: bool) -> onnx.ModelProto:
     model, _ = tf2onnx.convert.from_keras(ordered, input_signature=signature, opset=OPSET)
     _rename_outputs(model.graph, names)
     _free_sizes(model.graph)
+    _plain_resize(model.graph)
     _canonical(model.graph)
     if half:
         _store_half(model.graph)
@@ -123,6 +124,19 @@ def _free_sizes(graph: onnx.GraphProto) -> None:
             if not dim.dim_value:
                 dim.dim_param = label
     del graph.value_info[:]
+
+
+def _plain_resize(graph: onnx.GraphProto) -> None:
+    """Nearest-cell Resize in the form that runtimes run fast; enlarging by a whole number, all forms agree.
+
+    The converter's own, `tf_half_pixel_for_nn`, is deprecated since opset 13.
+    """
+    for node in graph.node:
+        attributes = {a.name: a for a in node.attribute}
+        mode = attributes.get("coordinate_transformation_mode")
+        if node.op_type == "Resize" and mode is not None and mode.s == b"tf_half_pixel_for_nn":
+            mode.s = b"asymmetric"
+            attributes["nearest_mode"].s = b"floor"
 
 
 def _canonical(graph: onnx.GraphProto) -> None:

@@ -1,4 +1,4 @@
-"""Every test face's landmark error, end to end through `app.pipeline`."""
+"""Every test face's landmarks, end to end through `app.pipeline` and from given boxes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,27 +8,43 @@ from jaxtyping import Float32
 from numpy import ndarray
 from tqdm import tqdm
 
+from app.errors import BadModel
 from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.faces import Timing
 from app.pipeline.landmarks import Landmarker
 from app.runtime import store
-from app.runtime.session import Device
-from app.vision.points import COUNTS
+from app.runtime.session import Device, ModelSession
+from app.vision import align
+from app.vision.points import COUNTS, Scheme, fifteen_of_ibug68
 from app.vision.pyramid import Octaves
 from app.vision.spec import LandmarkSpec
 from training.config import build_trained, config_of
-from training.data.sources import READERS
+from training.data import batches, crops
+from training.data.sources import READERS, Sample
 from training.matching import box_of, labelled, raised
-from training.metrics import nme
 
 
 @dataclass(frozen=True)
-class Errors:
-    """By face: the error from our detector's face (NaN where it finds none) and from the given box."""
+class Found:
+    """By face: the labels, the points from our detector's face (NaN: it finds none) and from a given box."""
 
     names: tuple[str, ...]
-    detected: Float32[ndarray, " n"]
-    given: Float32[ndarray, " n"]
+    scheme: Scheme
+    truth: Float32[ndarray, "n k 2"]
+    detected: Float32[ndarray, "n k 2"]
+    given: Float32[ndarray, "n k 2"]
+
+    @property
+    def seen(self) -> ndarray:
+        """Which faces the detector finds: bool (n,)."""
+        return np.isfinite(self.detected).all(axis=(1, 2))
+
+    def fifteen(self) -> "Found":
+        """The same in Kaggle's 15 points."""
+        if self.scheme == "kaggle15":
+            return self
+        parts = (fifteen_of_ibug68(points) for points in (self.truth, self.detected, self.given))
+        return Found(self.names, "kaggle15", *parts)
 
 
 class KerasSession:
@@ -63,28 +79,71 @@ def load_detector(models: Path) -> Detector:
     return Detector(store.load(models, "cpu", names=frozenset({"mtcnn"}))[0].sessions)
 
 
-def load_landmarker(models: Path, name: str) -> Landmarker:
-    """A landmark model of the store, on the CPU."""
-    return Landmarker(store.load(models, "cpu", names=frozenset({name}))[0].sessions["landmarks"])
-
-
-def of_run(folder: Path) -> Landmarker:
+def run_session(folder: Path) -> ModelSession:
     """A training run's best weights."""
-    return Landmarker(KerasSession(folder))
+    return KerasSession(folder)
 
 
-def measure(data: Path, source: str, detector: Detector, landmarker: Landmarker) -> Errors:
-    """The errors on a source's test split. Of several faces found the one that overlaps the labels best."""
-    samples = [s for s in READERS[source](data) if s.split == "test" and s.scheme == landmarker.scheme]
-    detected = np.full(len(samples), np.nan, np.float32)
-    given = np.empty(len(samples), np.float32)
+def load_session(models: Path, name: str) -> ModelSession:
+    """A landmark model of the store, on the CPU. Raises BadModel for a name that is none."""
+    loaded = store.load(models, "cpu", names=frozenset({name}))[0]
+    if loaded.entry.task != "landmarks":
+        raise BadModel(f"{name} is no landmark net")
+    return loaded.sessions["landmarks"]
+
+
+def samples_of(data: Path, source: str, scheme: Scheme) -> list[Sample]:
+    """A source's test split, in its own scheme where that is `scheme` or can be turned into it."""
+    usable = {scheme, "ibug68"} if scheme == "kaggle15" else {scheme}
+    return [s for s in READERS[source](data) if s.split == "test" and s.scheme in usable]
+
+
+def truth_of(sample: Sample, scheme: Scheme) -> Float32[ndarray, "1 k 2"]:
+    """The sample's labels in a scheme: its own, or 15 points out of 68."""
+    points = sample.points[None]
+    return points if sample.scheme == scheme else fifteen_of_ibug68(points)
+
+
+def five_found(
+    detector: Detector, picture: Octaves, points: Float32[ndarray, "k 2"]
+) -> Float32[ndarray, "1 5 2"] | None:
+    """The detector's five points of the labelled face: of several found, the one over its labels."""
+    faces = detector.detect(picture, DetectOptions(), Timing())
+    chosen = labelled(faces, points)
+    return None if chosen is None else faces.points[[chosen]]
+
+
+def measure(samples: list[Sample], detector: Detector, landmarker: Landmarker) -> Found:
+    """What a landmark net finds on the samples."""
+    scheme = landmarker.scheme
+    truth = np.concatenate([truth_of(s, scheme) for s in samples])
+    detected, given = np.full_like(truth, np.nan), np.empty_like(truth)
     for i, sample in enumerate(tqdm(samples, disable=None, leave=False)):
-        picture, truth = Octaves(sample.pixels()), sample.points[None]
-        faces = detector.detect(picture, DetectOptions(), Timing())
-        chosen = labelled(faces, sample.points)
-        if chosen is not None:
-            found = landmarker(picture, faces.points[[chosen]])
-            detected[i] = nme(found, truth, sample.scheme)[0]
+        picture = Octaves(sample.pixels())
+        five = five_found(detector, picture, sample.points)
+        if five is not None:
+            detected[i] = landmarker(picture, five)[0]
         located = detector.locate(picture, raised(box_of(sample.points))[None], Timing())
-        given[i] = nme(landmarker(picture, located.points), truth, sample.scheme)[0]
-    return Errors(tuple(s.name for s in samples), detected, given)
+        given[i] = landmarker(picture, located.points)[0]
+    return Found(tuple(s.name for s in samples), scheme, truth, detected, given)
+
+
+def on_prepared(path: Path, session: ModelSession) -> tuple[ndarray, ndarray]:
+    """Found and labelled points (n, k, 2) of the crops in a TFRecord file, in pixels of their pictures.
+
+    The net is fed as `training.train` feeds it to validate.
+    """
+    spec = session.spec
+    if not isinstance(spec, LandmarkSpec):
+        raise ValueError(f"{spec.model} is no landmark net")
+    faces = crops.load(path)
+    images, truth = batches.plain(faces, spec.size)
+    unit = np.concatenate([session.run(images[i : i + 64])["points"] for i in range(0, len(images), 64)])
+    to_input = faces.to_input(spec.size)
+    back = align.invert(to_input[None])
+    out = []
+    for points in (unit, truth):
+        in_crop = align.apply(back, batches.from_unit(points, spec.size).reshape(1, -1, 2))
+        in_crop = in_crop.reshape(len(faces), -1, 2)
+        out.append(align.apply(align.invert(faces.transforms), in_crop))
+    return out[0], out[1]

@@ -1,6 +1,6 @@
 """Losses of point regression, in `keras.ops`. A coordinate without a label is NaN, and does not count.
 
-All take unit coordinates (n, 2k) and give one loss a face (n,).
+All take unit coordinates (n, 2k) and give one number a face (n,), whose mean is the loss.
 """
 
 from collections.abc import Callable
@@ -30,6 +30,18 @@ def mean_squared(truth: Tensor, found: Tensor) -> Tensor:
     return ops.sum(ops.square(residual), axis=-1) / count
 
 
+def root_mean_squared(truth: Tensor, found: Tensor) -> Tensor:
+    """The root of the mean squared coordinate error over all of the batch: the same for each of its faces.
+
+    Kaggle's score, and the loss of the TensorFlow tutorial on its keypoints.
+    """
+    residual, _ = _residual(truth, found)
+    known = ops.cast(ops.logical_not(ops.isnan(truth)), found.dtype)
+    mean = ops.sum(ops.square(residual)) / ops.maximum(ops.sum(known), 1.0)
+    # The root's slope at 0 is infinite.
+    return ops.sqrt(mean + 1e-16) * ops.ones_like(residual[:, 0])
+
+
 def pairwise_squared(truth: Tensor, found: Tensor) -> Tensor:
     """The mean, over pairs of coordinates, of the squared difference of their errors.
 
@@ -52,4 +64,9 @@ def wing(truth: Tensor, found: Tensor) -> Tensor:
     return ops.sum(ops.where(error < WING_WIDTH, small, error - offset), axis=-1) / count
 
 
-LOSSES: dict[str, Loss] = {"mean_squared": mean_squared, "pairwise_squared": pairwise_squared, "wing": wing}
+LOSSES: dict[str, Loss] = {
+    "mean_squared": mean_squared,
+    "pairwise_squared": pairwise_squared,
+    "root_mean_squared": root_mean_squared,
+    "wing": wing,
+}

@@ -36,6 +36,9 @@ def main(
         sys.exit(f"unknown models {', '.join(unknown)}; known: {', '.join(p.name for p in listed)}")
     entries: list[dict[str, object]] = []
     for product in listed:
+        if only and product.name not in only and not _whole(product, models):
+            print(f"{product.name:22} left out: it is not in {models} yet")
+            continue
         for recipe in product.recipes:
             path = models / recipe.file
             if not only or product.name in only:
@@ -44,6 +47,10 @@ def main(
         entries.append(_entry(product, models))
     write_manifest(models, entries)
     (models / "README.md").write_text(cards.render(models))
+
+
+def _whole(product: Product, models: Path) -> bool:
+    return all((models / recipe.file).exists() for recipe in product.recipes)
 
 
 def _build(recipe: Recipe, path: Path, golden: Path, cache: Path) -> None:

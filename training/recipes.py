@@ -16,6 +16,15 @@ from training.config import BEST_WEIGHTS, RUN_FILE, build_trained, config_of
 from training.importers import dlib_resnet, mtcnn, sface
 
 RESEARCH_ONLY = "LicenseRef-research-only"
+TRAINED = ("landmarks68", "landmarks15", "cnn68", "cnn15", "mobilenet15")
+"""Landmark nets trained here, each from the run of its name."""
+
+DEFAULT_LANDMARKS = "landmarks68"
+DATA = {
+    "300w": "300-W (HELEN, AFW, LFPW training parts)",
+    "kaggle15": "Kaggle's Facial Keypoints format, its rows made from 300-W's training parts",
+}
+"""The datasets that `prepare` knows, for the `source` of a spec."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ def products(models: Path, runs: Path) -> list[Product]:
     calibration = read_calibration(models)
     return [
         _mtcnn(),
-        *_trained_landmarks("cnn68", models, runs, default=True),
+        *(product for name in TRAINED for product in _trained_landmarks(name, models, runs)),
         _embedder("sface", sface, "arcface", calibration, flip_average=False, default=True),
         _embedder("dlib", dlib_resnet, "dlib", calibration, flip_average=True, default=False),
     ]
@@ -116,21 +125,23 @@ def _embedder(
     )
 
 
-def _trained_landmarks(name: str, models: Path, runs: Path, *, default: bool) -> list[Product]:
-    file, run = f"{name}.onnx", runs / name
+def _trained_landmarks(name: str, models: Path, runs: Path) -> list[Product]:
+    file, run, default = f"{name}.onnx", runs / name, name == DEFAULT_LANDMARKS
     if not (run / BEST_WEIGHTS).exists() and not (models / file).exists():
         return []
     if not (run / BEST_WEIGHTS).exists():
         spec = OrtSession(models / file, Device("cpu")).spec
         how = f"trained; `python -m training.train {name}` makes its run, see training/configs/{name}.py"
         return [Product(name, "landmarks", default, (Recipe(file, spec, None, how=how),))]
-    config = config_of(run)
+    config, data = config_of(run), json.loads((run / RUN_FILE).read_text())["data"]
+    trained_on = " and ".join(DATA[source] for source in data["sources"])
+    trained_on += f", from the weights of {config.start_from}" if config.start_from else ""
     spec = LandmarkSpec(
         model=name,
         licence=RESEARCH_ONLY,
         research_only=True,
-        source=f"trained here on 300-W (HELEN, AFW, LFPW training parts): training/configs/{name}.py",
-        source_sha256=json.loads((run / RUN_FILE).read_text())["data"]["sha256"],
+        source=f"trained here on {trained_on}: training/configs/{name}.py",
+        source_sha256=data["sha256"],
         size=config.size,
         template=config.template,
         scheme=config.scheme,

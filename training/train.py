@@ -2,9 +2,10 @@
 
     python -m training.train cnn68 --data cache/300w [--resume] [--epochs N] [--out runs]
 
-leaves in `runs/<name>`: `best.weights.h5` (moving averages, best on validation), `checkpoint.npz`
-(everything `--resume` needs to go on as if never stopped), `log.csv`, `curves.png`, `tensorboard/` and
-`run.json` (config, seed, data hash, figures). Any Keras backend: the net and its loss are `keras.ops`.
+leaves in `runs/<name>`: `best.weights.h5` (moving averages where there are any, best on validation),
+`checkpoint.npz` (everything `--resume` needs to go on as if never stopped), `log.csv`, `curves.png`,
+`tensorboard/` and `run.json` (config, seed, data hash, figures). Any Keras backend: the net and its loss are
+`keras.ops`.
 """
 
 import json
@@ -25,11 +26,11 @@ from training.config import BEST_WEIGHTS, RUN_FILE, Run, TrainConfig
 from training.data import batches, crops
 from training.logbook import Logbook
 from training.losses import LOSSES
-from training.metrics import nme
+from training.metrics import nme, rmse, squares
 
 
 def train(run: Run, settings: TrainConfig, data: Path, folder: Path, resume: bool = False) -> Progress:
-    """Trains to the settings' last epoch, in `folder`; answers how it went.
+    """Trains to the settings' last epoch, or till their patience ends, in `folder`; answers how it went.
 
     Raises FileExistsError where the folder holds a run and `resume` is not asked for, and ValueError where
     it is, with other data.
@@ -37,7 +38,7 @@ def train(run: Run, settings: TrainConfig, data: Path, folder: Path, resume: boo
     if not resume and (folder / checkpoint.FILE).exists():
         raise FileExistsError(f"{folder} holds a run: --resume goes on with it, --out names another place")
     prepared = json.loads((data / "prepare.json").read_text())
-    if resume and json.loads((folder / RUN_FILE).read_text())["data"] != prepared:
+    if resume and json.loads((folder / RUN_FILE).read_text())["data"].get("sha256") != prepared.get("sha256"):
         raise ValueError(f"{folder} holds a run on other data than {data}")
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(settings.seed)
@@ -46,6 +47,8 @@ def train(run: Run, settings: TrainConfig, data: Path, folder: Path, resume: boo
     images, truth = batches.plain(crops.load(data / "validation.tfrecord"), settings.size)
 
     net = run.build()
+    if settings.start_from and not resume:
+        net.load_weights(folder.parent / settings.start_from / BEST_WEIGHTS)
     net.compile(optimizer(settings, training.steps), LOSSES[settings.loss])
     progress = checkpoint.load(folder, net) if resume else Progress()
     facts: dict[str, object] = {
@@ -57,8 +60,8 @@ def train(run: Run, settings: TrainConfig, data: Path, folder: Path, resume: boo
         "data": prepared,
     }
     book = Logbook(folder)
-    for epoch in range(progress.epoch, settings.epochs):
-        start = time.perf_counter()
+    while not over(progress, settings):
+        epoch, start = progress.epoch, time.perf_counter()
         net.reset_metrics()
         loss = float("nan")
         bar = tqdm(training.epoch(epoch), f"epoch {epoch + 1}", training.steps, leave=False, disable=None)
@@ -70,8 +73,8 @@ def train(run: Run, settings: TrainConfig, data: Path, folder: Path, resume: boo
         if (epoch + 1) % settings.validate_every == 0 or epoch + 1 == settings.epochs:
             with checkpoint.Averaged(net):
                 row |= validate(net, images, truth, settings)
-                if row["validation_error"] < progress.best:
-                    progress.best, progress.best_epoch = row["validation_error"], epoch + 1
+                if row[settings.choose_by] < progress.best:
+                    progress.best, progress.best_epoch = row[settings.choose_by], epoch + 1
                     checkpoint.save_best(folder / BEST_WEIGHTS, net)
         row["seconds"] = time.perf_counter() - start
 
@@ -79,17 +82,24 @@ def train(run: Run, settings: TrainConfig, data: Path, folder: Path, resume: boo
         progress.epoch = epoch + 1
         checkpoint.save(folder, net, progress)
         facts |= {"epochs": progress.epoch, "seconds": round(sum(r["seconds"] for r in progress.rows))}
-        facts |= {"best_epoch": progress.best_epoch, "best_validation_error": progress.best}
+        facts |= {"best_epoch": progress.best_epoch, f"best_{settings.choose_by}": progress.best}
         book.write(progress.rows, facts)
         print("  ".join(f"{k} {v:.5g}" for k, v in row.items()), flush=True)
     book.close()
     return progress
 
 
+def over(progress: Progress, settings: TrainConfig) -> bool:
+    """Whether the last epoch is done, or the patience with worse ones at its end."""
+    since = progress.epoch - progress.best_epoch
+    return progress.epoch >= settings.epochs or 0 < settings.patience <= since
+
+
 def optimizer(settings: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
     """AdamW with a warm-up and a cosine to the last step (Loshchilov & Hutter, 2017), averaging the weights.
 
-    Its epsilon is far below the usual 1e-7, near which the gradients of squared unit coordinates lie.
+    Without weight decay it is Adam, and with a final rate like the first one the rate is constant. Its
+    epsilon is far below the usual 1e-7, near which the gradients of squared unit coordinates lie.
     """
     warmup = round(settings.warmup_epochs * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -109,13 +119,15 @@ def optimizer(settings: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
 
 
 def validate(net: keras.Model, images: ndarray, truth: ndarray, settings: TrainConfig) -> dict[str, float]:
-    """The loss and the normalised mean error on the validation pictures."""
+    """The loss, the normalised mean error and the RMSE in pixels of the net's picture on validation."""
     found = np.asarray(net.predict(images, batch_size=settings.batch, verbose=0), np.float32)
     loss = keras.ops.mean(LOSSES[settings.loss](truth, found))
-    errors = nme(
-        batches.from_unit(found, settings.size), batches.from_unit(truth, settings.size), settings.scheme
-    )
-    return {"validation_loss": float(loss), "validation_error": float(errors.mean())}
+    pixels, wanted = batches.from_unit(found, settings.size), batches.from_unit(truth, settings.size)
+    return {
+        "validation_loss": float(loss),
+        "validation_error": float(nme(pixels, wanted, settings.scheme).mean()),
+        "validation_rmse": rmse(squares(pixels, wanted)),
+    }
 
 
 def main(
@@ -126,11 +138,18 @@ def main(
     epochs: Annotated[int | None, typer.Option(help="in place of the config's")] = None,
     seed: Annotated[int | None, typer.Option(help="in place of the config's")] = None,
     precision: Annotated[str, typer.Option(help="a Keras dtype policy, such as mixed_bfloat16")] = "float32",
+    imagenet_weights: Annotated[Path | None, typer.Option(help="Keras's .h5 for the net's backbone")] = None,
 ) -> None:
     """Trains one named run."""
     run = config.find(name)
     keras.config.set_dtype_policy(precision)
     given = {k: v for k, v in (("epochs", epochs), ("seed", seed)) if v is not None}
+    if imagenet_weights is not None:
+        run = config.pretrained(run, imagenet_weights)
+    elif run.CONFIG.backbone:
+        print(
+            f"the backbone begins with {run.CONFIG.backbone} weights; --imagenet-weights takes Keras's file"
+        )
     try:
         train(run, run.CONFIG.model_copy(update=given), data, out / name, resume)
     except (FileExistsError, FileNotFoundError) as error:

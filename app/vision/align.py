@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from app.vision.pyramid import REMAP_LIMIT, Octaves
 
-Template = Literal["arcface", "dlib", "face"]
+Template = Literal["arcface", "dlib", "face", "kaggle15"]
 """Names of templates, each five points (order `points.FIVE`) in a unit square, edges at 0 and 1."""
 
 _ARCFACE_112 = [
@@ -41,6 +41,10 @@ TEMPLATES: dict[Template, ndarray] = {
     # placed so that 99.8% of these faces lie wholly inside, jaw and brows included.
     "face": np.array(
         [[0.3695, 0.3034], [0.6305, 0.3034], [0.5, 0.4596], [0.3856, 0.5834], [0.6144, 0.5834]], np.float32
+    ),
+    # For nets trained on Kaggle's 96x96 pictures as they are: the mean of the labels, made symmetric.
+    "kaggle15": np.array(
+        [[0.3219, 0.4289], [0.6781, 0.4289], [0.5, 0.6316], [0.3436, 0.8101], [0.6564, 0.8101]], np.float32
     ),
 }
 

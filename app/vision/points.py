@@ -57,6 +57,23 @@ MIRROR: dict[Scheme, ndarray] = {
 }
 """Index permutations: point i of a mirrored face is point MIRROR[scheme][i] of the original, mirrored."""
 
+REGIONS: dict[Scheme, dict[str, tuple[int, ...]]] = {
+    "ibug68": {
+        "jaw": tuple(range(17)),
+        "brows": tuple(range(17, 27)),
+        "nose": tuple(range(27, 36)),
+        "eyes": tuple(range(36, 48)),
+        "mouth": tuple(range(48, 68)),
+    },
+    "kaggle15": {
+        "brows": tuple(range(6, 10)),
+        "nose": (10,),
+        "eyes": tuple(range(6)),
+        "mouth": tuple(range(11, 15)),
+    },
+}
+"""The points of each part of the face; every point belongs to one."""
+
 IBUG68_EDGES = (
     *((i, i + 1) for i in range(16)),
     *((i, i + 1) for i in range(17, 21)),
@@ -76,6 +93,9 @@ IBUG68_EDGES = (
 
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 36, 45
 
+_FIFTEEN_OF_IBUG68 = [42, 45, 39, 36, 22, 26, 21, 17, 30, 54, 48, 51, 57]
+"""Kaggle's points from the third on, in its order, as points of iBUG's 68."""
+
 
 def mirror(points: Float32[ndarray, "n k 2"], width: float, scheme: Scheme) -> Float32[ndarray, "n k 2"]:
     """Points of the picture, `width` pixels wide, mirrored left to right, in the scheme's own order."""
@@ -89,6 +109,13 @@ def five_of_ibug68(points: Float32[ndarray, "n 68 2"]) -> Float32[ndarray, "n 5 
     right_eye = points[:, 36:42].mean(axis=1)
     left_eye = points[:, 42:48].mean(axis=1)
     return np.stack([right_eye, left_eye, points[:, 30], points[:, 48], points[:, 54]], axis=1)
+
+
+def fifteen_of_ibug68(points: Float32[ndarray, "n 68 2"]) -> Float32[ndarray, "n 15 2"]:
+    """Kaggle's 15 points out of iBUG's 68: eye centres are means of six points, lips the outer edges."""
+    left_eye = points[:, 42:48].mean(axis=1)
+    right_eye = points[:, 36:42].mean(axis=1)
+    return np.concatenate([np.stack([left_eye, right_eye], axis=1), points[:, _FIFTEEN_OF_IBUG68]], axis=1)
 
 
 def nme(found: Float32[ndarray, "n 68 2"], truth: Float32[ndarray, "n 68 2"]) -> Float32[ndarray, " n"]:

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from training.losses import LOSSES, WING_CURVATURE, WING_WIDTH, Loss, mean_squared, pairwise_squared, wing
+from training.losses import (
+    LOSSES,
+    WING_CURVATURE,
+    WING_WIDTH,
+    Loss,
+    mean_squared,
+    pairwise_squared,
+    root_mean_squared,
+    wing,
+)
 
 
 @pytest.fixture
@@ -27,6 +36,13 @@ def test_coordinates_without_a_label_do_not_count(loss: Loss, truth: ndarray) ->
 
 def test_mean_squared_is_the_mean_of_squares(truth: ndarray) -> None:
     np.testing.assert_allclose(np.asarray(mean_squared(truth, truth + 0.1)), 0.01, rtol=1e-4)
+
+
+def test_root_mean_squared_is_that_of_all_labelled_coordinates() -> None:
+    truth = np.array([[0, 0, np.nan, 0], [0, np.nan, np.nan, np.nan]], np.float32)
+    found = np.array([[0.3, 0.4, 9, 0], [0.5, 9, 9, 9]], np.float32)
+    expected = np.sqrt((0.09 + 0.16 + 0 + 0.25) / 4)
+    np.testing.assert_allclose(np.asarray(root_mean_squared(truth, found)), [expected, expected], rtol=1e-5)
 
 
 def test_pairwise_squared_is_blind_to_a_common_shift(truth: ndarray) -> None:

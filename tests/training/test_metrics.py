@@ -36,3 +36,51 @@ def test_intervals_hold_the_value_and_narrow_with_faces() -> None:
     few, many = (metrics.summary(rng.gamma(4, 0.01, n), rounds=300)["mean"] for n in (20, 2000))
     assert few.low < few.value < few.high
     assert many.high - many.low < (few.high - few.low) / 3
+
+
+def test_fifteen_points_are_measured_over_the_outer_corners() -> None:
+    truth = face(0)[:, :15]
+    reach = np.linalg.norm(truth[:, 3] - truth[:, 5], axis=1)
+    np.testing.assert_allclose(
+        metrics.nme(truth + np.float32(3), truth, "kaggle15"), np.sqrt(18) / reach, rtol=1e-4
+    )
+
+
+def test_missing_corners_are_reached_from_the_centres() -> None:
+    truth = face(0)[:, :15]
+    centres = np.linalg.norm(truth[:, 0] - truth[:, 1], axis=1)
+    whole = metrics.reach(truth, "kaggle15")
+    truth[0, 3] = np.nan
+    expected = [metrics.OUTER_OVER_CENTRES * centres[0], *whole[1:]]
+    np.testing.assert_allclose(metrics.reach(truth, "kaggle15"), expected, rtol=1e-5)
+
+
+def test_errors_by_region_are_those_of_its_points() -> None:
+    truth = face(0)
+    found = truth.copy()
+    found[:, 48:68] += np.float32(10)
+    by_region = metrics.regional(found, truth, "ibug68")
+    np.testing.assert_allclose(by_region["mouth"], np.sqrt(200) / metrics.reach(truth, "ibug68"), rtol=1e-4)
+    for name in ("jaw", "brows", "nose", "eyes"):
+        np.testing.assert_array_equal(by_region[name], 0)
+
+
+def test_a_region_without_labels_has_no_error() -> None:
+    truth = face(0)[:, :15]
+    truth[0, 6:10] = np.nan
+    by_region = metrics.regional(truth, truth, "kaggle15")
+    assert {name: len(errors) for name, errors in by_region.items()} == {
+        "brows": 2,
+        "nose": 3,
+        "eyes": 3,
+        "mouth": 3,
+    }
+
+
+def test_rmse_weighs_every_labelled_coordinate_alike() -> None:
+    truth = face(0)[:, :15]
+    truth[0, 1:] = np.nan
+    found = np.nan_to_num(truth)
+    found[0, 0] += np.float32(6)
+    expected = np.sqrt(2 * 36 / (2 + 2 * 30))
+    assert metrics.rmse(metrics.squares(found, truth)) == pytest.approx(expected, rel=1e-5)

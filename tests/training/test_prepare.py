@@ -11,7 +11,9 @@ from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.faces import NO_FACES, Faces, Timing
 from app.vision import align, points
 from app.vision.pyramid import Octaves
-from training.data import crops, duplicates, prepare
+from tests.fakes import FIVE_IN_BOX
+from training import portraits
+from training.data import crops, duplicates, kaggle, prepare
 from training.data.batches import plain
 from training.data.sources import Sample, Split
 
@@ -19,13 +21,18 @@ SHAPE = prepare.CropShape(span=40, margin=1.5)
 
 
 class Finds(Detector):
-    """A detector that finds the given faces, whatever the picture."""
+    """A detector that finds the given faces, whatever the picture, and in a box the fakes' five points."""
 
     def __init__(self, faces: Faces) -> None:
         self.faces = faces
 
     def detect(self, picture: Octaves, options: DetectOptions, timing: Timing) -> Faces:
         return self.faces
+
+    def locate(self, picture: Octaves, given: ndarray, timing: Timing) -> Faces:
+        side = given[:, None, 2:] - given[:, None, :2]
+        five = given[:, None, :2] + FIVE_IN_BOX * side - np.float32(0.5)
+        return Faces(given, np.full(len(given), 0.1, np.float32), five.astype(np.float32))
 
 
 def texture(seed: int, side: int = 160) -> ndarray:
@@ -48,11 +55,16 @@ def found(one: Sample, offset: float = 0.0) -> Faces:
     return Faces(box, np.ones(1, np.float32), five)
 
 
+def aligned(five: ndarray) -> ndarray:
+    """The transforms that take five points to the template in the middle of `SHAPE`'s crop."""
+    return align.umeyama(five, align.template("face", 40) + np.float32(10))
+
+
 def test_a_found_face_is_aligned_by_the_detectors_points() -> None:
     one = sample()
     cut = prepare.cut(one, Finds(found(one, offset=2)), SHAPE)
     assert cut.detected
-    expected = align.umeyama(points.five_of_ibug68(one.points[None]) + 2, SHAPE.target())
+    expected = aligned(points.five_of_ibug68(one.points[None]) + 2)
     np.testing.assert_allclose(cut.transform, expected[0], atol=1e-4)
     np.testing.assert_allclose(cut.points, align.apply(expected, one.points[None])[0], atol=1e-3)
 
@@ -61,9 +73,7 @@ def test_a_missed_face_is_aligned_by_its_labels() -> None:
     one = sample()
     cut = prepare.cut(one, Finds(NO_FACES), SHAPE)
     assert not cut.detected
-    np.testing.assert_allclose(
-        cut.transform, align.umeyama(points.five_of_ibug68(one.points[None]), SHAPE.target())[0]
-    )
+    np.testing.assert_allclose(cut.transform, aligned(points.five_of_ibug68(one.points[None]))[0])
 
 
 def test_the_nets_picture_is_the_one_served() -> None:
@@ -119,3 +129,68 @@ def test_a_photograph_of_a_later_split_is_left_out() -> None:
 @pytest.mark.parametrize("light", [1.0, 0.5])
 def test_twins_are_alike_at_any_tone(light: float) -> None:
     assert duplicates.twins(of_textures({7: 1, 8: 1}, "a"), of_textures({8: light, 9: 1}, "b")) == [(1, 0)]
+
+
+def portrait(seed: int = 0) -> Sample:
+    face = np.random.default_rng(seed).uniform(20, 80, (15, 2)).astype(np.float32)
+    face[kaggle.FIVE] = align.template("kaggle15", 96) + np.float32(seed % 3)
+    return Sample(f"k/{seed}", f"k{seed}", texture(seed, 96), face, "kaggle15", "train", portrait=True)
+
+
+PICTURE = prepare.SHAPES["picture"]
+
+
+def test_a_portrait_is_taken_as_it_is() -> None:
+    ones = [portrait(seed) for seed in range(3)]
+    ones[1].points[[11, 12]] = np.nan
+    faces = prepare.stack([prepare.cut(one, Finds(NO_FACES), PICTURE) for one in ones], PICTURE)
+    images, unit = plain(faces, 96)
+    for image, one in zip(images, ones, strict=True):
+        np.testing.assert_array_equal(image, one.image)
+    labels = np.stack([one.points for one in ones])
+    np.testing.assert_allclose(unit.reshape(3, 15, 2) * 96 - 0.5, labels, atol=1e-3)
+    assert not faces.detected.any()
+
+
+def test_a_portrait_is_aligned_by_what_is_found_in_it() -> None:
+    one = portrait()
+    wide = (portraits.BORDER * 96 + one.points + 0.5) * portraits.ENLARGED - 0.5
+    five = wide[None, kaggle.FIVE].astype(np.float32)
+    box = np.concatenate([five[0].min(axis=0), five[0].max(axis=0)])[None]
+    cut = prepare.cut(one, Finds(Faces(box, np.ones(1, np.float32), five)), SHAPE)
+    assert cut.detected
+    np.testing.assert_allclose(cut.transform, aligned(one.points[None, kaggle.FIVE])[0], atol=1e-4)
+
+
+def test_a_portrait_without_a_found_face_is_aligned_by_the_expected_box() -> None:
+    cut = prepare.cut(portrait(), Finds(NO_FACES), SHAPE)
+    assert not cut.detected
+    box = portraits.EXPECTED * 96
+    expected = box[:, None, :2] + FIVE_IN_BOX * (box[:, None, 2:] - box[:, None, :2]) - 0.5
+    np.testing.assert_allclose(cut.transform, aligned(expected.astype(np.float32))[0], atol=1e-3)
+
+
+def test_points_without_a_label_are_expected_where_the_others_tell() -> None:
+    one = portrait(2)
+    whole = prepare.five_labelled(one)
+    one.points[[11, 12]] = np.nan
+    np.testing.assert_allclose(prepare.five_labelled(one), whole, atol=1e-3)
+
+
+def test_twins_are_told_from_portraits_that_are_not_aligned() -> None:
+    one, other = portrait(3), portrait(4)
+    moved = np.array([[1.03, 0, -2], [0, 1.03, -1]], np.float32)
+    again = Sample(
+        "k/again",
+        "k/again",
+        cv2.warpAffine(np.asarray(one.image), moved, (96, 96)),
+        align.apply(moved[None], one.points[None])[0],
+        "kaggle15",
+        "train",
+        portrait=True,
+    )
+    before, after = (
+        prepare.stack([prepare.cut(s, Finds(NO_FACES), PICTURE) for s in samples], PICTURE)
+        for samples in ([one, other], [again, portrait(5)])
+    )
+    assert duplicates.twins(before, after) == [(0, 0)]

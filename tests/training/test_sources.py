@@ -1,4 +1,4 @@
-"""The `.pts` reader and the split, on synthetic folders."""
+"""The readers and the split, on synthetic folders."""
 
 from pathlib import Path
 
@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from training.data.sources import read_300w, read_pts, with_validation
+from app.vision.points import fifteen_of_ibug68
+from tests.training.kaggle_files import FOUR, pictures, write_training
+from training.data.sources import Sample, read_300w, read_kaggle15, read_pts, with_validation
 
 
 def write_face(folder: Path, stem: str, suffix: str = ".jpg") -> None:
@@ -79,3 +81,51 @@ def test_the_split_is_of_the_photograph_alone(data: Path) -> None:
     assert all(split[s.name] == s.split for s in few)
     other = {s.name: s.split for s in with_validation(read_300w(data), 0.3, seed=1)}
     assert other != split
+
+
+def portrait(i: int, photo: str) -> Sample:
+    blank = np.zeros((96, 96, 3), np.uint8)
+    return Sample(str(i), photo, blank, np.zeros((15, 2), np.float32), "kaggle15", "train", portrait=True)
+
+
+def test_a_number_of_faces_is_met_by_whole_photographs() -> None:
+    samples = [portrait(i, f"p{i // 3}" if i < 60 else f"q{i}") for i in range(90)]
+    for seed in range(5):
+        split = with_validation(samples, 10, seed)
+        chosen = {s.photo for s in split if s.split == "validation"}
+        assert sum(s.split == "validation" for s in split) == 10
+        assert not chosen & {s.photo for s in split if s.split == "train"}
+    assert [s.split for s in with_validation(samples, 10, 0)] != [s.split for s in split]
+
+
+def write_68(folder: Path, stem: str, face: np.ndarray) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / f"{stem}.jpg"), np.zeros((40, 60, 3), np.uint8))
+    lines = "\n".join(f"{x} {y}" for x, y in face)
+    (folder / f"{stem}.pts").write_text(f"version: 1\nn_points: 68\n{{\n{lines}\n}}\n")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_kaggles_rows_belong_to_the_photographs_they_were_cut_from(tmp_path: Path, packed: bool) -> None:
+    rng = np.random.default_rng(0)
+    faces = rng.uniform(0, 200, (3, 68, 2)).astype(np.float32)
+    for i, face in enumerate(faces):
+        write_68(tmp_path / "300w/afw", f"12_{i}" if i < 2 else "7_1", face)
+    rows = np.concatenate(
+        [fifteen_of_ibug68(faces) * np.float32(0.4) + 3, rng.uniform(0, 95, (1, 15, 2)).astype(np.float32)]
+    )
+    rows[1, [i for i in range(15) if i not in FOUR]] = np.nan
+    rows[2, 4:] = np.nan
+    rows[2, 3] = np.nan
+    images = pictures(4)
+    write_training(tmp_path / "kaggle15", images, rows, packed)
+    samples = list(read_kaggle15(tmp_path))
+    assert [s.photo for s in samples] == ["flickr/12", "flickr/12", "kaggle15/3", "kaggle15/4"]
+    assert {(s.scheme, s.split, s.portrait) for s in samples} == {("kaggle15", "train", True)}
+    np.testing.assert_allclose(samples[1].points, rows[1], atol=1e-4)
+    np.testing.assert_array_equal(samples[3].pixels()[:, :, 2], images[3])
+
+
+def test_without_300w_every_row_is_a_photograph(tmp_path: Path) -> None:
+    write_training(tmp_path / "kaggle15", pictures(2), np.full((2, 15, 2), 50.0))
+    assert [s.photo for s in read_kaggle15(tmp_path)] == ["kaggle15/1", "kaggle15/2"]

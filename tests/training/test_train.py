@@ -1,6 +1,7 @@
 """A few steps on synthetic faces: what a run leaves, and a resumed run that equals an unbroken one."""
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import tensorflow as tf
 from keras import layers
 
 from training import config, logbook
-from training.config import Augmentation, TrainConfig
+from training.checkpoint import Progress
+from training.config import Augmentation, TrainConfig, pretrained
 from training.data import batches, crops, records
-from training.train import train
+from training.train import over, train
 
 SETTINGS = TrainConfig(
     name="cnn68",
@@ -179,3 +181,71 @@ def test_an_unknown_run_names_those_there_are() -> None:
     with pytest.raises(ValueError, match="cnn68"):
         config.find("nothing")
     assert config.find("cnn68").CONFIG.name == "cnn68"
+
+
+def test_a_run_of_before_has_todays_defaults() -> None:
+    record = json.loads(Path("training/records/cnn68/run.json").read_text())["config"]
+    settings = TrainConfig.model_validate(record)
+    assert (settings.choose_by, settings.patience, settings.backbone) == ("validation_error", 0, "")
+
+
+@pytest.mark.parametrize(
+    ("epoch", "best", "ends"), [(3, 1, False), (4, 1, True), (4, 2, False), (9, 8, False), (10, 10, True)]
+)
+def test_a_run_ends_with_its_epochs_or_its_patience(epoch: int, best: int, ends: bool) -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 10, "patience": 3})
+    assert over(Progress(epoch=epoch, best_epoch=best), settings) is ends
+    patient = settings.model_copy(update={"patience": 0})
+    assert over(Progress(epoch=epoch, best_epoch=best), patient) is (epoch == 10)
+
+
+def test_a_run_without_betterment_stops(data: Path, tmp_path: Path) -> None:
+    still = {"learning_rate": 1e-12, "final_learning_rate": 1e-12, "warmup_epochs": 0, "ema": 0}
+    settings = SETTINGS.model_copy(update={**still, "epochs": 9, "patience": 2})
+    assert train(Small, settings, data, tmp_path).epoch == 3
+    assert train(Small, settings, data, tmp_path, resume=True).epoch == 3
+
+
+@pytest.mark.parametrize("choice", ["validation_error", "validation_loss", "validation_rmse"])
+def test_the_best_weights_are_those_of_the_chosen_measure(
+    data: Path, tmp_path: Path, choice: config.Choice
+) -> None:
+    settings = SETTINGS.model_copy(update={"choose_by": choice})
+    progress = train(Small, settings, data, tmp_path)
+    values = [row[choice] for row in progress.rows]
+    assert progress.best == min(values)
+    assert progress.best_epoch == 1 + values.index(min(values))
+    assert json.loads((tmp_path / "run.json").read_text())[f"best_{choice}"] == min(values)
+
+
+def test_rmse_is_in_pixels_of_the_nets_picture(data: Path, tmp_path: Path) -> None:
+    row = train(Small, SETTINGS.model_copy(update={"epochs": 1}), data, tmp_path).rows[0]
+    assert row["validation_rmse"] == pytest.approx(32 * row["validation_loss"] ** 0.5, rel=1e-4)
+
+
+class WithBackbone(Small):
+    """A run whose net has a layer to begin with other weights."""
+
+    CONFIG = SETTINGS.model_copy(update={"backbone": "random"})
+
+    @staticmethod
+    def build() -> keras.Model:
+        image = keras.Input((32, 32, 3))
+        inner = keras.Input((32, 32, 3))
+        backbone = keras.Model(inner, layers.Conv2D(2, 5)(inner), name="backbone")
+        return keras.Model(image, layers.Dense(136)(layers.Flatten()(backbone(image))))
+
+
+def test_a_backbone_begins_with_a_files_weights(tmp_path: Path) -> None:
+    path = tmp_path / "some.weights.h5"
+    wanted = WithBackbone.build().get_layer("backbone")
+    wanted.save_weights(path)
+    run = pretrained(WithBackbone, path)
+    found = run.build().get_layer("backbone")
+    np.testing.assert_array_equal(found.get_weights()[0], wanted.get_weights()[0])
+    assert run.CONFIG.backbone == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_weights_for_a_net_without_a_backbone_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cnn68 has no backbone"):
+        pretrained(Small, tmp_path / "some.h5")

@@ -90,3 +90,20 @@ def test_a_batch_of_crops_equals_single_crops() -> None:
     together = align.warp(picture, transforms, 24)
     for i in range(40):
         assert np.array_equal(align.warp(picture, transforms[i : i + 1], 24)[0], together[i])
+
+
+@pytest.mark.parametrize("name", align.TEMPLATES)
+def test_templates_lie_in_their_square_with_the_right_eye_on_the_left(name: align.Template) -> None:
+    five = align.TEMPLATES[name]
+    assert ((five > 0) & (five < 1)).all()
+    assert five[0, 0] < five[2, 0] < five[1, 0]
+    assert five[:2, 1].max() < five[2, 1] < five[3:, 1].min()
+
+
+def test_kaggles_template_takes_its_pictures_as_they_are() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    five = align.template("kaggle15", 96)
+    crop = align.warp(Octaves(image), align.umeyama(five[None], five), 96)[0]
+    assert np.array_equal(crop, image)
+    mirrored = five[[1, 0, 2, 4, 3]] * np.array([-1, 1], np.float32) + np.array([95, 0], np.float32)
+    assert mirrored == pytest.approx(five, abs=1e-3)

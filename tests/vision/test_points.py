@@ -44,6 +44,32 @@ def test_five_of_ibug68_takes_eye_centres_nose_and_mouth_corners() -> None:
     assert five[2:].tolist() == face[0, [30, 48, 54]].tolist()
 
 
+def test_fifteen_of_ibug68_stand_in_kaggles_order() -> None:
+    face = np.random.default_rng(0).uniform(0, 100, (2, 68, 2)).astype(np.float32)
+    fifteen = dict(zip(points.KAGGLE15, points.fifteen_of_ibug68(face).swapaxes(0, 1), strict=True))
+    five = points.five_of_ibug68(face)
+    for i, name in enumerate(
+        ("right_eye_center", "left_eye_center", "nose_tip", "mouth_right_corner", "mouth_left_corner")
+    ):
+        np.testing.assert_array_equal(fifteen[name], five[:, i])
+    np.testing.assert_array_equal(fifteen["left_eye_outer_corner"], face[:, points.LEFT_EYE_OUTER])
+    np.testing.assert_array_equal(fifteen["right_eye_outer_corner"], face[:, points.RIGHT_EYE_OUTER])
+
+
+def test_fifteen_points_of_a_mirrored_face_are_its_fifteen_points_mirrored() -> None:
+    face = np.random.default_rng(1).uniform(0, 100, (2, 68, 2)).astype(np.float32)
+    first = points.mirror(points.fifteen_of_ibug68(face), 100, "kaggle15")
+    assert points.fifteen_of_ibug68(points.mirror(face, 100, "ibug68")) == pytest.approx(first, abs=1e-4)
+
+
+@pytest.mark.parametrize("scheme", ["ibug68", "kaggle15"])
+def test_every_point_is_of_one_region_and_mirrors_into_it(scheme: points.Scheme) -> None:
+    regions = points.REGIONS[scheme]
+    assert sorted(i for index in regions.values() for i in index) == list(range(points.COUNTS[scheme]))
+    for index in regions.values():
+        assert sorted(points.MIRROR[scheme][list(index)]) == list(index)
+
+
 def test_nme_is_the_mean_error_over_the_outer_eye_distance() -> None:
     truth = np.zeros((1, 68, 2), np.float32)
     truth[0, points.LEFT_EYE_OUTER, 0] = 50

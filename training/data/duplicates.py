@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
+from app.vision import align
 from training.data.crops import Crops
 
 ALIKE = 0.94
@@ -19,9 +20,13 @@ _SIDE = 24
 
 
 def signatures(crops: Crops) -> Float32[ndarray, "n d"]:
-    """The middle of each crop, small and grey, with mean 0 and length 1."""
+    """The middle of each crop, its face aligned, small and grey, with mean 0 and length 1."""
     low, high = (crops.side - crops.span * 3 // 4) // 2, (crops.side + crops.span * 3 // 4) // 2
-    grey = [cv2.cvtColor(image[low:high, low:high], cv2.COLOR_RGB2GRAY) for image in crops.images]
+    target = align.template("face", crops.span) + np.float32((crops.side - crops.span) / 2)
+    grey = [
+        cv2.warpAffine(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), matrix, image.shape[:2])[low:high, low:high]
+        for image, matrix in zip(crops.images, align.umeyama(crops.five, target), strict=True)
+    ]
     small = [cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for image in grey]
     flat = np.stack(small).reshape(len(crops), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)

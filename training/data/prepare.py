@@ -1,12 +1,17 @@
 """Datasets to crops: every face aligned by the five points that the served detector finds on it.
 
     python -m training.data.prepare --data DATA --out cache/300w
+    python -m training.data.prepare --data DATA --source kaggle15 --out cache/kaggle15
+    python -m training.data.prepare --data DATA --source kaggle15 --crop picture --complete --validation 100 \
+        --out cache/kaggle15-pictures
 
-writes `train`, `validation` and `test.tfrecord` and `prepare.json` (settings, counts, hashes). The
-difference between detected and labelled points is noise that serving has, so training sees it too; only a
-face that the detector misses is aligned by its labels, and counted. Crops come from `app.vision` alone. They
-reach further than the net does, so that a turned, shrunk or moved crop shows the photograph there, as it
-would when served.
+writes `train`, `validation` and `test.tfrecord` (those there are) and `prepare.json` (settings, counts,
+hashes). The difference between detected and labelled points is noise that serving has, so training sees it
+too. Only a face that the detector misses is aligned by its labels, or, in a portrait, by what O-Net makes of
+it, as in `training.submit`; and counted. `--crop picture` takes portraits as they are, unaligned.
+
+Crops come from `app.vision` alone. They reach further than the net does, so that a turned, shrunk or moved
+crop shows the photograph there, as it would when served.
 """
 
 import hashlib
@@ -16,7 +21,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
@@ -30,17 +35,23 @@ from app.pipeline.faces import Timing
 from app.runtime import store
 from app.vision import align, points
 from app.vision.pyramid import Octaves
-from training.data import crops
+from training import portraits
+from training.data import crops, kaggle
 from training.data.duplicates import without_twins
 from training.data.sources import READERS, SPLITS, Sample, Split, with_validation
 from training.matching import labelled
 
+Cut = Literal["face", "picture"]
+
 
 @dataclass(frozen=True)
 class CropShape:
-    """What is cut: the template; the pixels that the net's picture spans; the whole side over that span."""
+    """What is cut: the template; the pixels that the net's picture spans; the whole side over that span.
 
-    template: align.Template = "face"
+    The template `picture` aligns nothing: the span is the picture, whole.
+    """
+
+    template: align.Template | Literal["picture"] = "face"
     span: int = 160
     margin: float = 1.75
 
@@ -48,9 +59,19 @@ class CropShape:
     def side(self) -> int:
         return round(self.span * self.margin)
 
-    def target(self) -> Float32[ndarray, "5 2"]:
-        """The template's five points in pixels of the crop."""
-        return align.template(self.template, self.span) + np.float32((self.side - self.span) / 2)
+    def transform(self, picture: Octaves, five: Float32[ndarray, "1 5 2"]) -> Float32[ndarray, "1 2 3"]:
+        """What takes the picture with these five points to the crop."""
+        low = (self.side - self.span) / 2
+        if self.template == "picture":
+            whole = np.array([[0, 0, picture.width, picture.height]], np.float32)
+            out = align.of_boxes(whole, self.span)
+            out[:, :, 2] += np.float32(low)
+            return out
+        return align.umeyama(five, align.template(self.template, self.span) + np.float32(low))
+
+
+SHAPES: dict[Cut, CropShape] = {"face": CropShape(), "picture": CropShape("picture", kaggle.SIDE, 1.5)}
+"""What `--crop` takes."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +88,13 @@ class Crop:
 
 
 def cut(sample: Sample, detector: Detector, shape: CropShape) -> Crop:
-    """The sample's crop, aligned by the detector's points, or by the labels' where it finds no such face."""
+    """The sample's crop, aligned by the detector's points."""
     pixels = sample.pixels()
     picture = Octaves(pixels)
-    faces = detector.detect(picture, DetectOptions(), Timing())
-    chosen = labelled(faces, sample.points)
-    five = _five(sample) if chosen is None else faces.points[[chosen]]
-    transform = align.umeyama(five, shape.target())
+    five, detected = five_labelled(sample), False
+    if shape.template != "picture":
+        five, detected = five_served(sample, picture, detector)
+    transform = shape.transform(picture, five)
     return Crop(
         sample,
         continued(pixels, transform, shape.side),
@@ -81,8 +102,30 @@ def cut(sample: Sample, detector: Detector, shape: CropShape) -> Crop:
         align.apply(transform, five)[0],
         transform[0],
         align.apply(transform, corners_of(picture.width, picture.height)[None])[0],
-        chosen is not None,
+        detected,
     )
+
+
+def five_served(sample: Sample, picture: Octaves, detector: Detector) -> portraits.Five:
+    """The five points that serving aligns by; the labels' where the detector misses a photograph's face."""
+    if sample.portrait:
+        return portraits.five(detector, picture[0])
+    faces = detector.detect(picture, DetectOptions(), Timing())
+    chosen = labelled(faces, sample.points)
+    if chosen is None:
+        return portraits.Five(five_labelled(sample), False)
+    return portraits.Five(faces.points[[chosen]], True)
+
+
+def five_labelled(sample: Sample) -> Float32[ndarray, "1 5 2"]:
+    """The labels' five points; of Kaggle's, those without a label stand where the others suggest."""
+    if sample.scheme == "ibug68":
+        return points.five_of_ibug68(sample.points[None])
+    five = sample.points[None, kaggle.FIVE]
+    known = np.isfinite(five[0]).all(axis=1)
+    mean = align.template("kaggle15", kaggle.SIDE)
+    expected = align.apply(align.umeyama(mean[None, known], five[0, known]), mean[None])
+    return np.where(known[:, None], five, expected)
 
 
 def corners_of(width: int, height: int) -> Float32[ndarray, "4 2"]:
@@ -156,13 +199,19 @@ def main(
     data: Annotated[Path, typer.Option(help="the folder that holds the datasets")],
     out: Annotated[Path, typer.Option(help="where the TFRecord files go")],
     source: Annotated[list[str] | None, typer.Option(help="a dataset; several may be named")] = None,
+    crop: Annotated[Cut, typer.Option(help="faces aligned, or portraits as they are")] = "face",
+    complete: Annotated[bool, typer.Option(help="only faces with every point labelled")] = False,
     models: Annotated[Path, typer.Option(help="the model store with the detector")] = Path("models"),
-    validation: Annotated[float, typer.Option(help="share of training photographs")] = 0.08,
+    validation: Annotated[
+        float, typer.Option(help="share of training photographs, or from 1 on faces")
+    ] = 0.08,
     seed: int = 0,
 ) -> None:
     """Cuts every face of the datasets and writes them as TFRecord files."""
-    names, shape = source or ["300w"], CropShape()
-    samples = with_validation((s for name in names for s in READERS[name](data)), validation, seed)
+    names, shape = source or ["300w"], SHAPES[crop]
+    read = (s for name in names for s in READERS[name](data))
+    chosen = [s for s in read if not complete or np.isfinite(s.points).all()]
+    samples = with_validation(chosen, validation, seed)
     if not samples:
         sys.exit(f"no samples of {', '.join(names)} under {data}")
     loaded = store.load(models, "cpu", names=frozenset({"mtcnn"}))[0]
@@ -171,6 +220,7 @@ def main(
     report: dict[str, object] = {
         "sources": names,
         "seed": seed,
+        "complete": complete,
         "crop": asdict(shape),
         "detector": {f.file: f.sha256 for f in loaded.entry.files},
     }
@@ -181,15 +231,16 @@ def main(
         if chosen
     }
     left_out = apart(faces)
-    for split, crop in faces.items():
-        crops.save(out / f"{split}.tfrecord", crop)
+    for split, crop_set in faces.items():
+        crops.save(out / f"{split}.tfrecord", crop_set)
+        found = dict(zip(crop_set.names, crop_set.detected, strict=True))
         report[split] = {
-            "faces": len(crop),
-            "photographs": len(set(crop.photos)),
-            "by_folder": Counter(name.rsplit("/", 1)[0] for name in crop.names),
-            "undetected": [n for n, found in zip(crop.names, crop.detected, strict=True) if not found],
+            "faces": len(crop_set),
+            "photographs": len(set(crop_set.photos)),
+            "by_folder": Counter(name.rsplit("/", 1)[0] for name in crop_set.names),
+            "undetected": [n for n in found if not found[n]] if crop == "face" else "not asked",
             "left_out_as_twins": left_out[split],
-            "share_wholly_inside": round(inside(crop), 4),
+            "share_wholly_inside": round(inside(crop_set), 4),
         }
     report["sha256"] = data_hash(out)
     (out / "prepare.json").write_text(json.dumps(report, indent=2) + "\n")

@@ -7,6 +7,7 @@ split.
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from app.vision.image import decode
-from app.vision.points import Scheme
+from app.vision.points import Scheme, fifteen_of_ibug68
+from training.data import kaggle
 
 Split = Literal["train", "validation", "test"]
 MAX_PIXELS = 50_000_000
@@ -28,7 +30,10 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled face: a picture (a file, or its pixels), the face's points, and where it belongs."""
+    """One labelled face: a picture (a file, or its pixels), the face's points, and where it belongs.
+
+    A `portrait` is a picture cut around this one face.
+    """
 
     name: str
     photo: str
@@ -36,6 +41,7 @@ class Sample:
     points: Float32[ndarray, "k 2"]
     scheme: Scheme
     split: Split
+    portrait: bool = False
 
     def pixels(self) -> UInt8[ndarray, "h w 3"]:
         """The picture, decoded as the service decodes it. Raises BadImage for a file that is no picture."""
@@ -106,18 +112,67 @@ def _picture(path: Path) -> Path:
     raise FileNotFoundError(f"{path} has no picture beside it")
 
 
-READERS: dict[str, Callable[[Path], Iterator[Sample]]] = {"300w": read_300w}
+SAME_FACE = 0.01
+"""Root mean square distance, in pixels of Kaggle's picture, below which points are those of a face."""
+
+LEAST_POINTS = 4
+"""Fewer points fit too many faces."""
+
+
+def read_kaggle15(data: Path) -> Iterator[Sample]:
+    """The labelled rows of Kaggle's Facial Keypoints Detection under `data`/kaggle15.
+
+    The file names no photographs. Where 300-W lies beside it, a row whose points are those of one of its
+    faces, scaled and shifted, is of that face's photograph; any other row is a photograph of its own.
+    """
+    table = kaggle.read_pictures(data / "kaggle15", "training")
+    photos = _photographs(table.points, list(read_300w(data)))
+    for i, photo in enumerate(photos):
+        name = f"kaggle15/{table.ids[i]}"
+        yield Sample(name, photo or name, table.rgb(i), table.points[i], "kaggle15", "train", portrait=True)
+
+
+def _photographs(points: Float32[ndarray, "n 15 2"], faces: list[Sample]) -> list[str | None]:
+    """The photograph of the face that each row of points is of, None where there is no such face."""
+    if not faces:
+        return [None] * len(points)
+    shapes = fifteen_of_ibug68(np.stack([face.points for face in faces])).astype(np.float64)
+    out: list[str | None] = []
+    for row in points:
+        known = np.isfinite(row).all(axis=1)
+        shape, wanted = shapes[:, known], row[known].astype(np.float64)
+        shape = shape - shape.mean(axis=1, keepdims=True)
+        wanted = wanted - wanted.mean(axis=0)
+        scale = (shape * wanted).sum(axis=(1, 2)) / np.square(shape).sum(axis=(1, 2))
+        off = np.sqrt(np.square(scale[:, None, None] * shape - wanted).sum(axis=2).mean(axis=1))
+        best = int(off.argmin())
+        out.append(faces[best].photo if known.sum() >= LEAST_POINTS and off[best] < SAME_FACE else None)
+    return out
+
+
+READERS: dict[str, Callable[[Path], Iterator[Sample]]] = {"300w": read_300w, "kaggle15": read_kaggle15}
 """Every dataset by the name `prepare` takes."""
 
 
-def with_validation(samples: Iterable[Sample], share: float, seed: int) -> list[Sample]:
-    """The samples, with about `share` of the training photographs moved to validation.
+def with_validation(samples: Iterable[Sample], validation: float, seed: int) -> list[Sample]:
+    """The samples, with a part of the training photographs moved to validation.
 
-    The choice is a hash of the photo id: it does not change as data are added, and keeps a photograph whole.
+    Below 1, `validation` is the share of photographs, which is met about; from 1 on it is a number of faces,
+    which is met where photographs of the right size are there. The choice goes by a hash of the photo id, and
+    keeps a photograph whole; a share's does not change as data are added.
     """
-    out = []
-    for sample in samples:
-        digest = hashlib.sha256(f"{seed}/{sample.photo}".encode()).digest()
-        chosen = sample.split == "train" and int.from_bytes(digest[:8]) < share * 2**64
-        out.append(replace(sample, split="validation") if chosen else sample)
-    return out
+    listed = list(samples)
+
+    def draw(photo: str) -> int:
+        return int.from_bytes(hashlib.sha256(f"{seed}/{photo}".encode()).digest()[:8])
+
+    faces = Counter(sample.photo for sample in listed if sample.split == "train")
+    if validation < 1:
+        chosen = {photo for photo in faces if draw(photo) < validation * 2**64}
+    else:
+        chosen, left = set(), int(validation)
+        for photo in sorted(faces, key=draw):
+            if faces[photo] <= left:
+                chosen.add(photo)
+                left -= faces[photo]
+    return [replace(s, split="validation") if s.split == "train" and s.photo in chosen else s for s in listed]

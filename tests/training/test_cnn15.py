@@ -1,0 +1,42 @@
+"""The tutorial's table of `cnn15`, checked by its numbers."""
+
+import keras
+import numpy as np
+
+from training.models.cnn15 import cnn15
+
+
+def test_layers_are_those_of_the_tutorial() -> None:
+    net = cnn15()
+    shapes = {layer.name: tuple(layer.output.shape[1:]) for layer in net.layers}
+    assert shapes["conv1"] == (94, 94, 32)
+    assert shapes["pool1"] == (47, 47, 32)
+    assert shapes["conv2"] == (46, 46, 64)
+    assert shapes["pool2"] == (23, 23, 64)
+    assert shapes["conv3"] == (22, 22, 128)
+    assert shapes["pool3"] == (11, 11, 128)
+    assert shapes["dense1"] == shapes["dense2"] == (500,)
+    assert shapes["points"] == (30,)
+    assert net.get_layer("dropout").rate == 0.5
+    assert net.count_params() == 8_051_502
+
+
+def test_weights_begin_as_the_tutorials() -> None:
+    keras.utils.set_random_seed(0)
+    for layer in cnn15().layers:
+        if layer.weights:
+            kernel, bias = layer.get_weights()
+            assert np.abs(kernel).max() <= 0.2 + 1e-6  # cut off at two deviations
+            assert 0.07 < kernel.std() < 0.1
+            np.testing.assert_array_equal(bias, np.float32(0.1))
+
+
+def test_the_net_sees_grey_of_0_to_1() -> None:
+    net = cnn15()
+    scale = keras.Model(net.input, net.get_layer("scale").output)
+    image = np.zeros((1, 96, 96, 3), np.float32)
+    image[0, 0] = 255
+    image[0, 1, :, 0] = 255
+    seen = np.asarray(scale(image))
+    assert seen.shape == (1, 96, 96, 1)
+    np.testing.assert_allclose(seen[0, :3, 0, 0], [1, 0.299, 0], atol=1e-3)

@@ -1,0 +1,120 @@
+"""`landmarks68`: a residual U-net whose heatmaps are read by their centre of mass.
+
+Points as expectations of heatmaps: Sun et al., "Integral human pose regression" (2018), and Nibali et al.,
+"Numerical coordinate regression with convolutional neural networks" (2018). An hourglass (Newell et al.,
+2016) finds them in context: residual blocks of stride 2 down to a 32nd of the picture's side, and back up to
+a quarter with the finer levels added in. Only 3x3 and 1x1 convolutions with ReLU, fast on CPUs and GPUs.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from app.vision.points import COUNTS, fifteen_of_ibug68
+
+SIZE = 128
+WIDTHS = (24, 40, 80, 128, 192)
+"""Channels at a half, a quarter, ... of the picture's side."""
+
+
+@keras.saving.register_keras_serializable("training")
+class CentreOfMass(layers.Layer):  # type: ignore[misc] # Keras has no types
+    """Logits (n, h, w, k) to the expected place of each of the k maps: unit coordinates (n, 2k)."""
+
+    def call(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        """A softmax over the places, and the mean of the cells' centres under it."""
+        _, height, width, maps = logits.shape
+        flat = ops.reshape(ops.transpose(logits, (0, 3, 1, 2)), (-1, maps, height * width))
+        weight = ops.softmax(ops.cast(flat, "float32"), axis=-1)
+        return ops.reshape(ops.matmul(weight, ops.convert_to_tensor(_centres(height, width))), (-1, 2 * maps))
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, int]:
+        """(n, 2k)."""
+        return (shape[0], 2 * int(shape[3] or 0))
+
+
+@keras.saving.register_keras_serializable("training")
+class Doubled(layers.Layer):  # type: ignore[misc] # Keras has no types
+    """Every cell (n, h, w, c) four times: (n, 2h, 2w, c).
+
+    In ONNX one Resize, where Keras's UpSampling2D is a chain of operators on shapes.
+    """
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """The nearest cell."""
+        return ops.image.resize(x, (2 * x.shape[1], 2 * x.shape[2]), interpolation="nearest")
+
+
+def _centres(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    return np.stack([(x + 0.5) / width, (y + 0.5) / height], -1).reshape(-1, 2).astype(np.float32)
+
+
+def _conv(x: keras.KerasTensor, filters: int, size: int, name: str, stride: int = 1) -> keras.KerasTensor:
+    x = layers.Conv2D(
+        filters, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
+    )(x)
+    return layers.BatchNormalization(momentum=0.97, epsilon=1e-4, name=f"{name}_norm")(x)
+
+
+def _block(x: keras.KerasTensor, filters: int, name: str, stride: int = 1) -> keras.KerasTensor:
+    """A residual block of two 3x3 convolutions (He et al., 2016)."""
+    y = layers.ReLU()(_conv(x, filters, 3, f"{name}_a", stride))
+    y = _conv(y, filters, 3, f"{name}_b")
+    if stride != 1 or x.shape[-1] != filters:
+        if stride != 1:
+            x = layers.AveragePooling2D(stride)(x)
+        x = _conv(x, filters, 1, f"{name}_skip")
+    return layers.ReLU()(layers.Add()([x, y]))
+
+
+def trunk(image: keras.KerasTensor, widths: Sequence[int] = WIDTHS) -> keras.KerasTensor:
+    """Features at a quarter of the picture's side, each with all of the picture in view."""
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="scale")(image)
+    x = layers.ReLU()(_conv(x, widths[0], 3, "stem", 2))
+    levels = []
+    for i, width in enumerate(widths[1:]):
+        x = _block(x, width, f"down{i}", 2)
+        levels.append(x)
+    x = _block(levels.pop(), widths[-1], "bottom")
+    for i, side in enumerate(reversed(levels)):
+        width = side.shape[-1]
+        x = Doubled()(_conv(x, width, 1, f"up{i}_in"))
+        x = layers.ReLU()(layers.Add()([x, _conv(side, width, 1, f"up{i}_side")]))
+        x = layers.ReLU()(_conv(x, width, 3, f"up{i}_out"))
+    return x
+
+
+def landmark_net(points: int, name: str, widths: Sequence[int] = WIDTHS) -> keras.Model:
+    """The net: RGB float (n, 128, 128, 3) in 0..255 in, unit coordinates (n, 2 * points) out.
+
+    A unit coordinate is (pixel + 0.5) / 128. Source: this module's docstring.
+    """
+    image = keras.Input((SIZE, SIZE, 3), name="image")
+    maps = layers.Conv2D(points, 1, name="maps")(trunk(image, widths))
+    return keras.Model(image, CentreOfMass(dtype="float32", name="points")(maps), name=name)
+
+
+@keras.saving.register_keras_serializable("training")
+class FifteenOfIbug68(layers.Layer):  # type: ignore[misc] # Keras has no types
+    """Coordinates (n, 136) of iBUG's 68 points to those (n, 30) of Kaggle's 15."""
+
+    def call(self, points: keras.KerasTensor) -> keras.KerasTensor:
+        """A linear map that is never trained: eye means, corners, brow ends, nose tip and lips."""
+        each = fifteen_of_ibug68(np.eye(COUNTS["ibug68"], dtype=np.float32)[:, :, None].repeat(2, 2))[..., 0]
+        return ops.matmul(points, ops.convert_to_tensor(np.kron(each, np.eye(2, dtype=np.float32))))
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, int]:
+        """(n, 30)."""
+        return (shape[0], 2 * COUNTS["kaggle15"])
+
+
+def fifteen_net(name: str, widths: Sequence[int] = WIDTHS) -> keras.Model:
+    """`landmark_net` of 68 points and what Kaggle's 15 are of them: unit coordinates (n, 30) out.
+
+    The weights are those of the net of 68 points, so that its run's file loads here.
+    """
+    net = landmark_net(COUNTS["ibug68"], name, widths)
+    return keras.Model(net.input, FifteenOfIbug68(dtype="float32", name="fifteen")(net.output), name=name)

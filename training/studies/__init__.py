@@ -1,0 +1,1 @@
+"""Studies: what the tutorials' mistakes cost, shown with small nets that train in minutes."""
