@@ -2,16 +2,17 @@
 #   docker build -f docker/training.Dockerfile -t facet:train .
 # Its arguments are a module and that module's own: docker run facet:train training.make_models --help
 
-FROM python:3.12-slim-bookworm
+ARG BASE=python:3.13.18-slim-trixie
+FROM ${BASE}
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp
-RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin facet
+RUN useradd --uid 10001 --no-log-init --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin facet
 WORKDIR /srv/facet
 COPY requirements/train.txt requirements/
 RUN pip install --no-cache-dir --require-hashes -r requirements/train.txt
-COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
 COPY models/ models/
+COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
 COPY app/ app/
 COPY training/ training/
 USER 10001

@@ -1,0 +1,227 @@
+#!/usr/bin/env bash
+# Builds and runs the CPU image without a container engine: buildah carries out the Dockerfile's own steps in a
+# chroot, on a Debian made here in place of Python's image; the result runs as compose would run it. Needs root
+# (chroot, mounts, namespaces), some 3 GB in TMPDIR, and on Debian:
+#   apt-get install buildah mmdebstrap curl iproute2 util-linux
+#
+# Usage: docker/rehearsal.sh [ROOT.tar]    a root file system made before by `docker/rehearsal.sh --base ROOT.tar`
+# pip's settings of this machine hold in the build too, and stay out of the image.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+SUITE=trixie # that of the image the Dockerfile names
+PHOTO=tests/photos/obama.jpg
+READY_WITHIN=${READY_WITHIN:-180} # seconds
+DRIVER=${STORAGE_DRIVER:-vfs} # of buildah; overlay is faster where it works
+
+say() { printf '%s\n' "$*"; }
+fail() { say "FAILED: $*" >&2; exit 1; }
+
+[ "$(id -u)" = 0 ] || fail "it needs root, for chroot, mounts and namespaces"
+for tool in buildah mmdebstrap unshare nsenter setpriv ip curl python3; do
+  command -v "$tool" >/dev/null || fail "$tool is not here"
+done
+
+# As Python's image has it: python and pip in /usr/local, apart from what Debian's own Python uses.
+make_base() {
+  mmdebstrap --quiet --variant=minbase --include=ca-certificates,python3-venv --dpkgopt=force-unsafe-io \
+    --customize-hook="chroot \"\$1\" python3 -m venv --copies /usr/local" "$SUITE" "$1"
+}
+
+if [ "${1:-}" = --base ]; then
+  make_base "${2:?name the file to write}"
+  exit
+fi
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/facet-rehearsal-XXXXXX")
+init= # the process id of the container's first process
+
+tidy() {
+  set +e
+  [ -n "$init" ] && kill -KILL "$init" 2>/dev/null && wait 2>/dev/null
+  containers unmount --all >/dev/null 2>&1
+  rm -rf --one-file-system "$work"
+}
+containers() { buildah --root "$work/storage" --runroot "$work/run" --storage-driver "$DRIVER" "$@"; }
+trap tidy EXIT
+trap 'exit 130' INT TERM
+
+# --- the build ------------------------------------------------------------------------------------
+
+base=${1:-}
+if [ -z "$base" ]; then
+  say "== a base: Debian $SUITE and its Python"
+  base=$work/base.tar
+  make_base "$base"
+fi
+from=$(containers from scratch)
+containers add --quiet "$from" "$base" / >/dev/null
+containers commit --quiet --rm "$from" facet-base >/dev/null
+
+# What pip is told here by files and variables, as one file; folders and certificates it names come along.
+mounts=()
+python3 - "$work/pip.conf" >"$work/paths" <<'PYTHON'
+import os, re, subprocess, sys
+
+found = {}
+listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
+for line in listed.stdout.splitlines():
+    name, _, value = line.partition("=")
+    section, _, key = name.rpartition(".")
+    if section in ("global", "install", ":env:") and key != "config-file":
+        found[key.lower()] = value.strip("'\"").replace("\\n", " ")  # the environment is listed last, and wins
+with open(sys.argv[1], "w") as file:
+    print("[global]", *(f"{key} = {value}" for key, value in found.items()), sep="\n", file=file)
+# An index in a folder leads to files beside it.
+for scheme, path in {hit for value in found.values() for hit in re.findall(r"(file://|(?<!\S))(/\S+)", value)}:
+    if os.path.exists(path):
+        print(os.path.dirname(path.rstrip("/")) if scheme else path)
+PYTHON
+while read -r path; do mounts+=(--volume "$path:$path:ro"); done <"$work/paths"
+
+say "== docker/service.Dockerfile, target cpu"
+containers build --isolation chroot --network host --pull-never --layers=false --format docker \
+  --build-arg BASE=localhost/facet-base --volume "$work/pip.conf:/etc/pip.conf:ro" "${mounts[@]}" \
+  --target cpu --file docker/service.Dockerfile --tag facet:cpu . >"$work/build.log" 2>&1 ||
+  { tail -40 "$work/build.log" >&2; fail "the build"; }
+grep -E '^(\[.*\] )?STEP|^Successfully tagged' "$work/build.log"
+
+container=$(containers from --pull-never localhost/facet:cpu)
+root=$(containers mount "$container")
+containers inspect --type image localhost/facet:cpu >"$work/image.json"
+config() { # a field of the image's configuration, one line an item
+  python3 -c 'import json, sys
+value = json.load(open(sys.argv[1]))["Docker"]["config"]
+for key in sys.argv[2].split("."): value = value[key]
+print(*(value if isinstance(value, list) else [value]), sep="\n")' "$work/image.json" "$1"
+}
+uid=$(config User)
+mapfile -t environment < <(config Env)
+mapfile -t command < <(config Cmd)
+mapfile -t health < <(config Healthcheck.Test)
+[ "$uid" -gt 0 ] || fail "the image runs as root"
+gid=$(awk -F: -v uid="$uid" '$3 == uid {print $4}' "$root/etc/passwd")
+[ "${health[0]}" = CMD ] || fail "the health check is no plain command"
+health=("${health[@]:1}")
+folder=$(config WorkingDir)
+
+say "== what is in it: $(du -sm "$root" | cut -f1) MB, $(du -sm "$root$folder" | cut -f1) MB of them in $folder"
+(cd "$root$folder" && find . -mindepth 1 -maxdepth 1 | sort | tr '\n' ' ' && echo)
+for path in .env .git tests training docker models/golden cache runs; do
+  [ ! -e "$root$folder/$path" ] || fail "$path is in the image"
+done
+[ ! -s "$root/etc/pip.conf" ] || fail "pip's settings of this machine are in the image"
+[ -z "$(find "$root$folder" \( -user "$uid" -o -perm -o+w \) ! -type l -print -quit)" ] ||
+  fail "the service can write to its own files"
+
+# --- the run --------------------------------------------------------------------------------------
+
+# The first process is a small init, as compose asks for one. All is read-only but /tmp, as in compose.
+cat >"$work/init" <<'INIT'
+set -euo pipefail
+root=$1 folder=$2 uid=$3 gid=$4; shift 4
+mount --make-rprivate /
+mount --bind "$root" "$root"
+mount -t proc -o nosuid,noexec,nodev proc "$root/proc"
+mount -t sysfs -o ro,nosuid,noexec,nodev sysfs "$root/sys"
+mount -t tmpfs -o nosuid,noexec,nodev tmpfs "$root/tmp"
+mount -t tmpfs -o nosuid,mode=755 tmpfs "$root/dev"
+mknod -m 666 "$root/dev/null" c 1 3
+mknod -m 666 "$root/dev/zero" c 1 5
+mknod -m 666 "$root/dev/random" c 1 8
+mknod -m 666 "$root/dev/urandom" c 1 9
+mkdir -m 1777 "$root/dev/shm"
+mount -t tmpfs -o nosuid,noexec,nodev tmpfs "$root/dev/shm"
+mount -o remount,bind,ro "$root"
+ip link set lo up
+chroot "$root" setpriv --reuid="$uid" --regid="$gid" --clear-groups --inh-caps=-all --ambient-caps=-all \
+  --bounding-set=-all --no-new-privs sh -c 'cd "$1"; shift; exec "$@"' - "$folder" "$@" &
+child=$!
+trap 'kill -TERM "$child"' TERM
+set +e
+wait "$child"; status=$?
+while kill -0 "$child" 2>/dev/null; do wait "$child"; status=$?; done
+exit "$status"
+INIT
+
+say "== ${command[*]}, as user $uid:$gid, without capabilities, read-only but for /tmp, in a network of its own"
+began=$(date +%s)
+env -i "${environment[@]}" unshare --mount --pid --net --ipc --uts --fork --kill-child \
+  bash "$work/init" "$root" "$folder" "$uid" "$gid" "${command[@]}" >"$work/service.log" 2>&1 &
+outer=$!
+children() { cat "/proc/$1/task/$1/children" 2>/dev/null || true; }
+server=
+for _ in $(seq 200); do
+  init=$(children "$outer"); init=${init%% *}
+  for child in ${init:+$(children "$init")}; do
+    if grep -q python "/proc/$child/comm" 2>/dev/null; then server=$child; fi
+  done
+  [ -z "$server" ] || break
+  kill -0 "$outer" 2>/dev/null || { cat "$work/service.log" >&2; fail "the start"; }
+  sleep 0.1
+done
+[ -n "$server" ] || { cat "$work/service.log" >&2; fail "no service came up"; }
+
+inside() { # as `docker exec` would: the same user, limits and environment
+  nsenter --target "$server" --mount --pid --net --root --wd env -i "${environment[@]}" \
+    setpriv --reuid="$uid" --regid="$gid" --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs "$@"
+}
+ask() { nsenter --target "$server" --net curl --silent --show-error --fail-with-body --max-time 60 "$@"; }
+
+if inside "${health[@]}" >/dev/null 2>&1; then fail "the health check holds before the service is ready"; fi
+until inside "${health[@]}" >/dev/null 2>&1; do
+  [ $(($(date +%s) - began)) -lt "$READY_WITHIN" ] || { cat "$work/service.log" >&2; fail "it did not become ready"; }
+  kill -0 "$outer" 2>/dev/null || { cat "$work/service.log" >&2; fail "it ended before it was ready"; }
+  sleep 0.5
+done
+say "the image's health check failed before, and holds since $(($(date +%s) - began)) s after the start"
+
+status=$(cat "/proc/$server/status")
+for line in "Uid:.*$uid.*$uid.*$uid.*$uid" 'CapEff:.*0000000000000000' 'CapBnd:.*0000000000000000' 'NoNewPrivs:.*1'; do
+  grep -qE "^$line" <<<"$status" || fail "the service's process has not $line"
+done
+inside touch /tmp/written || fail "/tmp cannot be written"
+for path in "$folder/written" "$folder/app/written" /etc/written /var/tmp/written /written; do
+  if inside touch "$path" 2>/dev/null; then fail "$path can be written"; fi
+done
+if nsenter --target "$server" --mount --pid --root touch "$folder/written" 2>/dev/null; then
+  fail "even root should find a read-only file system"
+fi
+say "user $uid, no capability, no new privileges; nothing but /tmp can be written, not by root either"
+
+ask --data-binary @"$PHOTO" -H 'Content-Type: image/jpeg' http://127.0.0.1:8000/landmarks >"$work/answer.json"
+python3 - "$work/answer.json" <<'PYTHON'
+import json, sys
+
+answer = json.load(open(sys.argv[1]))
+[face] = answer["faces"]
+box = face["box"]
+assert answer["image"] == {"width": 910, "height": 1137}, answer["image"]
+assert len(face["landmarks"]) == 68 and face["score"] > 0.9, face
+assert 300 < box["x1"] < 450 < 560 < box["x2"] < 700 and 50 < box["y1"] < 150 < 350 < box["y2"] < 480, box
+print(f"a photograph: one face, score {face['score']:.3f}, 68 points, {answer['timing_ms']['total']:.0f} ms")
+PYTHON
+ask -F image_a=@"$PHOTO" -F image_b=@tests/photos/obama2.jpg http://127.0.0.1:8000/verify |
+  python3 -c 'import json, sys; answer = json.load(sys.stdin); assert answer["verified"] is True, answer'
+ask http://127.0.0.1:8000/models |
+  python3 -c 'import json, sys; found = {m["provider"] for m in json.load(sys.stdin)["models"]}
+assert found == {"CPUExecutionProvider"}, found'
+ask http://127.0.0.1:8000/metrics >"$work/metrics"
+grep -qx 'face_ready 1.0' "$work/metrics" || fail "face_ready is not 1"
+grep -q '^face_requests_total{.*route="/landmarks",status="200"} 1.0' "$work/metrics" || fail "the request is not counted"
+say "two photographs of one person verified; models on the CPU; metrics count the requests"
+
+kill -TERM "$init"
+began=$(date +%s%N)
+code=0; wait "$outer" || code=$?
+init=
+[ "$code" = 0 ] || { tail -20 "$work/service.log" >&2; fail "SIGTERM ended it with $code"; }
+say "SIGTERM: exit 0 after $((($(date +%s%N) - began) / 1000000)) ms"
+
+cat <<'END'
+== Shown: each step of the Dockerfile's cpu target works from the locked requirements, with nothing but what
+   .dockerignore lets through; the image starts as its own user on a read-only root without capabilities and
+   without a network but its own; its health check, a photograph, and an orderly end.
+   Not shown: the base image itself (a Debian with its own Python stood in for it), the gpu target, docker
+   compose, and whatever Docker's own isolation (seccomp, AppArmor, cgroups) would forbid.
+END

@@ -1,0 +1,204 @@
+"""The container files: what compose starts, and what it watches with names the service really has."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.api.intake import Held
+from app.api.metrics import Metrics
+from app.pipeline.observer import Reason
+
+MONITORING = Path("docker/monitoring")
+DASHBOARD = json.loads((MONITORING / "grafana/dashboards/facet.json").read_text())
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+RULES = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"][0]["rules"]
+SHOWN = {f"panel {p['title']}, {t['refId']}": t["expr"] for p in PANELS for t in p["targets"]}
+ALARMED = {rule["alert"]: rule["expr"] for rule in RULES}
+COMPOSE = yaml.safe_load(Path("docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+
+
+@pytest.fixture(scope="module")
+def metrics() -> dict[str, set[str]]:
+    """Each sample's name and its labels, after everything has happened once."""
+    told = Metrics(Held(1))
+    told.begin()
+    told.end("POST", "/detect", 200, 0.1)
+    told.problem("not-an-image")
+    told.stage("total", 0.1)
+    told.batch("mtcnn", "pnet", 1, 2)
+    told.rejected("queue-full")
+    told.device_memory("mtcnn", "pnet", 2)
+    samples: dict[str, set[str]] = {
+        # set only where a model is loaded, and where there is a GPU
+        "face_model_info": {"model", "task", "provider", "default"},
+        "face_device_memory_bytes": {"device", "kind"},
+    }
+    for family in text_string_to_metric_families(told.text().decode()):
+        for sample in family.samples:
+            samples[sample.name] = set(sample.labels)
+    return samples
+
+
+@pytest.mark.parametrize("where", [*SHOWN, *ALARMED])
+def test_it_asks_for_metrics_and_labels_there_are(metrics: dict[str, set[str]], where: str) -> None:
+    expression = {**SHOWN, **ALARMED}[where]
+    names = re.findall(r"\bface_\w+", expression)
+    if not names:
+        assert re.search(r'\bup\{job="facet"\}|\bALERTS\{', expression)
+        return
+    assert set(names) <= set(metrics)
+    labels = {"instance"}.union(*(metrics[name] for name in names))
+    grouped = re.findall(r"\b(?:by|ignoring|on) \(([^)]*)\)", expression)
+    asked = {label.strip() for labels in grouped for label in labels.split(",")}
+    asked |= set(re.findall(r"[{,]\s*(\w+)(?:=~|!~|!=|=)", expression))
+    assert asked <= labels
+
+
+def test_reasons_that_alarm_are_those_of_the_pipeline_and_of_the_connections() -> None:
+    (reasons,) = re.findall(r'reason=~"([^"]+)"', ALARMED["FacetTurnsAway"])
+    assert set(reasons.split("|")) - set(get_args(Reason)) == {"connections"}
+    assert '"connections"' in Path("app/api/wire.py").read_text()
+
+
+def test_every_metric_is_on_the_dashboard(metrics: dict[str, set[str]]) -> None:
+    shown = " ".join(SHOWN.values())
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in metrics}
+    families = {name for name in families if not name.endswith("_created")}
+    assert {name for name in families if not re.search(rf"\b{name}", shown)} == set()
+
+
+def test_every_alert_has_a_test_that_sees_it_fire() -> None:
+    tests = yaml.safe_load((MONITORING / "alerts_test.yml").read_text())["tests"]
+    fired = {case["alertname"] for t in tests for case in t["alert_rule_test"] if case["exp_alerts"]}
+    assert fired == set(ALARMED)
+
+
+def test_every_alert_is_in_the_documents() -> None:
+    text = Path("docs/operations.md").read_text()
+    assert [name for name in ALARMED if f"`{name}`" not in text] == []
+
+
+def test_panels_have_room_and_the_provisioned_source() -> None:
+    (source,) = yaml.safe_load((MONITORING / "grafana/provisioning/datasources/prometheus.yml").read_text())[
+        "datasources"
+    ]
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    cells: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        at = panel["gridPos"]
+        own = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert at["x"] + at["w"] <= 24
+        assert not own & cells
+        cells |= own
+    for panel in PANELS:
+        for asked in (panel["datasource"], *(target["datasource"] for target in panel["targets"])):
+            assert (asked["type"], asked["uid"]) == (source["type"], source["uid"])
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not here")
+def test_the_dashboards_expressions_are_promql(tmp_path: Path) -> None:
+    known = {"$__rate_interval": "1m", "$instance": "a"}
+    rules = []
+    for number, expression in enumerate(SHOWN.values()):
+        for name, value in known.items():
+            expression = expression.replace(name, value)
+        rules.append({"record": f"panel:{number}", "expr": expression})
+    file = tmp_path / "rules.yml"
+    file.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+    done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_can_do_little(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "cap_add", "network_mode", "pid", "ipc"} & set(service)
+    assert "docker.sock" not in str(service)
+    user = service["user"] if "user" in service else _user_of(service)
+    user = re.sub(r"\$\{\w+:-(\w+)\}", r"\1", user)
+    assert int(user.split(":")[0]) > 0
+
+
+def _user_of(service: dict[str, Any]) -> str:
+    """The last user its Dockerfile names, in the stage that is built."""
+    build = service["build"]
+    text = Path(build["dockerfile"]).read_text()
+    if "target" in build:
+        text = re.split(rf"^FROM .* AS {build['target']}$", text, flags=re.MULTILINE)[1]
+        text = re.split(r"^FROM ", text, flags=re.MULTILINE)[0]
+    return re.findall(r"^USER (.+)$", text, re.MULTILINE)[-1]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_ports_are_the_machines_own_unless_someone_says_otherwise(name: str) -> None:
+    for port in SERVICES[name].get("ports", []):
+        assert re.match(r"(\$\{BIND:-)?127\.0\.0\.1\}?:", port)
+
+
+def test_what_starts_when() -> None:
+    assert {name: service.get("profiles", []) for name, service in SERVICES.items()} == {
+        "gpu": [],
+        "cpu": ["cpu"],
+        "train": ["train"],
+        "prometheus": ["monitoring"],
+        "grafana": ["monitoring"],
+    }
+    (device,) = SERVICES["gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+
+
+def test_the_service_has_time_to_finish_what_it_has_begun() -> None:
+    from app.settings import Settings
+
+    period = SERVICES["gpu"]["stop_grace_period"]
+    assert int(period.removesuffix("s")) > Settings.model_fields["grace_s"].default
+
+
+def test_images_are_pinned_and_have_one_base() -> None:
+    pinned = re.compile(r"[a-z/-]+:v?\d+\.\d+\.\d+(-[a-z-]+)?(@sha256:[0-9a-f]{64})?")
+    dockerfiles = [path.read_text() for path in Path("docker").glob("*.Dockerfile")]
+    bases = {base for text in dockerfiles for base in re.findall(r"^ARG BASE=(.+)$", text, re.MULTILINE)}
+    others = {s["image"] for s in SERVICES.values() if "build" not in s}
+    assert len(bases) == 1
+    assert len(others) == 2
+    assert all(pinned.fullmatch(image) for image in bases | others)
+    stages = {"base"}
+    for text in dockerfiles:
+        assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) - stages == {"${BASE}"}
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_digests_are_pinned_by_one_command(tmp_path: Path) -> None:
+    for name in ("docker-compose.yml", *(str(path) for path in Path("docker").glob("*.Dockerfile"))):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        text = re.sub("@sha256:[0-9a-f]{64}", "", Path(name).read_text())
+        (tmp_path / name).write_text(text)
+    script = shutil.copy("docker/pin-digests.sh", tmp_path / "docker")
+    digest = f"sha256:{'0123456789abcdef' * 4}"
+    registry = tmp_path / "bin" / "docker"
+    registry.parent.mkdir()
+    registry.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\necho {digest}\n')
+    registry.chmod(0o755)
+    environment = {"PATH": f"{registry.parent}:/usr/local/bin:/usr/bin:/bin"}
+    for _ in range(2):
+        subprocess.run(["bash", script], env=environment, check=True, capture_output=True)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    compose = yaml.safe_load((tmp_path / "docker-compose.yml").read_text())["services"]
+    for name in ("prometheus", "grafana"):
+        assert compose[name]["image"] == f"{SERVICES[name]['image'].split('@')[0]}@{digest}"
+    assert compose["cpu"]["image"] == "facet:cpu"
+    for path in (tmp_path / "docker").glob("*.Dockerfile"):
+        (base,) = re.findall(r"^ARG BASE=(.+)$", path.read_text(), re.MULTILINE)
+        assert base.endswith(f"@{digest}")
+    assert len(asked) == 3  # each image once, and none that has its digest
