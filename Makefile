@@ -5,6 +5,7 @@
 #   .venv-gpu     gpu.txt for `make serve-gpu`; gpu-dev.txt for tests and benchmarks on a GPU
 #   .venv-bench   bench.txt: the service and the libraries it is measured against
 #   .venv-docker  docker.txt: linters of the container files
+#   .venv-audit   audit.txt: the tools of `make audit` and `make sbom`
 # onnxruntime and onnxruntime-gpu overwrite each other's files, so they never share an environment.
 
 PORT ?= 8000
@@ -14,10 +15,10 @@ ARGS =
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help serve serve-gpu test test-gpu check format bench bench-gpu models train lock docker-check \
-        clean distclean
+        docker-rehearsal audit sbom clean distclean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 # --- environments -------------------------------------------------------------------------------
 
@@ -31,6 +32,7 @@ BIN := .venv/bin
 GPU := .venv-gpu/bin
 BENCH := .venv-bench/bin
 DOCKER := .venv-docker/bin
+AUDIT := .venv-audit/bin
 UV := $(BIN)/uv
 INSTALL := pip install --require-hashes --python
 
@@ -83,6 +85,11 @@ GPU_ENV := $(if $(wildcard .venv-gpu/.stamp-dev),.venv-gpu/.stamp-dev,.venv-gpu/
 	$(UV) $(INSTALL) $(DOCKER)/python -r $<
 	@touch $@
 
+.venv-audit/.stamp: requirements/audit.txt .venv/.stamp-uv
+	@[ -x $(AUDIT)/python ] || $(UV) venv --quiet --python $(BIN)/python .venv-audit
+	$(UV) $(INSTALL) $(AUDIT)/python -r $<
+	@touch $@
+
 # --- the service --------------------------------------------------------------------------------
 
 serve: $(CPU_ENV) ## run the service on the CPU (PORT=8000, HOST=127.0.0.1)
@@ -117,9 +124,17 @@ format: .venv/.stamp-dev ## rewrite the sources as `make check` wants them
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-docker-check: .venv-docker/.stamp ## lint the Dockerfiles, validate docker-compose.yml
+PROMTOOL = promtool
+docker-check: .venv-docker/.stamp ## lint the Dockerfiles, validate docker-compose.yml, test the alerts (promtool)
 	$(DOCKER)/hadolint docker/*.Dockerfile
 	$(DOCKER)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	@if ! command -v $(PROMTOOL) >/dev/null; then \
+	  echo "the alerts were not tested: promtool is not here (Debian has it in the package prometheus)" >&2; exit; fi; \
+	set -ex; cd docker/monitoring; $(PROMTOOL) check config --syntax-only prometheus.yml; \
+	$(PROMTOOL) check rules alerts.yml; $(PROMTOOL) test rules alerts_test.yml
+
+docker-rehearsal: ## build and run the CPU image without a container engine (Linux, root; BASE=root.tar made before)
+	docker/rehearsal.sh $(BASE)
 
 # --- measurements and models --------------------------------------------------------------------
 
@@ -154,10 +169,22 @@ lock: .venv/.stamp-uv ## resolve pyproject.toml into requirements/*.txt (ARGS=--
 	$(AS_DEV) $(ARGS) --extra gpu --extra dev -o requirements/gpu-dev.txt
 	$(AS_DEV) $(ARGS) --extra cpu --extra bench -o requirements/bench.txt
 	$(COMPILE) $(ARGS) --group docker -o requirements/docker.txt
+	$(COMPILE) $(ARGS) --group audit -o requirements/audit.txt
+
+# What pip-audit cannot look up fails it (--strict), so that silence never passes for safety.
+AUDITED := cpu gpu train dev bench
+audit: .venv-audit/.stamp ## look for known weaknesses in what is pinned (needs the internet; ARGS="-s osv" asks another source)
+	$(AUDIT)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
+	  $(AUDITED:%=-r requirements/%.txt) $(ARGS)
+
+sbom: .venv-audit/.stamp ## list what the service is made of as CycloneDX JSON, in build/
+	@mkdir -p build
+	for kind in cpu gpu; do PYTHONWARNINGS=ignore $(AUDIT)/cyclonedx-py requirements requirements/$$kind.txt \
+	  --pyproject pyproject.toml --output-reproducible -o build/sbom-$$kind.json; done
 
 clean: ## remove caches and build products
 	rm -rf build dist bench-out *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## the same, and the virtual environments
-	rm -rf .venv .venv-gpu .venv-bench .venv-docker
+	rm -rf .venv .venv-gpu .venv-bench .venv-docker .venv-audit

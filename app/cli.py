@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-import uvicorn
 from pydantic import ValidationError
 
-from app.api import about, problems, work
+from app import server
+from app.api import about, problems, security, work
 from app.api.params import DetectQuery, VerifyQuery
 from app.api.service import Limits
 from app.errors import FacetError
 from app.files import Run, line, read
-from app.main import create_app, limits_of, load_analyzer
+from app.main import limits_of, load_analyzer
 from app.pipeline.analyzer import Analyzer
 from app.settings import Settings, explain, unknown_variables
 
@@ -45,22 +45,20 @@ def serve(
 ) -> None:
     """Run the HTTP service."""
     settings = _settings(host=host, port=port, device=device)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     %(message)s")
+    server.log_to_stderr(settings)
     for name in unknown_variables(os.environ):
         logging.warning("the environment variable %s is no setting of Facet and has no effect", name)
-    app = create_app(settings)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, host=settings.host, port=settings.port, log_level=settings.log_level, server_header=False
+    if not settings.keys() and not security.is_loopback(settings.host):
+        logging.warning(
+            "SECURITY: %s can be reached from elsewhere, and there are no API keys: whoever reaches it may "
+            "use it. Set FACE_API_KEYS or FACE_API_KEYS_FILE, or put a proxy before it that asks who calls.",
+            settings.host,
         )
-    )
-    app.state.give_up = lambda: setattr(server, "should_exit", True)
     try:
-        server.run()
-    except KeyboardInterrupt:
-        return
-    if app.state.service.failure is not None:
-        raise typer.Exit(1)
+        status = server.serve(settings)
+    except FacetError as error:
+        raise _stop(f"cannot start: {' '.join(error.detail.split())}", 1) from None
+    raise typer.Exit(status)
 
 
 @cli.command()

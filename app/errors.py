@@ -39,6 +39,10 @@ class TooManyPixels(BadImage):
 class TooManyBytes(FacetError):
     """The body, or one image in it, is over the byte limit; reading stopped there."""
 
+    def __init__(self, detail: str, field: str | None = None, limit: int | None = None) -> None:
+        super().__init__(detail, field)
+        self.limit = limit
+
 
 class BadParameter(FacetError):
     """A query parameter or a form field has no usable value."""
@@ -46,6 +50,14 @@ class BadParameter(FacetError):
 
 class UnsupportedMediaType(FacetError):
     """The request's content type is none of those accepted."""
+
+
+class BodyTimeout(FacetError):
+    """The body, or the next part of it, did not come in time."""
+
+
+class Unauthorized(FacetError):
+    """The request brings none of the service's keys."""
 
 
 class UnknownModel(FacetError):
@@ -66,6 +78,18 @@ class NotReady(FacetError):
 
 class Overloaded(FacetError):
     """More work is waiting than the service admits."""
+
+
+class DeadlineExceeded(FacetError):
+    """The work was not done in the time a request may take; what was left of it was dropped."""
+
+
+class Abandoned(FacetError):
+    """Nobody waits for the answer any more: the client has gone, or the service has ended."""
+
+
+class OutOfMemory(FacetError):
+    """The device, or the machine, has no memory for the work."""
 
 
 class BadModel(FacetError):

@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+_KEY_LENGTH = 16
+_SECRET = frozenset({"api_keys"})
+
 _MODELS = Path(__file__).resolve().parent.parent / "models"
 
 
@@ -18,6 +21,14 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for all")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="json, text, or auto: text on a terminal, JSON elsewhere"
+    )
+
+    api_keys: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(), repr=False, description="keys that callers must bring, parted by commas; none when unset"
+    )
+    api_keys_file: Path | None = Field(None, description="file of more keys, one a line")
 
     device: str = Field(
         "auto",
@@ -41,8 +52,63 @@ class Settings(BaseSettings):
     )
     max_faces_limit: int = Field(1000, ge=1, description="most faces in an answer")
     max_boxes: int = Field(256, ge=1, description="most boxes a request may bring")
-    max_concurrent: int = Field(4, ge=1, le=256, description="requests worked on at the same time")
+    max_batch_images: int = Field(16, ge=1, le=256, description="most pictures of one batch")
+    max_batch_bytes: int = Field(64 << 20, ge=1024, description="most bytes of one batch's pictures together")
+    max_concurrent: int = Field(
+        0, ge=0, le=256, description="pictures worked on at the same time; 0 takes two a core, 4 to 32"
+    )
     max_queue: int = Field(64, ge=0, description="requests that may wait for a worker; more are turned away")
+    deadline_s: float = Field(
+        30,
+        ge=0,
+        allow_inf_nan=False,
+        description="seconds a request may take once it has come; 0 sets no bound",
+    )
+    silence_s: float = Field(
+        10, gt=0, le=3600, description="seconds a client may be silent in a body, or take for a head"
+    )
+    body_s: float = Field(60, gt=0, le=3600, description="seconds a body may take to come")
+    body_rate: float = Field(
+        16384, gt=0, description="least bytes a second of a body, once the time of silence is over"
+    )
+    answer_s: float = Field(60, gt=0, le=3600, description="seconds a client may take to read an answer")
+    max_connections: int = Field(512, ge=1, description="open connections; more are turned away")
+    max_body_memory_mb: int = Field(
+        1024, ge=1, description="MiB of bodies in memory at once; more are turned away"
+    )
+    grace_s: float = Field(
+        25,
+        ge=1,
+        le=3600,
+        allow_inf_nan=False,
+        description="seconds from SIGTERM to the end; what runs is finished",
+    )
+    batching: bool = Field(True, description="whether requests share the device's batches")
+    workers: int = Field(
+        1, ge=1, le=256, description="processes on a CPU, each with its own models; a GPU has one"
+    )
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        return frozenset(_lines(value.replace(",", "\n"))) if isinstance(value, str) else value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _check_keys(cls, keys: frozenset[str]) -> frozenset[str]:
+        _check(keys)
+        return keys
+
+    @field_validator("api_keys_file")
+    @classmethod
+    def _check_file(cls, path: Path | None) -> Path | None:
+        if path is not None and not _check(_read(path)):
+            raise ValueError("the file holds no key")
+        return path
+
+    def keys(self) -> frozenset[str]:
+        """Every key, those of the file among them."""
+        return self.api_keys | (_read(self.api_keys_file) if self.api_keys_file else frozenset())
 
     @field_validator("models", mode="before")
     @classmethod
@@ -50,6 +116,26 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return frozenset(name for name in (part.strip() for part in value.split(",")) if name) or None
         return value
+
+
+def _read(path: Path) -> frozenset[str]:
+    try:
+        return frozenset(_lines(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"the file cannot be read: {error}") from error
+
+
+def _lines(text: str) -> list[str]:
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _check(keys: frozenset[str]) -> frozenset[str]:
+    """Raises ValueError, which does not show the key, for one that can be guessed or not be sent."""
+    for key in keys:
+        if len(key) < _KEY_LENGTH or not (key.isascii() and key.isprintable() and " " not in key):
+            raise ValueError(f"a key must be {_KEY_LENGTH} or more ASCII characters without spaces")
+    return keys
 
 
 def explain(error: ValidationError) -> str:
@@ -60,7 +146,8 @@ def explain(error: ValidationError) -> str:
         message = problem["msg"]
         if problem["type"] == "string_pattern_mismatch" and problem["loc"][0] == "device":
             message = "Input should be auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N"
-        lines.append(f"{name}: {message}; it is {problem['input']!r}.")
+        secret = problem["loc"] and problem["loc"][0] in _SECRET
+        lines.append(f"{name}: {message}." if secret else f"{name}: {message}; it is {problem['input']!r}.")
     return "\n".join(lines)
 
 

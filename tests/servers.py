@@ -10,12 +10,21 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from app.main import protocol_of
+from app.settings import Settings
+
 
 @contextmanager
-def serving(app: FastAPI, wait: bool = True) -> Iterator[str]:
-    """Runs the app and gives its address; waits until it is ready, unless told not to."""
+def serving(app: FastAPI, wait: bool = True, settings: Settings | None = None) -> Iterator[str]:
+    """Runs the app and gives its address; waits until it is ready, unless told not to.
+
+    The settings say how patient its connections are; without them, as patient as they are by default.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
+    config = uvicorn.Config(
+        app, log_level="warning", lifespan="on", http=protocol_of(settings or Settings()), ws="none"
+    )
+    server = uvicorn.Server(config)
     app.state.give_up = lambda: None
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

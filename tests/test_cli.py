@@ -115,7 +115,7 @@ def test_as_a_process(tmp_path: Path) -> None:
     """`serve` with a damaged store ends with one line and a code, and leaves no server behind."""
     done = subprocess.run(
         [sys.executable, "-m", "app", "serve", "--port", "0"],
-        env={**os.environ, "FACE_MODELS_DIR": str(tmp_path), "FACE_PROT": "1"},
+        env={**os.environ, "FACE_MODELS_DIR": str(tmp_path), "FACE_PROT": "1", "FACE_LOG_FORMAT": "text"},
         capture_output=True,
         text=True,
         timeout=60,

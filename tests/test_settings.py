@@ -62,7 +62,7 @@ def test_settings_are_frozen() -> None:
         ("FACE_DEVICE", "gpu", "FACE_DEVICE: Input should be auto, cpu, cuda, cuda:N.*'gpu'"),
         ("FACE_DEVICE", "cpu:1", "FACE_DEVICE"),
         ("FACE_LOG_LEVEL", "loud", "FACE_LOG_LEVEL: .*'debug'"),
-        ("FACE_MAX_CONCURRENT", "0", "FACE_MAX_CONCURRENT: .*greater than or equal to 1"),
+        ("FACE_MAX_CONCURRENT", "-1", "FACE_MAX_CONCURRENT: .*greater than or equal to 0"),
         ("FACE_MAX_IMAGE_PIXELS", "1000000000", "FACE_MAX_IMAGE_PIXELS: .*178000000"),
         ("FACE_THREADS", "-1", "FACE_THREADS"),
     ],
@@ -76,6 +76,56 @@ def test_a_bad_value_names_its_variable(
     text = explain(caught.value)
     assert len(text.splitlines()) == 1
     assert re.match(words, text), text
+
+
+class TestKeys:
+    ONE, TWO, THREE = (f"key-number-{i}-of-some-length" for i in range(3))
+
+    def test_of_the_environment_and_a_file(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        path = tmp_path / "keys"
+        path.write_text(f"# a comment\n\n{self.THREE}\n  {self.ONE}  \n")
+        monkeypatch.setenv("FACE_API_KEYS", f"{self.ONE}, {self.TWO},")
+        monkeypatch.setenv("FACE_API_KEYS_FILE", str(path))
+        assert Settings().keys() == {self.ONE, self.TWO, self.THREE}
+
+    def test_none(self) -> None:
+        assert Settings().keys() == frozenset()
+
+    @pytest.mark.parametrize(
+        "key", ["short", "with a space inside", "über-sixteen-characters", "tab\tulated-key-16"]
+    )
+    def test_unfit_ones_are_refused_and_not_shown(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
+    ) -> None:
+        monkeypatch.setenv("FACE_API_KEYS", f"{self.ONE},{key}")
+        with pytest.raises(ValidationError) as caught:
+            Settings()
+        text = explain(caught.value)
+        assert text.startswith("FACE_API_KEYS: ")
+        assert key not in text
+        assert self.ONE not in text
+        monkeypatch.delenv("FACE_API_KEYS")
+        path = tmp_path / "keys"
+        path.write_text(key, encoding="utf-8")
+        monkeypatch.setenv("FACE_API_KEYS_FILE", str(path))
+        with pytest.raises(ValidationError) as caught:
+            Settings()
+        assert key not in explain(caught.value)
+
+    @pytest.mark.parametrize("content", [None, b"", b"# nothing\n", b"\xff\xfe"])
+    def test_a_file_without_any_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+    ) -> None:
+        path = tmp_path / "keys"
+        if content is not None:
+            path.write_bytes(content)
+        monkeypatch.setenv("FACE_API_KEYS_FILE", str(path))
+        with pytest.raises(ValidationError) as caught:
+            Settings()
+        assert explain(caught.value).startswith("FACE_API_KEYS_FILE: ")
+
+    def test_they_are_not_shown(self) -> None:
+        assert self.ONE not in repr(Settings(api_keys=frozenset({self.ONE})))
 
 
 def test_misspelt_variables_are_found() -> None:

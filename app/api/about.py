@@ -8,13 +8,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from fastapi import APIRouter
-from fastapi.responses import FileResponse
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from app.api import openapi
 from app.api.deps import ServiceDep
+from app.api.headers import page_policy
+from app.api.metrics import MEDIA_TYPE, Metrics
 from app.api.problems import KINDS
 from app.pipeline.analyzer import Analyzer
 from app.runtime.session import runtime_version
@@ -134,6 +137,11 @@ def _sha256(hashes: list[str]) -> str:
 
 
 @cache
+def _page_policy(path: Path) -> str:
+    return page_policy(path.read_text(encoding="utf-8"))
+
+
+@cache
 def version() -> str:
     """The service's version: of the installed package, or of the checkout it runs from."""
     try:
@@ -145,7 +153,7 @@ def version() -> str:
         return str(tomllib.loads(project.read_text())["project"]["version"])
 
 
-@router.get("/models", tags=["service"], responses={503: openapi.PROBLEMS[503]})
+@router.get("/models", tags=["service"], responses={s: openapi.PROBLEMS[s] for s in (401, 503)})
 async def models(service: ServiceDep) -> ModelsResponse:
     """The models loaded, which of them are the defaults, and where they run."""
     return ModelsResponse.of(service.analyzer)
@@ -161,13 +169,13 @@ async def livez() -> Status:
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", tags=["service"], responses={503: openapi.PROBLEMS[503]})
 async def readyz(service: ServiceDep) -> Status:
-    """Whether the models are loaded and warm; 503 until then."""
-    _ = service.analyzer
+    """Whether the models are loaded and warm; 503 until then, and while the service ends."""
+    _ = service.ready
     return Status(status="ready")
 
 
 @router.head("/version", include_in_schema=False)
-@router.get("/version", tags=["service"], name="version")
+@router.get("/version", tags=["service"], name="version", responses={401: openapi.PROBLEMS[401]})
 async def show_version() -> VersionResponse:
     """The versions of the service and of what it runs on."""
     return VersionResponse(version=version(), onnxruntime=runtime_version(), python=platform.python_version())
@@ -184,10 +192,24 @@ async def problem_type(name: str) -> dict[str, Any]:
     return {"type": kind.uri, "title": kind.title, "status": kind.status, "about": kind.about}
 
 
+@router.get(
+    "/metrics",
+    tags=["service"],
+    response_class=PlainTextResponse,
+    responses={401: openapi.PROBLEMS[401]},
+)
+async def show_metrics(request: Request) -> Response:
+    """What the service counts of itself, in Prometheus's text format."""
+    counted: Metrics = request.app.state.metrics
+    return Response(await run_sync(counted.text), media_type=MEDIA_TYPE)
+
+
 @router.get("/", include_in_schema=False)
 async def page() -> FileResponse:
     """A page to try the service with."""
-    return FileResponse(_HERE / "page.html", media_type="text/html")
+    path = _HERE / "page.html"
+    policy = {"Content-Security-Policy": _page_policy(path)}
+    return FileResponse(path, headers=policy, media_type="text/html")
 
 
 @router.get("/example.jpg", include_in_schema=False)

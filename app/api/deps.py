@@ -3,12 +3,13 @@
 All `async`: FastAPI runs a plain function in a thread, and a probe would wait where all are taken.
 """
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from app.api import accept
-from app.api.service import Service
+from app.api.service import Service, Turn
 
 
 async def get_service(request: Request) -> Service:
@@ -16,11 +17,15 @@ async def get_service(request: Request) -> Service:
     return service
 
 
-async def get_ready_service(service: Annotated[Service, Depends(get_service)]) -> Service:
-    """Refuses before the body is read: NotReady while models load, Overloaded when no place is free."""
-    _ = service.analyzer
-    service.executor.ensure_room()
-    return service
+async def get_turn(
+    request: Request, service: Annotated[Service, Depends(get_service)]
+) -> AsyncIterator[Turn]:
+    """Admits the request before its body is read. Raises NotReady or Overloaded; the place is freed after."""
+    turn = service.admit(request)
+    try:
+        yield turn
+    finally:
+        turn.leave()
 
 
 async def json_or_picture(request: Request) -> str:
@@ -34,5 +39,5 @@ async def json_only(request: Request) -> None:
 
 
 ServiceDep = Annotated[Service, Depends(get_service)]
-ReadyDep = Annotated[Service, Depends(get_ready_service)]
+TurnDep = Annotated[Turn, Depends(get_turn, scope="function")]
 MediaDep = Annotated[str, Depends(json_or_picture)]

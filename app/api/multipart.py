@@ -13,19 +13,23 @@ _MOST_PARTS = 16
 
 @dataclass
 class Part:
-    """One part. Whether it has a filename or a type does not matter here."""
+    """One part. Whether it has a filename or a type does not matter here. `over`: its data was too much."""
 
     name: str = ""
     data: bytearray = field(default_factory=bytearray)
+    over: bool = False
 
 
-async def parse(content_type: str, body: AsyncIterator[bytes], most: int) -> list[Part]:
-    """The body's parts in order, each of at most `most` bytes.
+async def parse(
+    content_type: str, body: AsyncIterator[bytes], most: int, parts: int = _MOST_PARTS, lenient: bool = False
+) -> list[Part]:
+    """The body's parts in order, at most so many, each of at most `most` bytes.
 
-    Raises TooManyBytes naming the part, and BadParameter for a body that is malformed or ends early.
+    Raises TooManyBytes naming the part, and BadParameter for a body that is malformed or ends early. When
+    `lenient`, a part that is over its limit loses its data and does not end the reading.
     """
     _, options = parse_options_header(content_type)
-    reader = _Reader(most)
+    reader = _Reader(most, parts, lenient)
     try:
         parser = MultipartParser(options.get(b"boundary", b""), reader.callbacks())  # type: ignore[arg-type]
         async for chunk in body:
@@ -40,8 +44,10 @@ async def parse(content_type: str, body: AsyncIterator[bytes], most: int) -> lis
 class _Reader:
     """Gathers the parts as the parser comes upon their pieces."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_parts: int, lenient: bool) -> None:
         self.parts: list[Part] = []
+        self._most_parts = most_parts
+        self._lenient = lenient
         self.ended = False
         self._most = most
         self._header = bytearray()
@@ -59,8 +65,8 @@ class _Reader:
         }
 
     def _begin(self) -> None:
-        if len(self.parts) == _MOST_PARTS:
-            raise BadParameter(f"The multipart body has more than {_MOST_PARTS} parts.")
+        if len(self.parts) == self._most_parts:
+            raise BadParameter(f"The multipart body has more than {self._most_parts} parts.")
         self.parts.append(Part())
 
     def _take_header(self, data: bytes, start: int, end: int) -> None:
@@ -83,8 +89,12 @@ class _Reader:
     def _take_data(self, data: bytes, start: int, end: int) -> None:
         part = self.parts[-1]
         if len(part.data) + end - start > self._most:
-            raise TooManyBytes(f"The {part.name} is over the limit of {self._most} bytes.", part.name)
-        part.data += data[start:end]
+            if not self._lenient:
+                raise TooManyBytes(f"The {part.name} is over the limit of {self._most} bytes.", part.name)
+            part.over = True
+            part.data.clear()
+        if not part.over:
+            part.data += data[start:end]
 
     def _end(self) -> None:
         self.ended = True

@@ -10,7 +10,9 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from app.api.headers import page_policy
 from app.api.problems import KINDS, MEDIA_TYPE, Problem
+from app.api.security import is_open
 
 _ASSETS = "/docs/assets"
 
@@ -26,7 +28,9 @@ def problem(status: int, text: str) -> dict[str, Any]:
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
+    401: problem(401, "The service has API keys, and the request brings none of them."),
     406: problem(406, "Accept asks for a type that is not offered."),
+    408: problem(408, "The body came too slowly."),
     413: problem(
         413, "A picture is over the byte limit (cut off while reading) or the pixel limit (not decoded)."
     ),
@@ -34,7 +38,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     422: problem(
         422, "Not an image, a damaged one, a bad parameter, an unknown model, or no face to verify."
     ),
-    503: problem(503, "Not ready, or overloaded."),
+    503: problem(503, "Not ready, overloaded, out of memory, or too late."),
 }
 
 DRAWN: dict[int | str, dict[str, Any]] = {
@@ -62,21 +66,38 @@ def two_pictures() -> dict[str, Any]:
     return _body(_content(("image_a", "image_b"), boxes=False))
 
 
-def install(app: FastAPI) -> None:
-    """Adds the problem's schema to OpenAPI, and `/docs` with Swagger UI's files out of fastapi-swagger."""
+def many_pictures() -> dict[str, Any]:
+    """The request body of an address that takes several pictures."""
+    pictures = {"type": "array", "items": _BINARY, "minItems": 1, "description": "a part for each picture"}
+    schema = {"type": "object", "properties": {"image": pictures}, "required": ["image"]}
+    return _body({"multipart/form-data": {"schema": schema}})
+
+
+def install(app: FastAPI, locked: bool = False) -> None:
+    """Adds the problem's schema to OpenAPI, and `/docs` with Swagger UI's files out of fastapi-swagger.
+
+    `locked`: addresses need a key, but for those that `security` leaves open.
+    """
     app.mount(_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="docs-assets")
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
         root = str(request.scope.get("root_path", "")).rstrip("/")
-        return get_swagger_ui_html(
+        page = get_swagger_ui_html(
             openapi_url=f"{root}{app.openapi_url}",
             title=app.title,
             swagger_js_url=f"{root}{_ASSETS}/swagger-ui-bundle.js",
             swagger_css_url=f"{root}{_ASSETS}/swagger-ui.css",
             swagger_favicon_url=f"{root}{_ASSETS}/favicon-32x32.png",
-            swagger_ui_parameters={"tryItOutEnabled": True, "displayRequestDuration": True},
+            swagger_ui_parameters={
+                "tryItOutEnabled": True,
+                "displayRequestDuration": True,
+                "validatorUrl": None,  # Swagger UI would show the description to a foreign host
+            },
         )
+        policy = page_policy(bytes(page.body).decode(), assets=True)
+        page.headers["Content-Security-Policy"] = policy
+        return page
 
     plain = app.openapi
 
@@ -89,13 +110,23 @@ def install(app: FastAPI) -> None:
             schema["components"]["schemas"].pop(unused, None)
         schema["paths"]["/problems/{name}"]["get"]["responses"].pop("422")  # any text is a name
         for operations in schema["paths"].values():
-            if body := operations.get("post", {}).get("requestBody"):
-                json = body["content"]["application/json"]
+            body = operations.get("post", {}).get("requestBody", {"content": {}})
+            if json := body["content"].get("application/json"):
                 json["example"] = {name: _example() for name in json["schema"]["required"]}
+        if locked:
+            schema["components"]["securitySchemes"] = _KEYS
+            for path, operations in schema["paths"].items():
+                for operation in operations.values():
+                    operation["security"] = [] if is_open(path) else [{name: []} for name in _KEYS]
         return schema
 
     app.openapi = extended  # type: ignore[method-assign] # FastAPI's documented way to extend the schema
 
+
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 _KINDS = ("jpeg", "png", "webp", "bmp", "gif")
 

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from app import errors
 from app.api.service import Limits
@@ -74,8 +75,28 @@ BY_ERROR: dict[type[errors.FacetError], Kind] = {
         "No face found",
         "No face was found in the picture that `field` names.",
     ),
-    errors.NotReady: Kind(503, "not-ready", "Not ready", "The models are loading or warming up."),
+    errors.Unauthorized: Kind(
+        401, "unauthorized", "Unauthorized", "The request brings none of the service's API keys."
+    ),
+    errors.BodyTimeout: Kind(
+        408, "body-timeout", "Body too slow", "The request's body, or a part of it, did not come in time."
+    ),
+    errors.NotReady: Kind(
+        503, "not-ready", "Not ready", "The models are loading or warming up, or the service is ending."
+    ),
     errors.Overloaded: Kind(503, "overloaded", "Overloaded", "More requests wait than the service admits."),
+    errors.DeadlineExceeded: Kind(
+        503, "deadline-exceeded", "Deadline exceeded", "The work was not done in time, and was dropped."
+    ),
+    errors.Abandoned: Kind(
+        503, "abandoned", "Abandoned", "The service ended, or the client went, before the work was done."
+    ),
+    errors.OutOfMemory: Kind(
+        503,
+        "out-of-memory",
+        "Out of memory",
+        "The device has no memory for the work now, however it is split.",
+    ),
     errors.BadModel: Kind(500, "bad-model", "Bad model", "A model file is missing or damaged."),
     errors.DeviceUnavailable: Kind(
         500, "device-unavailable", "Device unavailable", "The device asked for cannot run the models."
@@ -87,6 +108,7 @@ BY_STATUS: dict[int, Kind] = {
     404: Kind(404, "not-found", "Not found", "There is nothing at this address."),
     405: Kind(405, "method-not-allowed", "Method not allowed", "The address does not take this method."),
     406: Kind(406, "not-acceptable", "Not acceptable", "The answer has none of the types `Accept` asks for."),
+    408: Kind(408, "head-timeout", "Head too slow", "The request's head did not come in time."),
     500: Kind(500, "internal-error", "Internal error", "The service failed; its log says where."),
 }
 
@@ -117,7 +139,8 @@ def of_error(error: errors.FacetError, limits: Limits | None = None, instance: s
     if limits is not None and isinstance(error, errors.TooManyPixels):
         problem.limit = limits.image_pixels
     if limits is not None and isinstance(error, errors.TooManyBytes):
-        problem.limit = limits.bytes_of(1 if error.field else 2)  # no field: the two of /verify together
+        together = error.limit or limits.bytes_of(2)  # no field: the two of /verify, or a batch's pictures
+        problem.limit = limits.image_bytes if error.field else together
     return problem
 
 
@@ -139,8 +162,7 @@ def install(app: FastAPI, limits: Limits) -> None:
     async def domain(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, errors.FacetError)
         problem = of_error(error, limits, request.url.path)
-        retry = {"Retry-After": str(RETRY_SECONDS)} if problem.status == 503 else None
-        return respond(problem, retry)
+        return respond(problem, _HEADERS.get(problem.status), request.scope)
 
     async def validation(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
@@ -152,28 +174,41 @@ def install(app: FastAPI, limits: Limits) -> None:
         detail = _DETAILS.get(error.status_code, "{detail}").format(
             method=request.method, path=request.url.path, detail=error.detail
         )
-        return respond(_problem(kind, detail, request.url.path, None), error.headers)
+        return respond(_problem(kind, detail, request.url.path, None), error.headers, request.scope)
 
     async def gone(request: Request, error: Exception) -> JSONResponse:
         detail = "The connection closed before the whole request had come."
-        return respond(_problem(BY_STATUS[400], detail, request.url.path, None))
-
-    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
-        detail = "The service failed on this request; its log says where."
-        return respond(_problem(BY_STATUS[500], detail, request.url.path, None))
+        return respond(_problem(BY_STATUS[400], detail, request.url.path, None), None, request.scope)
 
     app.add_exception_handler(errors.FacetError, domain)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(ClientDisconnect, gone)
-    app.add_exception_handler(Exception, unforeseen)
 
 
-def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The problem as a response."""
+def of_status(status: int, detail: str, instance: str | None = None) -> Problem:
+    """A problem that no domain error stands for. A 503 is an overload."""
+    kind = BY_ERROR[errors.Overloaded] if status == 503 else BY_STATUS[status]
+    return _problem(kind, detail, instance, None)
+
+
+def unforeseen(scope: Scope) -> JSONResponse:
+    """The answer where the service failed. The caller logs why."""
+    detail = "The service failed on this request; its log says where."
+    return respond(of_status(500, detail, scope["path"]), None, scope)
+
+
+def respond(problem: Problem, headers: Mapping[str, str] | None, scope: Scope) -> JSONResponse:
+    """The problem as a response. The request's scope keeps its type, for the log and the metrics."""
+    scope.setdefault("state", {})["problem"] = problem.type.rpartition("/")[2]
     content: dict[str, Any] = problem.model_dump(exclude_none=True)
     return JSONResponse(content, problem.status, headers, MEDIA_TYPE)
 
+
+_HEADERS = {
+    408: {"Connection": "close"},
+    503: {"Retry-After": str(RETRY_SECONDS)},
+}
 
 _DETAILS = {
     404: "There is nothing at {path}.",

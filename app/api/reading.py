@@ -22,6 +22,9 @@ from app.errors import BadParameter, TooManyBytes, UnsupportedMediaType
 _SLACK = 256 << 10
 """Bytes a multipart or JSON body may have beside its pictures: boundaries, headers, boxes."""
 
+_MARKS = (b",", b"[", b"{")
+"""What begins another value in JSON. A picture in base64 has none of it."""
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -50,6 +53,27 @@ async def read_pair(request: Request, limits: Limits) -> tuple[bytes, bytes]:
     names = ("image_a", "image_b")
     found = await _fields(request, limits, names, names)
     return found["image_a"], found["image_b"]
+
+
+async def read_batch(request: Request, limits: Limits) -> list[Upload | TooManyBytes]:
+    """The multipart parts `image`, in order; what is wrong with one that is over the limit, in its place.
+
+    Raises UnsupportedMediaType, TooManyBytes where they are over the limit together, and BadParameter.
+    """
+    media = _media(request)
+    if media != "multipart/form-data":
+        given = f"The content type {media} is not read here" if media else "The request has no content type"
+        raise UnsupportedMediaType(f"{given}; send multipart/form-data with a part image for each picture.")
+    most = limits.batch_bytes
+    over = TooManyBytes(f"The pictures together are over the limit of {most} bytes.", limit=most)
+    body = _chunks(request, most + _SLACK, over)
+    parts = await multipart.parse(
+        request.headers["content-type"], body, limits.image_bytes, limits.batch_images, lenient=True
+    )
+    _check_names([part.name for part in parts], ("image",))
+    if not parts:
+        raise BadParameter("The request has no image; it must bring one or more.", "image")
+    return [_over(limits, ("image",)) if part.over else Upload(bytes(part.data)) for part in parts]
 
 
 def _media(request: Request) -> str:
@@ -131,8 +155,8 @@ def _in_base64(size: int) -> int:
 def _large_text(start: bytes, pictures: Sequence[str], most: int) -> str | None:
     """The first of the pictures that has over `most` characters in a JSON body that was cut off."""
     try:
-        fields = from_json(start, allow_partial="trailing-strings")
-    except ValueError:
+        fields = _values(start, partial=True)
+    except (ValueError, BadParameter):
         return None
     given = fields if isinstance(fields, dict) else {}
     texts = {name: given[name] for name in pictures if isinstance(given.get(name), str)}
@@ -166,14 +190,14 @@ def _parse_boxes(text: bytearray) -> Any:
     if not text.strip():
         return None
     try:
-        return from_json(bytes(text))
+        return _values(bytes(text))
     except ValueError as error:
         raise BadParameter(f"The field boxes is not valid JSON: {error}.", box_field.FIELD) from error
 
 
 def _json(body: bytes, pictures: Sequence[str], allowed: Sequence[str]) -> dict[str, Any]:
     try:
-        fields = from_json(body)
+        fields = _values(body)
     except ValueError as error:
         raise BadParameter(f"The body is not valid JSON: {error}.") from error
     if not isinstance(fields, dict):
@@ -182,19 +206,31 @@ def _json(body: bytes, pictures: Sequence[str], allowed: Sequence[str]) -> dict[
     return {name: _base64(value, name) if name in pictures else value for name, value in fields.items()}
 
 
+def _values(text: bytes, partial: bool = False) -> Any:
+    """What the JSON holds. Raises BadParameter for one of more values than any request needs.
+
+    A value takes up to forty times the memory of its text, so they are counted before they are made.
+    """
+    if sum(text.count(mark) for mark in _MARKS) > _SLACK:
+        raise BadParameter("The JSON holds more values than any request here needs.")
+    return from_json(text, allow_partial="trailing-strings" if partial else False)
+
+
 def _base64(value: Any, name: str) -> bytes:
     """The bytes of base64, standard or URL-safe; a data URL's prefix, line breaks and no padding are fine."""
     if not isinstance(value, str):
         raise BadParameter(f"The field {name} must be a picture's bytes in base64, as a string.", name)
     text = value.partition(",")[2] if value[:5].lower() == "data:" else value
     try:
-        plain = b"".join(text.encode("ascii").split()).translate(_URL_SAFE).rstrip(b"=")
+        plain = text.encode("ascii").translate(_URL_SAFE, _SPACES).rstrip(b"=")
         return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:
         raise BadParameter(f"The field {name} is not valid base64: {error}.", name) from error
 
 
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+_SPACES = b" \t\n\r\v\f"
 
 
 def _and(names: Sequence[str]) -> str:

@@ -79,7 +79,7 @@ _STAGES = "milliseconds of every stage, and in total"
 
 _TIMING = Field(
     description=_STAGES,
-    examples=[{"decode": 9.2, "pnet": 14.1, "rnet": 3.8, "onet": 2.4, "total": 29.8}],
+    examples=[{"queue": 0.1, "decode": 9.2, "pnet": 14.1, "rnet": 3.8, "onet": 2.4, "total": 29.8}],
 )
 
 
@@ -98,7 +98,7 @@ class LandmarksResponse(_Answer):
     image: Size
     faces: list[FaceWithLandmarks]
     scheme: Scheme = Field(description="iBUG's 68 points, or Kaggle's 15, in their order")
-    model: str = Field(description="the landmark model", examples=["cnn68"])
+    model: str = Field(description="the landmark model", examples=["landmarks68"])
     detector: str = Field(examples=["mtcnn"])
     timing_ms: Timing = _TIMING
 
@@ -132,6 +132,7 @@ class VerifyResponse(_Answer):
         description=_STAGES,
         examples=[
             {
+                "queue": 0.114,
                 "decode": 18.953,
                 "pnet": 87.993,
                 "rnet": 15.152,

@@ -48,15 +48,14 @@ def detect(analyzer: Analyzer, limits: Limits, upload: Upload, query: DetectQuer
     options = query.options(limits.faces)
     analyzer.detector(query.model)  # an unknown model fails before any work
     timing = Timing()
-    with timing.stage("total"):
-        image = _decode(upload, limits, timing)
-        _check_scale(analyzer.detector(query.model), image, options, limits)
-        faces = analyzer.detect(image, query.model, options, timing)
+    image = _decode(upload, limits, timing)
+    _check_scale(analyzer.detector(query.model), image, options, limits)
+    faces = analyzer.detect(image, query.model, options, timing)
     response = DetectResponse(
         image=Size.of(image),
         faces=Face.all_of(faces),
         model=query.model or analyzer.defaults.detect,
-        timing_ms=rounded(timing.ms),
+        timing_ms=rounded(timing.finish(len(faces))),
     )
     return Seen(response, image, faces)
 
@@ -66,18 +65,17 @@ def landmarks(analyzer: Analyzer, limits: Limits, upload: Upload, query: DetectQ
     options = query.options(limits.faces)
     scheme = analyzer.landmarker(query.model).scheme
     timing = Timing()
-    with timing.stage("total"):
-        image = _decode(upload, limits, timing)
-        if upload.boxes is None:
-            _check_scale(analyzer.detector(None), image, options, limits)
-        faces = analyzer.landmarks(image, query.model, options, timing, upload.boxes)
+    image = _decode(upload, limits, timing)
+    if upload.boxes is None:
+        _check_scale(analyzer.detector(None), image, options, limits)
+    faces = analyzer.landmarks(image, query.model, options, timing, upload.boxes)
     response = LandmarksResponse(
         image=Size.of(image),
         faces=FaceWithLandmarks.all_of(faces),
         scheme=scheme,
         model=query.model or analyzer.defaults.landmarks,
         detector=analyzer.defaults.detect,
-        timing_ms=rounded(timing.ms),
+        timing_ms=rounded(timing.finish(len(faces))),
     )
     return Seen(response, image, faces)
 
@@ -87,18 +85,17 @@ def embed(analyzer: Analyzer, limits: Limits, upload: Upload, query: DetectQuery
     options = query.options(limits.faces)
     dimension = analyzer.embedder(query.model).spec.dimension
     timing = Timing()
-    with timing.stage("total"):
-        image = _decode(upload, limits, timing)
-        if upload.boxes is None:
-            _check_scale(analyzer.detector(None), image, options, limits)
-        faces = analyzer.embed(image, query.model, options, timing, upload.boxes)
+    image = _decode(upload, limits, timing)
+    if upload.boxes is None:
+        _check_scale(analyzer.detector(None), image, options, limits)
+    faces = analyzer.embed(image, query.model, options, timing, upload.boxes)
     response = EmbedResponse(
         image=Size.of(image),
         faces=FaceWithEmbedding.all_of(faces),
         dimension=dimension,
         model=query.model or analyzer.defaults.embed,
         detector=analyzer.defaults.detect,
-        timing_ms=rounded(timing.ms),
+        timing_ms=rounded(timing.finish(len(faces))),
     )
     return Seen(response, image, faces)
 
@@ -109,11 +106,10 @@ def verify(
     """Whether the largest faces of two pictures are of one person."""
     analyzer.embedder(query.model)
     timing = Timing()
-    with timing.stage("total"):
-        with timing.stage("decode"):
-            a = images.decode(pair[0], limits.image_pixels, "image_a")
-            b = images.decode(pair[1], limits.image_pixels, "image_b")
-        found = analyzer.verify((a, b), query.model, query.threshold, query.far, timing)
+    with timing.stage("decode"):
+        a = images.decode(pair[0], limits.image_pixels, "image_a")
+        b = images.decode(pair[1], limits.image_pixels, "image_b")
+    found = analyzer.verify((a, b), query.model, query.threshold, query.far, timing)
     return VerifyResponse(
         verified=found.verdict.verified,
         similarity=found.verdict.similarity,
@@ -124,7 +120,7 @@ def verify(
         detector=analyzer.defaults.detect,
         face_a=Face.all_of(found.face_a)[0],
         face_b=Face.all_of(found.face_b)[0],
-        timing_ms=rounded(timing.ms),
+        timing_ms=rounded(timing.finish(2)),
     )
 
 

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
+from app.runtime.ticket import CURRENT
 from app.vision.boxes import area
 
 AS_LARGE = 0.7
@@ -60,17 +61,46 @@ class Faces:
 NO_FACES = Faces(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
 
 
-@dataclass
-class Timing:
-    """Milliseconds spent by stage, in the order the stages first ran."""
+QUEUE, TOTAL = "queue", "total"
 
-    ms: dict[str, float] = field(default_factory=dict)
+
+class Timing:
+    """Milliseconds spent by stage, in the order the stages first ran.
+
+    With a ticket at hand (`app.runtime.ticket.CURRENT`), `queue` is what was spent waiting for a worker and
+    for the device, the stages are without it, and a stage is not begun once the work is not wanted any more.
+    """
+
+    def __init__(self) -> None:
+        self._ticket = CURRENT.get()
+        self._begun = time.perf_counter() if self._ticket is None else self._ticket.begun
+        self.ms: dict[str, float] = {}
+        if self._ticket is not None:
+            self._add(QUEUE, self._ticket.waited)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Adds the time of the block to a stage."""
-        start = time.perf_counter()
+        """Adds the time of the block to a stage. Raises what the ticket's check does."""
+        ticket = self._ticket
+        if ticket is not None:
+            ticket.check()
+        start, before = time.perf_counter(), 0.0 if ticket is None else ticket.waited
         try:
             yield
         finally:
-            self.ms[name] = self.ms.get(name, 0.0) + (time.perf_counter() - start) * 1e3
+            waited = 0.0 if ticket is None else ticket.waited - before
+            self._add(name, time.perf_counter() - start - waited)
+            if waited:
+                self._add(QUEUE, waited)
+
+    def finish(self, faces: int) -> dict[str, float]:
+        """The stages, and `total` since the work was handed in; whoever listens is told, of the faces too."""
+        self.ms[TOTAL] = (time.perf_counter() - self._begun) * 1e3
+        if self._ticket is not None:
+            self._ticket.listener.faces(faces)
+            for name, ms in self.ms.items():
+                self._ticket.listener.stage(name, ms / 1e3)
+        return self.ms
+
+    def _add(self, name: str, seconds: float) -> None:
+        self.ms[name] = self.ms.get(name, 0.0) + seconds * 1e3

@@ -4,8 +4,8 @@ The only module that imports onnxruntime.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy import ndarray
 
-from app.errors import BadModel, DeviceUnavailable
+from app.errors import BadModel, DeviceUnavailable, OutOfMemory
 from app.vision.pyramid import PageRule
 from app.vision.spec import METADATA_KEY, ModelSpec, parse
 
@@ -27,8 +27,18 @@ PROVIDERS = {
 CPU_BATCH_PIXELS = 40_000
 """Pixels of one call on a CPU: with more they leave the second-level caches, and each costs more."""
 
+GPU_BATCH_PIXELS = 16 * 640 * 512
+"""Pixels of one call on a GPU: 16 of P-Net's pages, whose activations take a hundred times as many bytes."""
+
 T = TypeVar("T")
 R = TypeVar("R")
+
+_NO_MEMORY = re.compile(
+    r"out of memory|failed to allocate memory|smaller than requested bytes|alloc_?failed|allocation_failed"
+    r"|bad_alloc|bad allocation",
+    re.IGNORECASE,
+)
+"""What ONNX Runtime's arenas, CUDA, cuBLAS, cuDNN and C++ say when there is no memory."""
 
 _INSTALL = (
     "install requirements/gpu.txt in place of requirements/cpu.txt (onnxruntime-gpu with its CUDA 13 "
@@ -71,8 +81,13 @@ class Device:
     def batch_sizes(self, pixels: int) -> tuple[int, ...]:
         """Batch sizes for items of so many pixels: few on a GPU, all warmed; on a CPU what fits its cache."""
         if self.kind != "cpu":
-            return (1, 4, 16, 64)
+            return tuple(size for size in (1, 4, 16, 64) if size == 1 or size * pixels <= GPU_BATCH_PIXELS)
         return tuple(range(1, max(1, CPU_BATCH_PIXELS // pixels) + 1))
+
+    @property
+    def lanes(self) -> int:
+        """Calls of one thread each that run side by side: on a CPU one a core, on a GPU one in all."""
+        return (self.threads or len(os.sched_getaffinity(0))) if self.kind == "cpu" else 1
 
     @property
     def pages(self) -> PageRule:
@@ -97,21 +112,18 @@ class Device:
 class OrtSession:
     """A net in ONNX Runtime. Refuses a device that the session did not really get.
 
-    On a CPU, `lanes` gives each batch one thread and runs batches side by side, which suits the cascade's
-    many small ones; without it all threads share each batch, which suits a single face.
+    On a CPU, `lanes` gives each call one thread, so that calls may run side by side, which suits the
+    cascade's many small batches; without it all threads share each call, which suits a single face.
     """
 
     def __init__(self, path: Path, device: Device, *, lanes: bool = False) -> None:
         _require(device.kind)
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        self._lanes: ThreadPoolExecutor | None = None
-        self._width = 1
         options.inter_op_num_threads = 1
+        self.lanes = device.lanes if lanes else 1
         if lanes and device.kind == "cpu":
             options.intra_op_num_threads = 1
-            self._width = device.threads or len(os.sched_getaffinity(0))
-            self._lanes = ThreadPoolExecutor(self._width, "lane")
         else:
             # Threads that wait in a spin are what makes a second one pay, but only while their net runs:
             # afterwards they would take the core that another session's threads need.
@@ -124,7 +136,7 @@ class OrtSession:
                 f"device {device.kind!r} was asked for and {path.name} got {self.provider}: {_INSTALL}"
             )
         self.spec = self._read_spec(path)
-        self._outputs = [o.name for o in self._session.get_outputs()]
+        self.outputs = [o.name for o in self._session.get_outputs()]
         self._input = self._session.get_inputs()[0].name
         self._device = device
 
@@ -141,39 +153,34 @@ class OrtSession:
         except ValueError as error:
             raise BadModel(f"{path.name}: its spec is not understood: {error}") from error
 
+    def batch_sizes(self, images: ndarray) -> tuple[int, ...]:
+        """The sizes of batches a call may have for images of this shape, rising."""
+        return self._device.batch_sizes(images.shape[1] * images.shape[2])
+
+    def nothing(self) -> list[ndarray]:
+        """The outputs for no image at all."""
+        shapes = [[d if isinstance(d, int) else 0 for d in o.shape[1:]] for o in self._session.get_outputs()]
+        return [np.empty((0, *shape), np.float32) for shape in shapes]
+
     def run(self, images: ndarray) -> dict[str, ndarray]:
-        """The net's outputs for a batch (n, h, w, 3) uint8, split and padded to the allowed batch sizes."""
-        sizes = self._device.batch_sizes(images.shape[1] * images.shape[2])
-        plan = batches(len(images), self._even(len(images), sizes))
-        parts = self.each(lambda step: self._call(images, *step), plan)
-        if not parts:
-            shapes = [
-                [d if isinstance(d, int) else 0 for d in o.shape[1:]] for o in self._session.get_outputs()
-            ]
-            parts.append([np.empty((0, *shape), np.float32) for shape in shapes])
-        return {
-            name: np.concatenate(column) if len(column) > 1 else column[0]
-            for name, column in zip(self._outputs, zip(*parts, strict=True), strict=True)
-        }
+        """The net's outputs for a batch (n, h, w, 3) uint8, in calls of the allowed sizes, in this thread."""
+        plan = batches(len(images), self.batch_sizes(images))
+        parts = [self.infer(images[start : start + count], size) for start, count, size in plan]
+        return dict(zip(self.outputs, joined(parts or [self.nothing()]), strict=True))
 
-    def each(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """`work` on every item, in order; side by side in lanes. Work itself must not call `each` on many."""
-        if self._lanes is None or len(items) < 2:
-            return [work(item) for item in items]
-        return list(self._lanes.map(work, items))
-
-    def _even(self, n: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        """Sizes whose largest deals n items out evenly to the lanes."""
-        if self._lanes is None or n == 0:
-            return sizes
-        rounds = -(-n // (sizes[-1] * self._width))
-        return sizes[: -(-n // (rounds * self._width))]
-
-    def _call(self, images: ndarray, start: int, count: int, size: int) -> list[ndarray]:
-        batch = images[start : start + count]
+    def infer(self, images: ndarray, size: int) -> list[ndarray]:
+        """One call: the outputs for (n, h, w, 3) uint8, padded to `size`. Raises OutOfMemory."""
+        count = len(images)
         if count < size:
-            batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.uint8)])
-        outputs = self._session.run(self._outputs, {self._input: np.ascontiguousarray(batch)})
+            images = np.concatenate([images, np.zeros((size - count, *images.shape[1:]), np.uint8)])
+        try:
+            outputs = self._session.run(self.outputs, {self._input: np.ascontiguousarray(images)})
+        except Exception as error:  # onnxruntime raises exceptions of many bare types
+            if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+                raise OutOfMemory(
+                    f"The device has no memory for {size} images of {self.spec.model}'s {self.spec.kind}."
+                ) from error
+            raise
         return [out[:count] for out in outputs]
 
 
@@ -218,6 +225,12 @@ def batches(n: int, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
         out.append((start, min(size, left), size))
         start += size
     return out
+
+
+def joined(parts: Sequence[Sequence[ndarray]]) -> list[ndarray]:
+    """The outputs of several calls, one below the other."""
+    columns = zip(*parts, strict=True)
+    return [np.concatenate(column) if len(column) > 1 else column[0] for column in columns]
 
 
 def candidates(setting: str) -> list[Device]:

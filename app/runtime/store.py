@@ -6,12 +6,13 @@ changed or not understood stops the start, with the file named.
 
 import hashlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.errors import BadModel, DeviceUnavailable
+from app.runtime.batching import Owner, SharedSession, Unwatched, Watcher
 from app.runtime.session import Device, ModelSession, OrtSession, candidates, preload_libraries
 from app.vision.spec import TASK_OF_KIND, Task
 
@@ -55,6 +56,14 @@ class LoadedModel:
     sessions: dict[str, ModelSession]
 
 
+@dataclass(frozen=True)
+class Sharing:
+    """How requests share a device: whether their calls are merged into batches, and who is told of them."""
+
+    merge: bool = True
+    watcher: Watcher = field(default_factory=Unwatched)
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The folder's manifest. Raises BadModel where it is missing or not understood."""
     path = folder / MANIFEST
@@ -82,20 +91,23 @@ def load(
     threads: int = 0,
     memory_mb: int = 0,
     names: frozenset[str] | None = None,
+    sharing: Sharing | None = None,
 ) -> list[LoadedModel]:
-    """Opens the manifest's models (all, or those named) on a device.
+    """Opens the manifest's models (all, or those named) on a device, behind its one owner.
 
     Raises BadModel for a damaged store and DeviceUnavailable when the device cannot be had; only
     `auto` falls back to the CPU, with a warning that says why.
     """
     entries = _select(read_manifest(folder), names)
     choices = candidates(device)
+    share = sharing or Sharing()
     for last, choice in ((c is choices[-1], c) for c in choices):
         if choice.kind != "cpu":
             preload_libraries()
         chosen = replace(choice, threads=threads, memory_mb=memory_mb)
         try:
-            return [_open(folder, entry, chosen) for entry in entries]
+            owner = Owner(chosen.lanes, share.watcher, share.merge)
+            return [_open(folder, entry, chosen, owner) for entry in entries]
         except DeviceUnavailable as error:
             if last:
                 raise
@@ -110,7 +122,7 @@ def _select(manifest: Manifest, names: frozenset[str] | None) -> list[ModelEntry
     return [entry for entry in manifest.models if names is None or entry.name in names]
 
 
-def _open(folder: Path, entry: ModelEntry, device: Device) -> LoadedModel:
+def _open(folder: Path, entry: ModelEntry, device: Device, owner: Owner) -> LoadedModel:
     sessions: dict[str, ModelSession] = {}
     for file in entry.files:
         path = folder / file.file
@@ -120,5 +132,5 @@ def _open(folder: Path, entry: ModelEntry, device: Device) -> LoadedModel:
         spec = session.spec
         if spec.model != entry.name or TASK_OF_KIND[spec.kind] != entry.task:
             raise BadModel(f"{path} says it is {spec.model} ({spec.kind}), the manifest {entry.name}")
-        sessions[spec.kind] = session
+        sessions[spec.kind] = SharedSession(session, owner)
     return LoadedModel(entry, sessions)

@@ -1,15 +1,18 @@
 """CUDA against the CPU: the same faces, landmarks and vectors. Runs by `make test-gpu` where a GPU is."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 
+from app.errors import DeviceUnavailable, OutOfMemory
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions
 from app.pipeline.faces import Timing
-from app.runtime.store import load
+from app.runtime.batching import Unwatched
+from app.runtime.store import Sharing, load
 from app.vision.boxes import iou
 from app.vision.image import decode
 from app.vision.pyramid import Octaves
@@ -45,3 +48,43 @@ def test_the_same_faces_landmarks_and_vectors(pair: tuple[Analyzer, Analyzer], p
     for name in pair[0].embedders:
         there, here = (a.embedder(name)(picture, cpu.points) for a in pair)
         assert (there * here).sum(axis=1).min() > 0.999
+
+
+class Short(Unwatched):
+    """Remembers the sizes of batches there was no memory for."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def device_memory(self, model: str, kind: str, items: int) -> None:
+        self.sizes.append(items)
+
+
+def test_a_device_short_of_memory_takes_smaller_batches(pair: tuple[Analyzer, Analyzer]) -> None:
+    """With a bound on its memory that holds the net, and some batches but not the largest."""
+    crops = np.random.default_rng(0).integers(0, 256, (64, 150, 150, 3), np.uint8)
+    expected = pair[0].embedder("dlib")._session.run(crops)["embedding"]
+    short = Short()
+    for memory in (512, 384, 256, 192, 128, 96, 64):
+        try:
+            (model,) = load(
+                Path("models"),
+                "cuda",
+                memory_mb=memory,
+                names=frozenset({"dlib"}),
+                sharing=Sharing(watcher=short),
+            )
+            found = model.sessions["embedder"].run(crops)["embedding"]
+        except (DeviceUnavailable, OutOfMemory):
+            continue
+        assert (found * expected).sum(axis=1).min() > 0.999
+    assert short.sizes
+
+
+def test_threads_share_the_device(pair: tuple[Analyzer, Analyzer]) -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (96, 112, 112, 3), np.uint8)
+    session = pair[0].embedder("sface")._session
+    alone = session.run(crops)["embedding"]
+    with ThreadPoolExecutor(32) as clients:
+        parts = list(clients.map(lambda i: session.run(crops[3 * i : 3 * i + 3])["embedding"], range(32)))
+    assert (np.concatenate(parts) * alone).sum(axis=1).min() > 0.999

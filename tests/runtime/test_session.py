@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from app.errors import BadModel, DeviceUnavailable
+from app.errors import BadModel, DeviceUnavailable, OutOfMemory
 from app.runtime import session
+from app.runtime.batching import Owner, SharedSession, Unwatched
 from app.runtime.session import Device, OrtSession, batches, candidates
 from app.vision.spec import METADATA_KEY, LandmarkSpec
 from tests.fakes import COMMON
@@ -61,6 +62,13 @@ def test_cpu_batches_grow_with_smaller_pictures_and_never_vanish() -> None:
     assert cpu.batch_sizes(10_000_000) == (1,)
 
 
+def test_gpu_batches_are_few_and_bounded_by_pixels() -> None:
+    gpu = Device("cuda")
+    assert gpu.batch_sizes(24 * 24) == gpu.batch_sizes(150 * 150) == (1, 4, 16, 64)
+    assert gpu.batch_sizes(gpu.pages.width * gpu.pages.height) == (1, 4, 16)
+    assert gpu.batch_sizes(100_000_000) == (1,)
+
+
 def test_a_batch_of_n_equals_n_singles_and_none_is_ordinary(tmp_path: Path) -> None:
     net = OrtSession(tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json()), Device("cpu"))
     images = np.random.default_rng(0).integers(0, 255, (11, 4, 4, 3), dtype=np.uint8)
@@ -88,17 +96,50 @@ def test_padding_to_a_gpus_batch_sizes_leaves_the_answers_alone(tmp_path: Path) 
 def test_lanes_answer_as_one_thread_does_in_order(tmp_path: Path, n: int) -> None:
     path = tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json())
     images = np.random.default_rng(0).integers(0, 255, (n, 4, 4, 3), dtype=np.uint8)
-    plain, lanes = OrtSession(path, Device("cpu")), OrtSession(path, Device("cpu", threads=3), lanes=True)
+    plain = OrtSession(path, Device("cpu"))
+    lanes = SharedSession(OrtSession(path, Device("cpu", threads=3), lanes=True), Owner(3, Unwatched()))
     assert np.array_equal(lanes.run(images)["points"], plain.run(images)["points"])
     assert lanes.each(lambda i: i * i, range(n)) == [i * i for i in range(n)]
 
 
-def test_an_error_in_a_lane_reaches_the_caller(tmp_path: Path) -> None:
-    session = OrtSession(
-        tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json()), Device("cpu", threads=2), lanes=True
-    )
-    with pytest.raises(ZeroDivisionError):
-        session.each(lambda i: 1 // i, [1, 0, 2])
+def test_calls_side_by_side_are_of_a_cpu_and_a_session_with_lanes(tmp_path: Path) -> None:
+    path = tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json())
+    assert OrtSession(path, Device("cpu", threads=3), lanes=True).lanes == 3
+    assert OrtSession(path, Device("cpu", threads=3)).lanes == 1
+    assert Device("cuda", threads=3).lanes == 1
+    assert Device("cpu").lanes >= 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Conv node. "
+        "Status Message: bfc_arena.cc:376 AllocateRawInternal Failed to allocate memory for requested buffer "
+        "of size 536870912",
+        "[ONNXRuntimeError] : 1 : FAIL : Available memory of 1024 is smaller than requested bytes of 2048",
+        "CUDA failure 2: out of memory ; GPU=0 ; expr=cudaMalloc((void**)&p, size);",
+        "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0 ; expr=cublasCreate(&handle);",
+        "CUDNN_FE failure 8: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "std::bad_alloc",
+    ],
+)
+def test_a_device_that_is_out_of_memory_says_so(tmp_path: Path, text: str) -> None:
+    net = OrtSession(tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json()), Device("cpu"))
+
+    class Full:
+        def run(self, names: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+            raise RuntimeError(text)
+
+    net._session = Full()
+    with pytest.raises(OutOfMemory, match="no memory for 4 images of tiny's landmarks"):
+        net.infer(np.zeros((3, 4, 4, 3), np.uint8), 4)
+
+
+def test_other_errors_of_a_net_stay_what_they_are(tmp_path: Path) -> None:
+    net = OrtSession(tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json()), Device("cpu"))
+    with pytest.raises(Exception, match="INVALID_ARGUMENT") as caught:
+        net.infer(np.zeros((1, 5, 4, 3), np.uint8), 1)
+    assert not isinstance(caught.value, OutOfMemory)
 
 
 def test_a_file_without_a_spec_is_refused(tmp_path: Path) -> None:

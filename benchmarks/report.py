@@ -1,0 +1,54 @@
+"""Where figures come from and go to: the machine's name, and a table beside its figures as JSON."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path("benchmarks/results")
+
+
+def machine() -> str:
+    """The processor and the cores this process may use."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def note() -> str:
+    """When, on what and by which command."""
+    command = " ".join(["python -m benchmarks.load", *sys.argv[1:]])
+    return f"{date.today()}, {machine()}; `{command}`."
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table; numbers to the right, with as many digits as are read."""
+    right = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(heads))]
+    lines = [_line(heads), _line(["---:" if r else "---" for r in right])]
+    return "\n".join([*lines, *(_line([_text(cell) for cell in row]) for row in rows)])
+
+
+def write(name: str, text: str, figures: Mapping[str, Any], out: Path) -> None:
+    """`name`.md and `name`.json in the folder, and the text on the screen."""
+    where = note()
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.md").write_text(f"{text}\n\n{where}\n")
+    (out / f"{name}.json").write_text(json.dumps({"note": where, **figures}, indent=2) + "\n")
+    sys.stdout.write(f"{text}\n\n{where}\n")
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _text(cell: object) -> str:
+    return (
+        f"{cell:.3g}"
+        if isinstance(cell, float) and abs(cell) < 10
+        else (f"{cell:.0f}" if isinstance(cell, float) else str(cell))
+    )

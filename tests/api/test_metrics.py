@@ -1,0 +1,164 @@
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.api.intake import Held
+from app.api.metrics import Metrics
+from app.main import create_app
+from app.pipeline.observer import Observer
+from app.settings import Settings
+from tests.api.pictures import picture
+from tests.fakes import fake_analyzer
+from tests.servers import serving
+
+
+def samples(text: str) -> dict[str, float]:
+    """Every sample by its name and labels, as Prometheus reads them."""
+    return {
+        sample.name + "".join(f" {k}={v}" for k, v in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def of(metrics: Metrics) -> dict[str, float]:
+    return samples(metrics.text().decode())
+
+
+@pytest.fixture
+def counted() -> Iterator[httpx.Client]:
+    """A client of a service that has counted nothing yet."""
+    with (
+        serving(create_app(Settings(max_queue=7), fake_analyzer())) as url,
+        httpx.Client(base_url=url) as http,
+    ):
+        yield http
+
+
+def scrape(client: httpx.Client) -> dict[str, float]:
+    response = client.get("/metrics")
+    assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    return samples(response.text)
+
+
+def test_it_is_an_observer() -> None:
+    observer: Observer = Metrics(Held(1))
+    observer.stage("decode", 0.02)
+    observer.batch("sface", "embedder", 2, 5)
+    observer.queue_depth(3, 4)
+    observer.rejected("deadline")
+    observer.faces(2)
+    observer.device_memory("mtcnn", "pnet", 64)
+    assert isinstance(observer, Metrics)
+    told = of(observer)
+    assert told["face_stage_seconds_sum stage=decode"] == 0.02
+    assert told["face_stage_seconds_bucket le=0.01 stage=decode"] == 0
+    assert told["face_stage_seconds_bucket le=0.025 stage=decode"] == 1
+    assert told["face_batch_items_sum model=sface net=embedder"] == 5
+    assert told["face_batch_requests_sum model=sface net=embedder"] == 2
+    assert (told["face_queue_depth"], told["face_queue_running"]) == (3, 4)
+    assert told["face_rejected_total reason=deadline"] == 1
+    assert told["face_faces_total"] == told["face_faces_per_answer_sum"] == 2
+    assert told["face_device_memory_exhausted_total model=mtcnn net=pnet"] == 1
+
+
+def test_requests_are_counted_by_route_and_status(counted: httpx.Client) -> None:
+    counted.post("/detect?max_faces=1", files={"image": picture()})
+    counted.post("/detect", files={"image": b"nothing"})
+    counted.post("/embed/batch", files=[("image", picture()), ("image", picture())])
+    counted.get("/problems/no-face")
+    counted.get("/problems/overloaded")
+    counted.get("/nowhere/1")
+    counted.get("/nowhere/2")
+    counted.request("BREW", "/livez")
+    told = scrape(counted)
+    count = "face_requests_total method={} route={} status={}"
+    assert told[count.format("POST", "/detect", 200)] == 1
+    assert told[count.format("POST", "/detect", 422)] == 1
+    assert told[count.format("POST", "/embed/batch", 200)] == 1
+    assert told[count.format("GET", "/problems/{name}", 200)] == 2
+    assert told[count.format("GET", "other", 404)] == 2
+    assert told[count.format("other", "/livez", 405)] == 1
+    assert told["face_problems_total type=not-an-image"] == 1
+    assert told["face_request_seconds_count route=/detect"] == 2
+    assert told["face_requests_in_progress"] == 1  # this one
+
+
+def test_no_caller_makes_new_series(counted: httpx.Client) -> None:
+    counted.get("/livez")
+    scrape(counted)
+    before = set(scrape(counted))
+    for i in range(30):
+        counted.get(f"/nowhere-{i}")
+        counted.get(f"/docs/assets/{i}")
+        counted.request(f"M{i}", "/livez")
+        counted.post(f"/detect?model=m{i}", files={"image": picture()})
+    assert len(set(scrape(counted)) - before) < 200
+
+
+def test_the_work_is_told_of(counted: httpx.Client) -> None:
+    counted.post("/embed", files={"image": picture()})
+    told = scrape(counted)
+    for stage in ("queue", "decode", "embed", "total"):
+        assert told[f"face_stage_seconds_count stage={stage}"] == 1, stage
+    assert told["face_faces_total"] == 2
+    assert told["face_queue_depth"] == told["face_queue_running"] == 0
+    assert told["face_queue_capacity"] == 7
+
+
+def test_what_runs(counted: httpx.Client) -> None:
+    told = scrape(counted)
+    models = {name for name in told if name.startswith("face_model_info")}
+    assert "face_model_info default=true model=vectors provider=CPUExecutionProvider task=embed" in models
+    assert len(models) == 5
+    assert told["face_ready"] == 1
+    assert told["face_connections"] >= 1
+    assert told["face_body_bytes"] == 0
+    assert told["face_cpu_seconds_total"] > 0
+    version = counted.get("/version").json()["version"]
+    assert any(f"version={version}" in name for name in told if name.startswith("face_build_info"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+def test_resident_memory(counted: httpx.Client) -> None:
+    assert 10e6 < scrape(counted)["face_resident_memory_bytes"] < 100e9
+
+
+def test_every_metric_is_in_the_handbook_and_the_other_way_round(counted: httpx.Client) -> None:
+    families = text_string_to_metric_families(counted.get("/metrics").text)
+    found = {family.name + ("_total" if family.type == "counter" else "") for family in families}
+    table = Path("docs/operations.md").read_text(encoding="utf-8").split("## Metrics")[1].split("\n## ")[0]
+    assert found == set(re.findall(r"^\| `(face_\w+)`", table, re.MULTILINE))
+
+
+def test_workers_count_together_and_the_dead_are_forgotten(tmp_path: Path) -> None:
+    program = (
+        "import os, sys\n"
+        "from app.api.intake import Held\n"
+        "from app.api.metrics import Metrics\n"
+        "metrics = Metrics(Held(1))\n"
+        "metrics.begin()\n"
+        "metrics.faces(3)\n"
+        "metrics.queue_depth(2, 1)\n"
+        "print(metrics.text().decode())\n"
+    )
+    env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+
+    def worker() -> dict[str, float]:
+        run = subprocess.run(
+            [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=240, check=True
+        )
+        return samples(run.stdout)
+
+    assert worker()["face_faces_total"] == 3
+    second = worker()
+    assert second["face_faces_total"] == 6  # what the dead one did was done
+    assert second["face_queue_depth"] == 2  # but it waits for nothing any more
+    assert second["face_requests_in_progress"] == 1

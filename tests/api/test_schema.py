@@ -1,0 +1,68 @@
+"""The API against its own description: Schemathesis sends what it allows, and what it does not."""
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi import checks
+
+EXAMPLES = 12
+
+LOOKED_FOR = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+]
+"""Not that what the description allows is accepted: it cannot say which bytes are a picture."""
+
+
+@schemathesis.serializer("image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif")
+def as_bytes(context: Any, value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+@pytest.fixture(scope="module")
+def described(fake_server: str) -> Any:
+    return schemathesis.openapi.from_url(f"{fake_server}/openapi.json")
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+def test_the_api_is_as_described(described: Any, mode: GenerationMode) -> None:
+    seen: set[tuple[str, int]] = set()
+    for found in described.get_all_operations():
+        operation = found.ok()
+
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def holds(case: Any) -> None:
+            response = case.call()
+            seen.add((case.path, response.status_code))
+            # In a batch a part that is no picture has a problem of its own, in an answer of 200.
+            checked = LOOKED_FOR[:-1] if case.path.endswith("/batch") else LOOKED_FOR
+            case.validate_response(response, checks=checked)
+
+        if mode.is_positive or operation.body or operation.query:
+            holds()
+    assert ("/embed", 422) in seen
+    assert len({path for path, _ in seen}) >= (12 if mode.is_positive else 7)
+
+
+def test_no_address_takes_another_method(described: Any) -> None:
+    for found in described.get_all_operations():
+        operation = found.ok()
+        for method in ("PUT", "PATCH", "DELETE", "TRACE"):
+            response = operation.Case(method=method, path_parameters={"name": "no-face"}).call()
+            assert response.status_code == 405, operation.path
+            assert operation.method.upper() in response.headers["allow"]
