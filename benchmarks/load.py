@@ -110,9 +110,9 @@ def overload(
             f"`/detect` of {size[0]}x{size[1]} JPEGs at {times * capacity:.0f} requests/s for {seconds:g} s, "
             f"{times:g} times the capacity of {capacity:.1f}; the deadline is {deadline:g} s.",
             report.table(["answer", "requests", "p50 ms", "p95 ms", "p99 ms"], rows),
-            f"Answers {flood.statuses}; times are since the request was sent, up to {lag:.0f} ms (p99) after it was due. "
-            f"{recovered:.1f} s after a flood of 5 s a lone request was answered within three times its "
-            f"usual {alone:.0f} ms.",
+            f"Answers {flood.statuses}; times are since the request was sent, up to {lag:.0f} ms (p99) after "
+            f"it was due. {recovered:.1f} s after a flood of 5 s a lone request was answered within three "
+            f"times its usual {alone:.0f} ms.",
         ]
     )
     figures = {

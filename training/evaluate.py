@@ -23,7 +23,7 @@ from training import (
     landmark_errors,
     landmark_report,
 )
-from training.page import fill
+from training.page import fill, measured
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -102,7 +102,7 @@ def robustness(
     samples = landmark_errors.samples_of(data, source, "ibug68")
     curves = damage.measure(samples, landmark_errors.load_detector(models), landmarkers, seed)
     damage.plot(curves, out)
-    text = damage.tables(curves)
+    text = measured(damage.tables(curves))
     fill(page, "robustness", text)
     print(text)
 

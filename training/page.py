@@ -1,5 +1,6 @@
 """Parts of the documents that commands write: what stands between two marks is theirs, the rest is prose."""
 
+import datetime
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def fill(path: Path, mark: str, text: str) -> None:
     draft = path.with_name(path.name + ".part")
     draft.write_text(f"{before}{begin}\n{text.strip()}\n{end}{after}")
     draft.replace(path)
+
+
+def measured(text: str) -> str:
+    """The text, with today's date under it."""
+    return f"{text}\n\nMeasured on {datetime.date.today().isoformat()}."
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:

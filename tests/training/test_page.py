@@ -1,3 +1,4 @@
+import datetime
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,8 @@ def test_a_page_without_the_place_is_an_error_and_stays(tmp_path: Path) -> None:
 
 def test_tables_are_markdown() -> None:
     assert page.table(["a", "b"], [["1", "2"]]) == "| a | b |\n|---|---:|\n| 1 | 2 |"
+
+
+def test_measured_text_has_its_date() -> None:
+    text = page.measured("a")
+    assert datetime.date.fromisoformat(text.removeprefix("a\n\nMeasured on ").removesuffix("."))

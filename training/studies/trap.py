@@ -140,7 +140,7 @@ def main(
     }
     faces = crops.load(data / "test.tfrecord")
     figures = {loss: measure(net, faces) for loss, net in nets.items()}
-    text = report(figures, len(faces))
+    text = page.measured(report(figures, len(faces)))
     print(text)
     rows = {loss: {k: asdict(e) for k, e in row.items()} for loss, row in figures.items()}
     facts = {"epochs": epochs, "seed": seed, "faces": len(faces), "error": rows}

@@ -212,7 +212,7 @@ def main(
         for how, row in by_face.items()
     }
     missed = int(np.isnan(found[:, 0]).sum())
-    text = report(spread, table, cards.recorded(models), missed)
+    text = page.measured(report(spread, table, cards.recorded(models), missed))
     print(text)
     figures = {how: {box: asdict(e) for box, e in row.items()} for how, row in table.items()}
     facts = {"spread": asdict(spread), "undetected": missed, "epochs": epochs, "seed": seed, "error": figures}
