@@ -49,3 +49,8 @@ def test_each_setting_is_explained_and_changes_nothing_until_it_is_uncommented()
     before = dict(zip(LINES[1:], LINES, strict=False))
     unexplained = [line for line in settings if not before[line].startswith("#")]
     assert unexplained == []
+
+
+def test_the_documents_table_has_the_settings_of_the_service_and_no_other() -> None:
+    table = Path("docs/operations.md").read_text().partition("\n## Settings\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(FACE_\w+)` \|", table, re.MULTILINE)) == set(SERVICE)
