@@ -114,9 +114,12 @@ class OrtSession:
 
     On a CPU, `lanes` gives each call one thread, so that calls may run side by side, which suits the
     cascade's many small batches; without it all threads share each call, which suits a single face.
+    `content` is the file's bytes, where they have been read.
     """
 
-    def __init__(self, path: Path, device: Device, *, lanes: bool = False) -> None:
+    def __init__(
+        self, path: Path, device: Device, *, lanes: bool = False, content: bytes | None = None
+    ) -> None:
         _require(device.kind)
         options = ort.SessionOptions()
         options.log_severity_level = 3
@@ -129,7 +132,7 @@ class OrtSession:
             # afterwards they would take the core that another session's threads need.
             options.intra_op_num_threads = device.threads
             options.add_session_config_entry("session.force_spinning_stop", "1")
-        self._session = _open(path, options, device)
+        self._session = _open(path, content, options, device)
         self.provider = self._session.get_providers()[0]
         if self.provider != PROVIDERS[device.kind]:
             raise DeviceUnavailable(
@@ -184,10 +187,13 @@ class OrtSession:
         return [out[:count] for out in outputs]
 
 
-def _open(path: Path, options: ort.SessionOptions, device: Device) -> ort.InferenceSession:
+def _open(
+    path: Path, content: bytes | None, options: ort.SessionOptions, device: Device
+) -> ort.InferenceSession:
     def on(providers: list[str | tuple[str, dict[str, str]]]) -> ort.InferenceSession:
         # Without onnxruntime's own fallback, which would leave the device and print that on stdout.
-        return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+        source = str(path) if content is None else content
+        return ort.InferenceSession(source, options, providers=providers, enable_fallback=0)
 
     try:
         return on(device.providers())

@@ -77,9 +77,12 @@ def read_manifest(folder: Path) -> Manifest:
 
 def sha256(path: Path) -> str:
     """The file's sha256, in hexadecimal. Raises BadModel where it cannot be read."""
+    return hashlib.sha256(_content(path)).hexdigest()
+
+
+def _content(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return path.read_bytes()
     except OSError as error:
         raise BadModel(f"{path} cannot be read: {error.strerror}") from error
 
@@ -126,9 +129,10 @@ def _open(folder: Path, entry: ModelEntry, device: Device, owner: Owner) -> Load
     sessions: dict[str, ModelSession] = {}
     for file in entry.files:
         path = folder / file.file
-        if (found := sha256(path)) != file.sha256:
+        content = _content(path)  # read once: what is opened is what was hashed, whatever becomes of the file
+        if (found := hashlib.sha256(content).hexdigest()) != file.sha256:
             raise BadModel(f"{path} has sha256 {found}, and the manifest says {file.sha256}")
-        session = OrtSession(path, device, lanes=entry.task == "detect")
+        session = OrtSession(path, device, lanes=entry.task == "detect", content=content)
         spec = session.spec
         if spec.model != entry.name or TASK_OF_KIND[spec.kind] != entry.task:
             raise BadModel(f"{path} says it is {spec.model} ({spec.kind}), the manifest {entry.name}")

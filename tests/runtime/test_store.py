@@ -6,6 +6,7 @@ import pytest
 
 from app.errors import BadModel, DeviceUnavailable
 from app.runtime import store
+from app.runtime.session import OrtSession
 
 MODELS = Path("models")
 
@@ -44,6 +45,24 @@ def test_a_changed_file_is_refused_by_name(cascade: Path) -> None:
     path = cascade / "mtcnn-rnet.onnx"
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     with pytest.raises(BadModel, match=r"mtcnn-rnet\.onnx has sha256"):
+        store.load(cascade, "cpu")
+
+
+def test_a_file_swapped_after_it_was_hashed_is_not_opened(
+    cascade: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swapped = []
+
+    def session(path: Path, *args: object, **kwargs: object) -> object:
+        path.write_bytes(b"another model")
+        swapped.append(path.name)
+        return OrtSession(path, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "OrtSession", session)
+    (model,) = store.load(cascade, "cpu")
+    assert len(swapped) == len(model.sessions) == 3
+    monkeypatch.undo()
+    with pytest.raises(BadModel, match="the manifest says"):
         store.load(cascade, "cpu")
 
 
