@@ -137,6 +137,7 @@ def load_analyzer(settings: Settings, observer: Observer = SILENT) -> Analyzer:
         settings.device,
         threads=settings.threads,
         memory_mb=settings.gpu_memory_mb,
+        engines=settings.tensorrt_cache,
         names=settings.models,
         sharing=store.Sharing(settings.batching, observer),
     )

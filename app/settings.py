@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     )
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of one net; 0 leaves it to ONNX Runtime")
     gpu_memory_mb: int = Field(0, ge=0, description="most GPU memory of one net in MiB; 0 sets no bound")
+    tensorrt_cache: Path | None = Field(
+        None, description="folder in which TensorRT keeps the engines it builds; none are kept when unset"
+    )
 
     models_dir: Path = Field(_MODELS, description="folder of the ONNX files and their manifest.json")
     models: Annotated[frozenset[str] | None, NoDecode] = Field(

@@ -77,6 +77,8 @@ class Device:
     index: int = 0
     threads: int = 0
     memory_mb: int = 0
+    engines: Path | None = None
+    """Folder where TensorRT keeps the engines it has built; without one it builds them at every start."""
 
     def batch_sizes(self, pixels: int) -> tuple[int, ...]:
         """Batch sizes for items of so many pixels: few on a GPU, all warmed; on a CPU what fits its cache."""
@@ -97,13 +99,27 @@ class Device:
         return PageRule(640, 128, 32, 8, batch=1)
 
     def providers(self) -> list[str | tuple[str, dict[str, str]]]:
-        """ONNX Runtime's provider list for this device, best first."""
-        cuda = {"device_id": str(self.index), "arena_extend_strategy": "kSameAsRequested"}
+        """ONNX Runtime's provider list for this device, best first.
+
+        On CUDA the kind of convolution is chosen by rule, since trying all of them takes seconds a shape, and
+        products are of whole float32 (no TF32), so that a GPU's answers are those of a CPU.
+        """
+        cuda = {
+            "device_id": str(self.index),
+            "arena_extend_strategy": "kSameAsRequested",
+            "cudnn_conv_algo_search": "HEURISTIC",
+            "use_tf32": "0",
+        }
         if self.memory_mb:
             cuda["gpu_mem_limit"] = str(self.memory_mb << 20)
         wanted: list[str | tuple[str, dict[str, str]]] = []
         if self.kind == "tensorrt":
-            wanted.append((PROVIDERS["tensorrt"], {"device_id": str(self.index)}))
+            tensorrt = {"device_id": str(self.index)}
+            if self.engines is not None:
+                folder = str(self.engines)
+                tensorrt |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": folder}
+                tensorrt |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": folder}
+            wanted.append((PROVIDERS["tensorrt"], tensorrt))
         if self.kind in {"cuda", "tensorrt"}:
             wanted.append((PROVIDERS["cuda"], cuda))
         return [*wanted, PROVIDERS["cpu"]]

@@ -93,6 +93,7 @@ def load(
     *,
     threads: int = 0,
     memory_mb: int = 0,
+    engines: Path | None = None,
     names: frozenset[str] | None = None,
     sharing: Sharing | None = None,
 ) -> list[LoadedModel]:
@@ -107,7 +108,7 @@ def load(
     for last, choice in ((c is choices[-1], c) for c in choices):
         if choice.kind != "cpu":
             preload_libraries()
-        chosen = replace(choice, threads=threads, memory_mb=memory_mb)
+        chosen = replace(choice, threads=threads, memory_mb=memory_mb, engines=engines)
         try:
             owner = Owner(chosen.lanes, share.watcher, share.merge)
             return [_open(folder, entry, chosen, owner) for entry in entries]

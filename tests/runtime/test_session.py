@@ -191,9 +191,22 @@ def test_asking_for_cuda_without_its_runtime_says_what_to_install() -> None:
 
 def test_device_options_reach_the_provider() -> None:
     listed = Device("cuda", index=1, memory_mb=512).providers()
-    assert listed[0] == (
-        "CUDAExecutionProvider",
-        {"device_id": "1", "arena_extend_strategy": "kSameAsRequested", "gpu_mem_limit": str(512 << 20)},
-    )
+    name, options = listed[0]
+    assert name == "CUDAExecutionProvider"
+    assert options == {
+        "device_id": "1",
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "use_tf32": "0",
+        "gpu_mem_limit": str(512 << 20),
+    }
     assert listed[-1] == "CPUExecutionProvider"
-    assert Device("tensorrt").providers()[0][0] == "TensorrtExecutionProvider"
+
+
+def test_tensorrt_keeps_its_engines_where_it_is_told(tmp_path: Path) -> None:
+    assert Device("tensorrt").providers()[0] == ("TensorrtExecutionProvider", {"device_id": "0"})
+    name, options = Device("tensorrt", engines=tmp_path).providers()[0]
+    assert name == "TensorrtExecutionProvider"
+    assert isinstance(options, dict)
+    assert options["trt_engine_cache_enable"] == options["trt_timing_cache_enable"] == "1"
+    assert options["trt_engine_cache_path"] == options["trt_timing_cache_path"] == str(tmp_path)
