@@ -189,9 +189,15 @@ def test_asking_for_cuda_without_its_runtime_says_what_to_install() -> None:
             candidates(name)
 
 
+def listed_first(device: Device) -> tuple[str, dict[str, str]]:
+    first = device.providers()[0]
+    assert isinstance(first, tuple)
+    return first
+
+
 def test_device_options_reach_the_provider() -> None:
-    listed = Device("cuda", index=1, memory_mb=512).providers()
-    name, options = listed[0]
+    device = Device("cuda", index=1, memory_mb=512)
+    name, options = listed_first(device)
     assert name == "CUDAExecutionProvider"
     assert options == {
         "device_id": "1",
@@ -200,13 +206,11 @@ def test_device_options_reach_the_provider() -> None:
         "use_tf32": "0",
         "gpu_mem_limit": str(512 << 20),
     }
-    assert listed[-1] == "CPUExecutionProvider"
+    assert device.providers()[-1] == "CPUExecutionProvider"
 
 
 def test_tensorrt_keeps_its_engines_where_it_is_told(tmp_path: Path) -> None:
     assert Device("tensorrt").providers()[0] == ("TensorrtExecutionProvider", {"device_id": "0"})
-    name, options = Device("tensorrt", engines=tmp_path).providers()[0]
-    assert name == "TensorrtExecutionProvider"
-    assert isinstance(options, dict)
+    _, options = listed_first(Device("tensorrt", engines=tmp_path))
     assert options["trt_engine_cache_enable"] == options["trt_timing_cache_enable"] == "1"
     assert options["trt_engine_cache_path"] == options["trt_timing_cache_path"] == str(tmp_path)
