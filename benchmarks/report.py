@@ -22,7 +22,7 @@ def machine() -> str:
 
 def note() -> str:
     """When, on what and by which command."""
-    command = " ".join(["python -m benchmarks.load", *sys.argv[1:]])
+    command = " ".join([f"python -m benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
     return f"{date.today()}, {machine()}; `{command}`."
 
 

@@ -26,12 +26,12 @@ class Served:
 
     def memory_mb(self, what: str = "VmRSS") -> float:
         """MiB now (VmRSS), or the most ever (VmHWM), of the process and its children together."""
-        return sum(_status(pid, what) for pid in [self.pid, *_children(self.pid)]) / 1024
+        return sum(_status(pid, what) for pid in [self.pid, *children(self.pid)]) / 1024
 
 
 @contextmanager
-def service(**settings: object) -> Iterator[Served]:
-    """A warm service with these FACE_ settings; it must end with status 0."""
+def service(*, poll: float = 0.1, **settings: object) -> Iterator[Served]:
+    """A warm service with these FACE_ settings, asked every `poll` seconds; it must end with status 0."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     variables = {f"FACE_{name}".upper(): str(value) for name, value in settings.items()}
@@ -41,7 +41,7 @@ def service(**settings: object) -> Iterator[Served]:
         process = subprocess.Popen(command, env=environment, stderr=log)
         try:
             url = f"http://127.0.0.1:{port}"
-            _await_ready(url, process)
+            _await_ready(url, process, poll)
             yield Served(url, process.pid)
         finally:
             process.terminate()
@@ -51,7 +51,7 @@ def service(**settings: object) -> Iterator[Served]:
         assert status == 0, f"the service ended with status {status}"
 
 
-def _await_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
+def _await_ready(url: str, process: "subprocess.Popen[bytes]", poll: float) -> None:
     end = time.monotonic() + _START
     while time.monotonic() < end and process.poll() is None:
         try:
@@ -59,7 +59,7 @@ def _await_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
                 return
         except httpx.TransportError:
             pass
-        time.sleep(0.1)
+        time.sleep(poll)
     raise RuntimeError("the service did not get ready")
 
 
@@ -68,5 +68,6 @@ def _status(pid: int, what: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:"))
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """The processes that this one started."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
