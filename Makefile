@@ -54,18 +54,21 @@ GPU_ENV := $(if $(wildcard .venv-gpu/.stamp-dev),.venv-gpu/.stamp-dev,.venv-gpu/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $@
 
-# `uv pip install` only adds, so the small file takes nothing from an environment that holds more.
+# `uv pip install` only adds, so the small file takes nothing from an environment that holds more. What the
+# service imports is compiled here: where Python may not write beside its sources, each start would do it again.
 .venv/.stamp-cpu: requirements/cpu.txt .venv/.stamp-uv
-	$(UV) $(INSTALL) $(BIN)/python -r $<
+	$(UV) $(INSTALL) $(BIN)/python --compile-bytecode -r $<
+	@$(BIN)/python -m compileall -q app
 	@touch $@
 
-.venv/.stamp-dev: requirements/dev.txt .venv/.stamp-uv
+.venv/.stamp-dev: requirements/dev.txt .venv/.stamp-cpu
 	$(UV) $(INSTALL) $(BIN)/python -r $<
 	@touch $@
 
 .venv-gpu/.stamp-gpu: requirements/gpu.txt .venv/.stamp-uv
 	@[ -x $(GPU)/python ] || $(UV) venv --quiet --python $(BIN)/python .venv-gpu
-	$(UV) $(INSTALL) $(GPU)/python -r $<
+	$(UV) $(INSTALL) $(GPU)/python --compile-bytecode -r $<
+	@$(GPU)/python -m compileall -q app
 	@touch $@
 
 .venv-gpu/.stamp-dev: requirements/gpu-dev.txt .venv/.stamp-uv

@@ -22,6 +22,7 @@ RUN pip install --no-cache-dir --require-hashes -r requirements/gpu.txt
 COPY models/ models/
 COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
 COPY app/ app/
+RUN python -m compileall -q app
 # Without these two the container runtime hands over the GPU but not libcuda.
 ENV FACE_DEVICE=cuda \
     NVIDIA_VISIBLE_DEVICES=all \
@@ -35,5 +36,6 @@ RUN pip install --no-cache-dir --require-hashes -r requirements/cpu.txt
 COPY models/ models/
 COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
 COPY app/ app/
+RUN python -m compileall -q app
 ENV FACE_DEVICE=cpu
 USER 10001
