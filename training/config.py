@@ -83,6 +83,9 @@ class TrainConfig(_Frozen):
     backbone: str = Field(
         "", description="first weights of its layer of that name: random, or a file's sha256"
     )
+    begin_at_mean: bool = Field(
+        False, description="the last layer, a dense one, begins with the training faces' mean as its answer"
+    )
     start_from: str = Field("", description="run beside this one whose best weights it begins with")
     seed: int = 0
     augment: Augmentation = Augmentation()

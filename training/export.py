@@ -55,7 +55,7 @@ def export(
     model = to_onnx(net, half=half)
     model.metadata_props.add(key=METADATA_KEY, value=spec.model_dump_json())
     images = golden_images(net.input_shape[1:])
-    expected = {name: np.asarray(value) for name, value in net(images).items()}
+    expected = {name: np.asarray(value) for name, value in net(images, training=False).items()}
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / path.name
         draft.write_bytes(model.SerializeToString(deterministic=True))

@@ -71,7 +71,7 @@ class KerasSession:
         """Unit coordinates (n, 2k) of crops (n, h, w, 3)."""
         if len(images) == 0:
             return {"points": np.empty((0, 2 * COUNTS[self.spec.scheme]), np.float32)}
-        return {"points": np.asarray(self._net(images.astype(np.float32)), np.float32)}
+        return {"points": np.asarray(self._net(images.astype(np.float32), training=False), np.float32)}
 
 
 def load_detector(models: Path) -> Detector:

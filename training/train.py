@@ -43,10 +43,13 @@ def train(run: Run, settings: TrainConfig, data: Path, folder: Path, resume: boo
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(settings.seed)
 
-    training = batches.Batches(crops.load(data / "train.tfrecord"), settings)
+    faces = crops.load(data / "train.tfrecord")
+    training = batches.Batches(faces, settings)
     images, truth = batches.plain(crops.load(data / "validation.tfrecord"), settings.size)
 
     net = run.build()
+    if settings.begin_at_mean and not resume:
+        begin_at(net, np.nanmean(batches.plain(faces, settings.size)[1], axis=0))
     if settings.start_from and not resume:
         net.load_weights(folder.parent / settings.start_from / BEST_WEIGHTS)
     net.compile(optimizer(settings, training.steps), LOSSES[settings.loss])
@@ -87,6 +90,13 @@ def train(run: Run, settings: TrainConfig, data: Path, folder: Path, resume: boo
         print("  ".join(f"{k} {v:.5g}" for k, v in row.items()), flush=True)
     book.close()
     return progress
+
+
+def begin_at(net: keras.Model, answer: ndarray) -> None:
+    """Makes the net's last layer, a dense one, answer this whatever it sees, until it learns better."""
+    kernel, bias = net.layers[-1].weights
+    kernel.assign(np.zeros(kernel.shape, np.float32))
+    bias.assign(answer)
 
 
 def over(progress: Progress, settings: TrainConfig) -> bool:

@@ -32,7 +32,7 @@ def found(real: httpx.Client, model: str, name: str) -> tuple[dict[str, ndarray]
 
 
 def test_there_are_nets_of_15_points() -> None:
-    assert {"cnn15", "landmarks15"} <= set(MODELS)
+    assert {"cnn15", "landmarks15", "mobilenet15"} <= set(MODELS)
 
 
 @pytest.mark.parametrize("name", PHOTOS)

@@ -43,3 +43,8 @@ def test_kerass_own_weights_fit_the_backbone(tmp_path: Path) -> None:
     net = pretrained(find("mobilenet15"), path).build()
     for ours, theirs in zip(net.get_layer("backbone").weights, published.weights, strict=True):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+
+
+def test_the_penalty_is_the_run_s_own() -> None:
+    net = find("mobilenet15").build()
+    assert [float(net.get_layer(f"dense{i}").kernel_regularizer.l2) for i in (1, 2)] == [1e-6, 1e-6]

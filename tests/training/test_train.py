@@ -15,7 +15,8 @@ from training import config, logbook
 from training.checkpoint import Progress
 from training.config import Augmentation, TrainConfig, pretrained
 from training.data import batches, crops, records
-from training.train import over, train
+from training.metrics import nme
+from training.train import begin_at, over, train
 
 SETTINGS = TrainConfig(
     name="cnn68",
@@ -98,6 +99,28 @@ def test_signed_whole_numbers_come_back(tmp_path: Path) -> None:
     values = np.array([-3, 0, 2**40, -(2**63)])
     records.write(tmp_path / "a.tfrecord", [{"n": values}])
     np.testing.assert_array_equal(next(records.read(tmp_path / "a.tfrecord"))["n"], values)
+
+
+def test_a_net_may_begin_with_the_mean_face(data: Path) -> None:
+    net = Small.build()
+    images, truth = batches.plain(crops.load(data / "train.tfrecord"), SETTINGS.size)
+    begin_at(net, truth.mean(axis=0))
+    found = net.predict(images, verbose=0)
+    np.testing.assert_allclose(found, np.repeat(truth.mean(axis=0)[None], len(truth), axis=0), atol=1e-6)
+
+
+def test_a_run_begins_there_where_it_is_asked_to(data: Path, tmp_path: Path) -> None:
+    still = SETTINGS.model_copy(update={"learning_rate": 1e-12, "final_learning_rate": 1e-12, "epochs": 1})
+    still = still.model_copy(update={"warmup_epochs": 0.0, "augment": Augmentation()})
+    errors = [
+        train(Small, still.model_copy(update={"begin_at_mean": mean}), data, tmp_path / str(mean)).best
+        for mean in (False, True)
+    ]
+    mean = np.nanmean(batches.plain(crops.load(data / "train.tfrecord"), SETTINGS.size)[1], axis=0)
+    _, truth = batches.plain(crops.load(data / "validation.tfrecord"), SETTINGS.size)
+    pixels, wanted = (batches.from_unit(unit, SETTINGS.size) for unit in (np.tile(mean, (4, 1)), truth))
+    assert errors[1] == pytest.approx(float(nme(pixels, wanted, "ibug68").mean()), rel=1e-3)
+    assert errors[0] > errors[1]
 
 
 def test_batches_depend_on_seed_and_epoch_alone() -> None:

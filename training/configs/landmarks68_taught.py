@@ -17,7 +17,7 @@ CONFIG = landmarks68.CONFIG.model_copy(
     update={
         "name": "landmarks68_taught",
         "start_from": "landmarks68",
-        "epochs": 10,
+        "epochs": 6,
         "learning_rate": 7e-4,
         "warmup_epochs": 0.5,
         "validate_every": 1,

@@ -12,20 +12,21 @@ MOMENTUM = 0.97
 """Of the normalisations' means. Keras's 0.999 needs the thousands of steps that ImageNet gives."""
 
 
-def mobilenet15() -> keras.Model:
+def mobilenet15(l2: float = 1e-3) -> keras.Model:
     """The net: RGB float (n, 96, 96, 3) in 0..255 in, unit coordinates (n, 30) as x0, y0, x1, y1, ... out.
 
     A unit coordinate is (pixel + 0.5) / 96. The layer `backbone` is Keras's MobileNetV2 without its top, at
-    random; Keras's own file of ImageNet weights for 96x96 pictures fits it.
+    random; Keras's own file of ImageNet weights for 96x96 pictures fits it. `l2` is the weight of the dense
+    layers' penalty, the tutorial's if not given.
     """
     image = keras.Input((SIZE, SIZE, 3), name="image")
     grey = layers.Concatenate(name="grey")([ops.image.rgb_to_grayscale(image)] * 3)
     x = layers.Resizing(SIZE, SIZE, name="resize")(grey)
     x = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="scale")(x)
     x = layers.Flatten(name="flatten")(_backbone()(x))
-    x = _dense(x, 1024, "dense1")
+    x = _dense(x, 1024, l2, "dense1")
     x = layers.Dropout(0.1, name="dropout")(x)
-    x = _dense(x, 256, "dense2")
+    x = _dense(x, 256, l2, "dense2")
     points = layers.Dense(OUTPUTS, dtype="float32", name="points")(x)
     return keras.Model(image, points, name="mobilenet15")
 
@@ -38,6 +39,6 @@ def _backbone() -> keras.Model:
     return net
 
 
-def _dense(x: keras.KerasTensor, units: int, name: str) -> keras.KerasTensor:
-    l2 = keras.regularizers.L2(1e-3)
-    return layers.Dense(units, activation="relu", kernel_regularizer=l2, name=name)(x)
+def _dense(x: keras.KerasTensor, units: int, l2: float, name: str) -> keras.KerasTensor:
+    penalty = keras.regularizers.L2(l2)
+    return layers.Dense(units, activation="relu", kernel_regularizer=penalty, name=name)(x)
