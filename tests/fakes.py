@@ -21,6 +21,7 @@ from app.vision.spec import (
     ModelSpec,
     ONetSpec,
     PNetSpec,
+    Probability,
     RNetSpec,
 )
 
@@ -145,6 +146,7 @@ def embedder(name: str = "vectors", default: bool = True) -> LoadedModel:
             Calibration(far=0.001, threshold=0.75, tar=0.8),
         ),
         default_far=0.001,
+        probability=Probability(slope=20, offset=-15),
         **COMMON,
     )
 

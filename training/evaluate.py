@@ -23,6 +23,7 @@ from training import (
     landmark_errors,
     landmark_report,
 )
+from training.data.people import read_people
 from training.page import fill, measured
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -146,7 +147,10 @@ def verification(
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
     pairs: Annotated[str, typer.Option(help="the pairs file in the LFW folder")] = "pairsDevTest.txt",
     note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
-    calibrate: Annotated[bool, typer.Option(help="keep the thresholds for the next `make models`")] = False,
+    calibrate: Annotated[
+        bool, typer.Option(help="keep thresholds and probability for the next `make models`")
+    ] = False,
+    roc: Annotated[Path | None, typer.Option(help="where the ROC curve goes, as PNG")] = None,
 ) -> None:
     """LFW's pairs end to end: ten-fold accuracy, AUC, EER, TAR at FAR; an undetected face is an error."""
     analyzer = Analyzer(store.load(models, "cpu", threads=threads))
@@ -157,7 +161,10 @@ def verification(
     print(f"  mean threshold      {figures.threshold:.4f}")
     print(f"  AUC {figures.auc:.5f}, EER {figures.eer:.4f}")
     for row in figures.calibration:
-        print(f"  FAR {row.far:<6g} threshold {row.threshold:.4f}  TAR {row.tar:.4f}")
+        print(f"  FAR {row.far:<6g} threshold {row.threshold:.4f}  TAR {row.tar:.4f}  FRR {1 - row.tar:.4f}")
+    if figures.probability is not None:
+        curve = figures.probability
+        print(f"  probability         sigmoid({curve.slope:.3f} similarity {curve.offset:+.3f})")
     for missing in figures.undetected:
         print(f"  no face: {missing}")
     if note:
@@ -167,10 +174,57 @@ def verification(
                 f"{figures.accuracy:.4f} +- {figures.standard_error:.4f}"
             ),
             "LFW View 1 pairsDevTest, pictures without a face": str(len(figures.undetected)),
+            "LFW View 1 pairsDevTest, AUC": f"{figures.auc:.5f}",
+            "LFW View 1 pairsDevTest, EER": f"{figures.eer:.4f}",
+            **{
+                f"LFW View 1 pairsDevTest, TAR at FAR {far}": f"{tar:.3f}"
+                for far, tar in figures.tar_at_far.items()
+            },
         }
         cards.record(models, name, rows, command)
     if calibrate:
         evaluate_verification.keep_calibration(models, figures, pairs)
+    if roc is not None:
+        evaluate_verification.plot({name: figures.curve}, roc, f"LFW {pairs}, end to end")
+
+
+@app.command()
+def rates(
+    source: Annotated[
+        list[str], typer.Option(help="folders:DIR, celeba:DIR or lfw:DIR; several may be named")
+    ],
+    model: Annotated[str | None, typer.Option(help="an embedder of the store, else the default")] = None,
+    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
+    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
+    most: Annotated[int, typer.Option(help="pictures of a person")] = 8,
+    note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
+) -> None:
+    """Whether the promised false accept rates hold on other people: every pair of their pictures."""
+    analyzer = Analyzer(store.load(models, "cpu", threads=threads))
+    name = model or analyzer.defaults.embed
+    figures = evaluate_verification.measure_rates(analyzer, name, read_people(source), most)
+    sets = " and ".join(one.partition(":")[2].rstrip("/").rpartition("/")[2] for one in source)
+    print(
+        f"{name} on {sets}: {figures.people} people, {figures.genuine} genuine pairs, {figures.impostors} "
+        f"impostor pairs, {len(figures.undetected)} pictures without a face"
+    )
+    for row in figures.rows:
+        print(
+            f"  promised FAR {row.promised:<6g} threshold {row.threshold:.4f}  measured FAR {row.far:.2e} "
+            f"({row.far / row.promised:.2f} times)  TAR {row.tar:.4f}"
+        )
+    for far, tar in figures.tar_at_far.items():
+        print(f"  TAR {tar:.4f} at a measured FAR of {far}")
+    if note:
+        places = " ".join(
+            f"--source {one.partition(':')[0]}:DATA/.../{one.rpartition('/')[2]}" for one in source
+        )
+        command = f"python -m training.evaluate rates {places} --model {name} --most {most}"
+        measured_rows = {
+            f"{sets}, measured FAR where {row.promised:g} is promised": f"{row.far:.2e}"
+            for row in figures.rows
+        } | {f"{sets}, TAR at FAR {far}": f"{tar:.3f}" for far, tar in figures.tar_at_far.items()}
+        cards.record(models, name, measured_rows, command)
 
 
 if __name__ == "__main__":

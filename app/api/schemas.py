@@ -119,11 +119,17 @@ class VerifyResponse(_Answer):
 
     verified: bool = Field(examples=[True])
     similarity: float = Field(description="greater means more alike", examples=[0.7620089054107666])
+    probability: float | None = Field(
+        None,
+        description="how likely such a similarity is one person's, where half of all pairs are; null where "
+        "the model was not calibrated for it",
+        examples=[0.9999],
+    )
     threshold: float = Field(examples=[0.3746])
     far: float | None = Field(
         None, description="the false accept rate the threshold is calibrated for", examples=[0.001]
     )
-    metric: Literal["cosine"]
+    metric: Literal["cosine", "probability"] = Field(description="what `similarity` is")
     model: str = Field(examples=["sface"])
     detector: str = Field(examples=["mtcnn"])
     face_a: Face

@@ -15,7 +15,8 @@ from training import config, logbook
 from training.checkpoint import Progress
 from training.config import Augmentation, TrainConfig, pretrained
 from training.data import batches, crops, records
-from training.train import over, train
+from training.schedule import over
+from training.train import train
 
 SETTINGS = TrainConfig(
     name="cnn68",

@@ -1,0 +1,54 @@
+"""Softmax over people, without center loss: the figure beside `centerloss`, and where `triplet` begins.
+
+    python -m training.data.prepare_people --source folders:DATA/identities/celeba \\
+        --source folders:DATA/identities/vggface2 --out cache/people
+    python -m training.train softmax --data cache/people
+"""
+
+import keras
+
+from training.config import Augmentation, FaceConfig
+from training.models.small_face import small_face
+
+AUGMENT = Augmentation(
+    flip_share=0.5,
+    rotate=8,
+    scale=0.12,
+    shift=0.05,
+    stretch=0.06,
+    light_share=0.6,
+    brightness=0.12,
+    contrast=0.4,
+    gamma=0.4,
+    colour=0.15,
+    grey_share=0.15,
+    blur_share=0.15,
+    blur=1.2,
+    shrink_share=0.2,
+    shrink=0.4,
+    noise_share=0.1,
+    noise=0.04,
+    occlude_share=0.4,
+    occlude=0.4,
+)
+CONFIG = FaceConfig(
+    name="softmax",
+    system="softmax",
+    size=64,
+    template="arcface",
+    dimension=128,
+    epochs=24,
+    batch=64,
+    learning_rate=2e-3,
+    final_learning_rate=1e-5,
+    warmup_epochs=1,
+    weight_decay=0.05,
+    ema=0.995,
+    validate_every=2,
+    augment=AUGMENT,
+)
+
+
+def build() -> keras.Model:
+    """The net, untrained."""
+    return small_face(CONFIG.size, CONFIG.dimension)
