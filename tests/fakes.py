@@ -82,6 +82,9 @@ class FakeDetector(Detector):
         keep = np.flatnonzero((faces.scores > threshold) & bright)
         return faces.take(keep[: options.max_faces])
 
+    def refine(self, picture: Octaves, points: ndarray) -> ndarray:
+        return points
+
     def locate(self, picture: Octaves, given: ndarray, timing: Timing) -> Faces:
         scores = np.linspace(0.99, 0.8, max(2, len(given)), dtype=np.float32)[: len(given)]
         side = given[:, None, 2:] - given[:, None, :2]

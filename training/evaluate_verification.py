@@ -90,12 +90,12 @@ def embed_pictures(
     for i, path in enumerate(tqdm(paths, desc=model, unit="picture", disable=None)):
         image = decode(path.read_bytes(), MAX_PIXELS, "image")
         picture = Octaves(image)
-        found = analyzer.detector(None).detect(picture, DetectOptions(), Timing())
-        face = found.largest(picture.width, picture.height)
+        detector = analyzer.detector(None)
+        face = detector.detect(picture, DetectOptions(), Timing()).largest(picture.width, picture.height)
         if len(face) == 0:
             undetected.append(path.name)
         else:
-            vectors[i] = embedder.represent(picture, face.points)[0]
+            vectors[i] = embedder.represent(picture, detector.refine(picture, face.points))[0]
     owners = np.array(people or [path.parent.name for path in paths])
     return Embedded(vectors, owners, {path: i for i, path in enumerate(paths)}, undetected)
 
@@ -199,6 +199,7 @@ def measure_rates(analyzer: Analyzer, model: str, pictures: list[Picture], most:
     at = {
         f"{far:g}": verification.tar(genuine, verification.threshold_at_far(impostors, far))
         for far in REPORTED
+        if far * len(impostors) >= 1
     }
     return Rates(len(sizes), len(genuine), len(impostors), found.undetected, rows, at)
 

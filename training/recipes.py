@@ -35,11 +35,13 @@ TRAINED = ("landmarks68", "landmarks15", "cnn68", "cnn15", "mobilenet15")
 TRAINED_FACES = ("centerloss", "triplet", "siamese")
 """Nets for embeddings trained here, likewise."""
 
-FUSED = {"sface": 0.5, "dlib": 0.5}
+FUSED = {"sface": 0.3, "dlib": 0.7}
 """The default embedder's parts, and the squares of their weights."""
 
+_EMBEDDING = 128  # numbers of an imported embedder's vector
+
 DEFAULT_LANDMARKS = "landmarks68"
-DEFAULT_EMBEDDER = "fused"
+DEFAULT_EMBEDDER = "sface"
 DATA = {
     "300w": "300-W (HELEN, AFW, LFPW training parts)",
     "kaggle15": "Kaggle's Facial Keypoints format, its rows made from 300-W's training parts",
@@ -132,7 +134,7 @@ def _embedder(
             "source_sha256": importer.SHA256,
             "size": importer.INPUT_SIZE,
             "template": template,
-            "dimension": 128,
+            "dimension": _EMBEDDING,
             "flip_average": flip_average,
         }
         | ({} if known is None else known.model_dump())
@@ -148,7 +150,7 @@ def _embedder(
 
 def _fused(calibration: dict[str, Calibrated]) -> Product:
     importers = {"sface": sface, "dlib": dlib_resnet}
-    widths = [importers[name].EMBEDDING for name in FUSED]
+    widths = [_EMBEDDING] * len(FUSED)
     hashes = "".join(importers[name].SHA256 for name in FUSED)
     known = calibration.get("fused")
     spec = FusionSpec.model_validate(

@@ -128,17 +128,21 @@ def unit(vectors: Tensor) -> Tensor:
 
 
 def compared(system: System, images: ndarray, left: ndarray, right: ndarray, batch: int) -> ndarray:
-    """The similarity of pairs of pictures (n, size, size, 3), given by their numbers; greater is more alike.
+    """The similarity of pairs of pictures (n, size, size, 3), by their numbers; greater is more alike."""
+    if system.head is None:
+        found = vectors(system, images, batch)
+        return (found[left] * found[right]).sum(axis=1)
+    answers = _run(system.embed, images, batch)
+    return _run(system.head, np.stack([answers[left], answers[right]], axis=1), batch)[:, 0]
 
-    A head judges the branch's answers; else it is the cosine, a picture's vector added to its mirrored one's.
-    """
 
-    def run(net: keras.Model, inputs: ndarray) -> ndarray:
-        return np.asarray(net.predict(inputs, batch_size=batch, verbose=0), np.float32)
+def vectors(system: System, images: ndarray, batch: int) -> ndarray:
+    """Unit vectors (n, d) of pictures, as served: with those of the mirrored ones added, but for a branch."""
+    found = _run(system.embed, images, batch)
+    if system.head is None:
+        found = found + _run(system.embed, images[:, :, ::-1], batch)
+    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), np.float32(1e-10))
 
-    vectors = run(system.embed, images)
-    if system.head is not None:
-        return run(system.head, np.stack([vectors[left], vectors[right]], axis=1))[:, 0]
-    vectors = vectors + run(system.embed, images[:, :, ::-1])
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-10))
-    return (vectors[left] * vectors[right]).sum(axis=1)
+
+def _run(net: keras.Model, inputs: ndarray, batch: int) -> ndarray:
+    return np.asarray(net.predict(inputs, batch_size=batch, verbose=0), np.float32)

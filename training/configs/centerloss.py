@@ -4,7 +4,7 @@ import keras
 
 from training.configs import softmax
 
-CONFIG = softmax.CONFIG.model_copy(update={"name": "centerloss", "center_weight": 0.003, "center_alpha": 0.5})
+CONFIG = softmax.CONFIG.model_copy(update={"name": "centerloss", "center_weight": 0.01, "center_alpha": 0.5})
 
 
 def build() -> keras.Model:

@@ -53,7 +53,8 @@ def cut(picture: Picture, detector: Detector) -> ndarray | None:
     face = detector.detect(octaves, DetectOptions(), Timing()).largest(octaves.width, octaves.height)
     if len(face) == 0:
         return None
-    return align.warp(octaves, SHAPE.transform(octaves, face.points), SHAPE.side)[0]
+    points = detector.refine(octaves, face.points)
+    return align.warp(octaves, SHAPE.transform(octaves, points), SHAPE.side)[0]
 
 
 def digest(picture: Picture) -> bytes:
