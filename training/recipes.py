@@ -41,7 +41,7 @@ FUSED = {"sface": 0.3, "dlib": 0.7}
 _EMBEDDING = 128  # numbers of an imported embedder's vector
 
 DEFAULT_LANDMARKS = "landmarks68"
-DEFAULT_EMBEDDER = "sface"
+DEFAULT_EMBEDDER = "fused"
 DATA = {
     "300w": "300-W (HELEN, AFW, LFPW training parts)",
     "kaggle15": "Kaggle's Facial Keypoints format, its rows made from 300-W's training parts",

@@ -74,7 +74,7 @@ class Detector:
         transforms = align.umeyama(points, align.template("onet", size))
         crops = align.warp(picture, transforms, size)
         out = self._onet.run(np.concatenate([crops, crops[:, :, ::-1]]))["points"].reshape(2, -1, 5, 2)
-        mirrored = out[1][:, FIVE_MIRROR] * np.float32([-1, 1]) + np.float32([1, 0])
+        mirrored = out[1][:, FIVE_MIRROR] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
         return align.apply(align.invert(transforms), (out[0] + mirrored) / 2 * size - np.float32(0.5))
 
     def _propose(self, picture: Octaves, min_face: float) -> tuple[ndarray, ndarray]:

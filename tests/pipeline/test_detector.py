@@ -75,7 +75,7 @@ def test_refined_points_turn_with_the_face(detector: Detector, angle: float) -> 
 def test_refined_points_of_a_mirrored_picture_are_the_mirrored_ones(detector: Detector) -> None:
     image = photo("obama.jpg")
     points = detect(detector, image).points
-    flip = np.float32([-1, 1]), np.float32([image.shape[1] - 1, 0])
+    flip = np.array([[-1, 1], [image.shape[1] - 1, 0]], np.float32)
     mirrored = points[:, FIVE_MIRROR] * flip[0] + flip[1]
     here = detector.refine(Octaves(image), points)
     there = detector.refine(Octaves(np.ascontiguousarray(image[:, ::-1])), mirrored)

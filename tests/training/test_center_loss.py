@@ -17,7 +17,7 @@ def step(alpha: float) -> ndarray:
 
 def test_a_center_moves_by_its_own_features_over_one_more_than_their_number() -> None:
     # Person 0: differences (2, 0) and (4, 2), together (6, 2), over 3. Person 1: (0, 2) over 2.
-    np.testing.assert_allclose(step(0.0), [[2, 2 / 3], [1, 2], [5, 5]], rtol=1e-6)
+    np.testing.assert_allclose(step(0.0), np.array([[2, 2 / 3], [1, 2], [5, 5]]), rtol=1e-6)
 
 
 def test_alpha_is_what_stays() -> None:
@@ -37,4 +37,5 @@ def test_the_layer_adds_the_loss_and_moves_the_centers_in_training_alone() -> No
     assert float(layer.losses[0]) == pytest.approx(expected)
     np.testing.assert_array_equal(np.asarray(layer.centers), np.zeros((3, 2)))
     layer((FEATURES, labels), training=True)
-    np.testing.assert_allclose(np.asarray(layer.centers), [[2, 2 / 3], [0.5, 1.5], [0, 0]], rtol=1e-6)
+    expected_centers = np.array([[2, 2 / 3], [0.5, 1.5], [0, 0]])
+    np.testing.assert_allclose(np.asarray(layer.centers), expected_centers, rtol=1e-6)

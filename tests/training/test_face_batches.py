@@ -38,9 +38,9 @@ def settings(**more: object) -> FaceConfig:
     )
 
 
-def numbers(images: ndarray) -> ndarray:
+def numbers(images: ndarray | list[ndarray]) -> ndarray:
     """Which pictures these are."""
-    return images[:, 8, 8, 0].astype(int)
+    return np.asarray(images)[:, 8, 8, 0].astype(int)
 
 
 def test_a_pass_of_labelled_pictures_takes_each_once() -> None:

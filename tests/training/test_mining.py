@@ -1,9 +1,12 @@
 """Miners and triplet loss on four vectors whose distances are known."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from numpy import ndarray
 
+from training.config import Mining
 from training.mining import mine, squared_distances, triplet
 
 # Persons 0, 0, 1, 1; squared distances between pictures. Of anchor 0 and positive 1, at 0.5: stranger 2, at
@@ -15,9 +18,9 @@ DISTANCES = np.array(
 ZEROS = np.zeros((4, 4), np.float32)
 
 
-def chosen(how: str, scores: ndarray = ZEROS) -> dict[tuple[int, int], float]:
+def chosen(how: Mining, scores: ndarray = ZEROS) -> dict[tuple[int, int], float]:
     """The negative's distance for each anchor and positive that has one."""
-    found = mine(DISTANCES, LABELS, scores, 0.2, how)  # type: ignore[arg-type] # a Mining, from parametrize
+    found = mine(DISTANCES, LABELS, scores, 0.2, how)
     here, far = np.asarray(found.chosen), np.asarray(found.negative)
     return {(int(a), int(p)): round(float(far[a, p]), 4) for a, p in np.argwhere(here)}
 
@@ -44,18 +47,18 @@ def test_random_is_any_stranger_and_goes_by_the_scores() -> None:
         ("hardest", [0.5 - 0.6 + 0.2, 0.5 - 0.3 + 0.2, 1.0 - 0.3 + 0.2, 1.0 - 0.4 + 0.2]),
     ],
 )
-def test_the_loss_is_the_mean_over_the_triplets(how: str, losses: list[float]) -> None:
+def test_the_loss_is_the_mean_over_the_triplets(how: Mining, losses: list[float]) -> None:
     vectors = np.linalg.cholesky(gram()).astype(np.float32)
     np.testing.assert_allclose(squared_distances(vectors), DISTANCES, atol=1e-5)
-    loss, active = triplet(LABELS, vectors, ZEROS, 0.2, how)  # type: ignore[arg-type] # as above
+    loss, active = triplet(LABELS, vectors, ZEROS, 0.2, how)
     assert float(loss) == pytest.approx(np.mean(losses), abs=1e-4)
     assert float(active) == len(losses)
 
 
 def test_triplets_that_are_learned_cost_nothing_and_are_not_active() -> None:
     vectors = np.eye(4, dtype=np.float32)[[0, 0, 1, 1]]
-    for how in ("semi_hard", "hardest", "random"):
-        loss, active = triplet(LABELS, vectors, ZEROS, 0.2, how)  # type: ignore[arg-type] # as above
+    for how in get_args(Mining):
+        loss, active = triplet(LABELS, vectors, ZEROS, 0.2, how)
         assert (float(loss), float(active)) == (0, 0)
 
 

@@ -100,9 +100,9 @@ def three(tmp_path: Path) -> Path:
     photos = Path("tests/photos")
     for person, names in {"obama": ("obama.jpg", "obama2.jpg"), "biden": ("biden.jpg",)}.items():
         for name in names:
-            small = cv2.resize(
-                cv2.imread(str(photos / name)), None, fx=0.3, fy=0.3, interpolation=cv2.INTER_AREA
-            )
+            photo = cv2.imread(str(photos / name))
+            assert photo is not None
+            small = cv2.resize(photo, None, fx=0.3, fy=0.3, interpolation=cv2.INTER_AREA)
             target = tmp_path / "set" / person / f"{Path(name).stem}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(target), small)

@@ -49,7 +49,10 @@ class Tiny:
     """A run of a net small enough for tests."""
 
     CONFIG = SETTINGS
-    build = staticmethod(tiny)
+
+    @staticmethod
+    def build() -> keras.Model:
+        return tiny()
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +67,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for i in range(6):
                 image = np.clip(rng.normal(colour, 20, (20, 20, 3)), 0, 255).astype(np.uint8)
                 png = cv2.imencode(".png", image)[1].tobytes()
-                sizes = {"height": np.array([20]), "width": np.array([20])}
-                out.append(
-                    {"image": png, "label": np.array([label]), "address": f"{label}/{i}".encode()} | sizes
-                )
+                row: dict[str, bytes | ndarray] = {"image": png, "address": f"{label}/{i}".encode()}
+                numbers = {"label": label, "height": 20, "width": 20}
+                out.append(row | {name: np.array([value]) for name, value in numbers.items()})
         return out
 
     records.write(folder / "train.tfrecord", rows(10))
