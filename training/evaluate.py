@@ -22,6 +22,7 @@ from training import (
     evaluate_verification,
     landmark_errors,
     landmark_report,
+    recognition_report,
 )
 from training.data.people import read_people
 from training.page import fill, measured
@@ -142,50 +143,45 @@ def detection(
 @app.command()
 def verification(
     data: Annotated[Path, typer.Option(help="the folder that holds `lfw/`")],
-    model: Annotated[str | None, typer.Option(help="an embedder of the store, else the default")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="an embedder of the store, else the default; several may be named"),
+    ] = None,
     models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
     pairs: Annotated[str, typer.Option(help="the pairs file in the LFW folder")] = "pairsDevTest.txt",
-    note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
+    note: Annotated[bool, typer.Option("--record", help="put the figures on the models' cards")] = False,
     calibrate: Annotated[
         bool, typer.Option(help="keep thresholds and probability for the next `make models`")
     ] = False,
-    roc: Annotated[Path | None, typer.Option(help="where the ROC curve goes, as PNG")] = None,
+    roc: Annotated[Path | None, typer.Option(help="where the ROC curves go, as PNG")] = None,
 ) -> None:
     """LFW's pairs end to end: ten-fold accuracy, AUC, EER, TAR at FAR; an undetected face is an error."""
     analyzer = Analyzer(store.load(models, "cpu", threads=threads))
-    name = model or analyzer.defaults.embed
-    figures = evaluate_verification.measure(analyzer, name, data / "lfw", pairs)
-    print(f"{name} on LFW {pairs}: {figures.pairs} pairs, {len(figures.undetected)} pictures without a face")
-    print(f"  accuracy, 10 folds  {figures.accuracy:.4f} +- {figures.standard_error:.4f}")
-    print(f"  mean threshold      {figures.threshold:.4f}")
-    print(f"  AUC {figures.auc:.5f}, EER {figures.eer:.4f}")
-    for row in figures.calibration:
-        print(f"  FAR {row.far:<6g} threshold {row.threshold:.4f}  TAR {row.tar:.4f}  FRR {1 - row.tar:.4f}")
-    if figures.probability is not None:
-        curve = figures.probability
-        print(f"  probability         sigmoid({curve.slope:.3f} similarity {curve.offset:+.3f})")
-    for missing in figures.undetected:
-        print(f"  no face: {missing}")
-    if note:
-        command = f"python -m training.evaluate verification --data DATA --model {name}"
-        rows = {
-            "LFW View 1 pairsDevTest, accuracy (10 folds)": (
-                f"{figures.accuracy:.4f} +- {figures.standard_error:.4f}"
-            ),
-            "LFW View 1 pairsDevTest, pictures without a face": str(len(figures.undetected)),
-            "LFW View 1 pairsDevTest, AUC": f"{figures.auc:.5f}",
-            "LFW View 1 pairsDevTest, EER": f"{figures.eer:.4f}",
-            **{
-                f"LFW View 1 pairsDevTest, TAR at FAR {far}": f"{tar:.3f}"
-                for far, tar in figures.tar_at_far.items()
-            },
-        }
-        cards.record(models, name, rows, command)
-    if calibrate:
-        evaluate_verification.keep_calibration(models, figures, pairs)
+    curves = {}
+    for name in model or [analyzer.defaults.embed]:
+        figures = evaluate_verification.measure(analyzer, name, data / "lfw", pairs)
+        curves[name] = figures.curve
+        for line in figures.lines(pairs):
+            print(line, flush=True)
+        if note:
+            command = f"python -m training.evaluate verification --data DATA --model {name}"
+            cards.record(models, name, figures.rows(pairs), command)
+        if calibrate:
+            evaluate_verification.keep_calibration(models, figures, pairs)
     if roc is not None:
-        evaluate_verification.plot({name: figures.curve}, roc, f"LFW {pairs}, end to end")
+        evaluate_verification.plot(curves, roc, f"LFW {pairs}, end to end")
+
+
+@app.command()
+def recognition(
+    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
+    page: Annotated[Path, typer.Option(help="the page that is rewritten")] = Path("docs/recognition.md"),
+) -> None:
+    """The recorded figures and calibrated thresholds of all embedders, into the page that compares them."""
+    fill(page, "figures", recognition_report.figures(models))
+    fill(page, "thresholds", recognition_report.thresholds(models))
+    fill(page, "mining", recognition_report.mining(Path("training/records")))
 
 
 @app.command()

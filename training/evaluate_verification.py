@@ -56,6 +56,34 @@ class VerificationFigures:
     probability: Probability | None
     curve: tuple[ndarray, ndarray]
 
+    def lines(self, pairs_file: str) -> list[str]:
+        """What is printed of them."""
+        curve = self.probability
+        return [
+            f"{self.model} on LFW {pairs_file}: {self.pairs} pairs, "
+            f"{len(self.undetected)} pictures without a face",
+            f"  accuracy, 10 folds  {self.accuracy:.4f} +- {self.standard_error:.4f}",
+            f"  mean threshold      {self.threshold:.4f}",
+            f"  AUC {self.auc:.5f}, EER {self.eer:.4f}",
+            *(
+                f"  FAR {c.far:<6g} threshold {c.threshold:.4f}  TAR {c.tar:.4f}  FRR {1 - c.tar:.4f}"
+                for c in self.calibration
+            ),
+            *([] if curve is None else [f"  probability sigmoid({curve.slope:.3f} s {curve.offset:+.3f})"]),
+            *(f"  no face: {missing}" for missing in self.undetected),
+        ]
+
+    def rows(self, pairs_file: str) -> dict[str, str]:
+        """What goes onto the model's card."""
+        on = f"LFW {pairs_file}".replace("LFW pairsDevTest.txt", "LFW View 1 pairsDevTest")
+        return {
+            f"{on}, accuracy (10 folds)": f"{self.accuracy:.4f} +- {self.standard_error:.4f}",
+            f"{on}, pictures without a face": str(len(self.undetected)),
+            f"{on}, AUC": f"{self.auc:.5f}",
+            f"{on}, EER": f"{self.eer:.4f}",
+            **{f"{on}, TAR at FAR {far}": f"{tar:.3f}" for far, tar in self.tar_at_far.items()},
+        }
+
 
 @dataclass(frozen=True)
 class Rate:

@@ -11,7 +11,7 @@ CONFIG = softmax.CONFIG.model_copy(
         "system": "siamese",
         "size": 32,
         "dimension": BRANCH,
-        "pairs": 6400,
+        "pairs": 2560,
         "batch": 64,
         "epochs": 12,
         "learning_rate": 1e-3,
