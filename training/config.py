@@ -23,6 +23,7 @@ RUN_FILE = "run.json"
 LossName = Literal["mean_squared", "pairwise_squared", "root_mean_squared", "wing"]
 Choice = Literal["validation_error", "validation_loss", "validation_rmse"]
 Mining = Literal["semi_hard", "hardest", "random"]
+PairLoss = Literal["cross_entropy", "contrastive", "crossed"]
 
 
 class _Frozen(BaseModel):
@@ -109,7 +110,9 @@ class FaceConfig(Schedule):
     mining: Mining = "semi_hard"
 
     pairs: int = Field(0, ge=0, description="pairs an epoch")
-    pair_loss: Literal["cross_entropy", "contrastive"] = "cross_entropy"
+    pair_loss: PairLoss = Field(
+        "cross_entropy", description="crossed: of every left picture of a batch with every right one"
+    )
     contrastive_margin: float = Field(1.0, gt=0, description="root mean square distance of strangers")
     same_prob: float = Field(1.0, ge=0, le=1, description="share of drawn genuine pairs that is kept")
     diff_prob: float | None = Field(

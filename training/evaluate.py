@@ -24,6 +24,7 @@ from training import (
     landmark_report,
     recognition_report,
 )
+from training.data.lfw import read_pairs
 from training.data.people import read_people
 from training.page import fill, measured
 
@@ -158,9 +159,10 @@ def verification(
 ) -> None:
     """LFW's pairs end to end: ten-fold accuracy, AUC, EER, TAR at FAR; an undetected face is an error."""
     analyzer = Analyzer(store.load(models, "cpu", threads=threads))
-    curves = {}
+    listed, curves = read_pairs(data / "lfw", pairs), {}
+    located = evaluate_verification.located_pairs(analyzer, listed)
     for name in model or [analyzer.defaults.embed]:
-        figures = evaluate_verification.measure(analyzer, name, data / "lfw", pairs)
+        figures = evaluate_verification.measure(analyzer.embedder(name), listed, located)
         curves[name] = figures.curve
         for line in figures.lines(pairs):
             print(line, flush=True)
@@ -189,38 +191,29 @@ def rates(
     source: Annotated[
         list[str], typer.Option(help="folders:DIR, celeba:DIR or lfw:DIR; several may be named")
     ],
-    model: Annotated[str | None, typer.Option(help="an embedder of the store, else the default")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="an embedder of the store, else the default; several may be named"),
+    ] = None,
     models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
     most: Annotated[int, typer.Option(help="pictures of a person")] = 8,
-    note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
+    note: Annotated[bool, typer.Option("--record", help="put the figures on the models' cards")] = False,
 ) -> None:
     """Whether the promised false accept rates hold on other people: every pair of their pictures."""
     analyzer = Analyzer(store.load(models, "cpu", threads=threads))
-    name = model or analyzer.defaults.embed
-    figures = evaluate_verification.measure_rates(analyzer, name, read_people(source), most)
-    sets = " and ".join(one.partition(":")[2].rstrip("/").rpartition("/")[2] for one in source)
-    print(
-        f"{name} on {sets}: {figures.people} people, {figures.genuine} genuine pairs, {figures.impostors} "
-        f"impostor pairs, {len(figures.undetected)} pictures without a face"
-    )
-    for row in figures.rows:
-        print(
-            f"  promised FAR {row.promised:<6g} threshold {row.threshold:.4f}  measured FAR {row.far:.2e} "
-            f"({row.far / row.promised:.2f} times)  TAR {row.tar:.4f}"
-        )
-    for far, tar in figures.tar_at_far.items():
-        print(f"  TAR {tar:.4f} at a measured FAR of {far}")
-    if note:
-        places = " ".join(
-            f"--source {one.partition(':')[0]}:DATA/.../{one.rpartition('/')[2]}" for one in source
-        )
-        command = f"python -m training.evaluate rates {places} --model {name} --most {most}"
-        measured_rows = {
-            f"{sets}, measured FAR where {row.promised:g} is promised": f"{row.far:.2e}"
-            for row in figures.rows
-        } | {f"{sets}, TAR at FAR {far}": f"{tar:.3f}" for far, tar in figures.tar_at_far.items()}
-        cards.record(models, name, measured_rows, command)
+    pictures = evaluate_verification.at_most(read_people(source), most)
+    located = evaluate_verification.locate(analyzer, [p.path for p in pictures], [p.person for p in pictures])
+    sets = " and ".join(Path(one.partition(":")[2]).name for one in source)
+    for name in model or [analyzer.defaults.embed]:
+        figures = evaluate_verification.measure_rates(analyzer.embedder(name), located)
+        for line in figures.lines(name, sets):
+            print(line, flush=True)
+        if note:
+            named = [(one.partition(":")[0], Path(one.partition(":")[2]).name) for one in source]
+            places = " ".join(f"--source {kind}:DATA/identities/{folder}" for kind, folder in named)
+            command = f"python -m training.evaluate rates {places} --model {name} --most {most}"
+            cards.record(models, name, figures.on_card(sets), command)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from app.vision.pyramid import Octaves
 from app.vision.spec import Calibration, Probability
 from training import verification
 from training.calibration import Calibrated, fit_probability, read_calibration, write_calibration
-from training.data.lfw import read_pairs
+from training.data.lfw import Pair
 from training.data.people import Picture
 
 MAX_PIXELS = 50_000_000
@@ -30,13 +30,16 @@ _ROWS = 4096
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """Every picture's vector (n, d), NaN where no face was found; the pictures' people; who is missing."""
+class Located:
+    """Pictures and their people, and the five points of each one's largest face, NaN where none was found."""
 
-    vectors: ndarray
+    paths: list[Path]
     people: ndarray
-    index: dict[Path, int]
-    undetected: list[str] = field(default_factory=list)
+    points: ndarray
+
+    @property
+    def undetected(self) -> list[str]:
+        return [p.name for p, five in zip(self.paths, self.points, strict=True) if np.isnan(five).any()]
 
 
 @dataclass(frozen=True)
@@ -106,26 +109,49 @@ class Rates:
     rows: list[Rate]
     tar_at_far: dict[str, float]
 
+    def lines(self, model: str, sets: str) -> list[str]:
+        """What is printed of them."""
+        return [
+            f"{model} on {sets}: {self.people} people, {self.genuine} genuine pairs, "
+            f"{self.impostors} impostor pairs, {len(self.undetected)} pictures without a face",
+            *(
+                f"  promised FAR {row.promised:<6g} threshold {row.threshold:.4f}  "
+                f"measured FAR {row.far:.2e} ({row.far / row.promised:.2f} times)  TAR {row.tar:.4f}"
+                for row in self.rows
+            ),
+            *(f"  TAR {tar:.4f} at a measured FAR of {far}" for far, tar in self.tar_at_far.items()),
+        ]
 
-def embed_pictures(
-    analyzer: Analyzer, model: str, paths: list[Path], people: list[str] | None = None
-) -> Embedded:
-    """What is compared of the largest face of each picture, by the service's own way."""
-    embedder = analyzer.embedder(model)
-    size = embedder.spec.dimension
-    vectors = np.full((len(paths), size), np.nan, np.float32)
-    undetected = []
-    for i, path in enumerate(tqdm(paths, desc=model, unit="picture", disable=None)):
-        image = decode(path.read_bytes(), MAX_PIXELS, "image")
-        picture = Octaves(image)
-        detector = analyzer.detector(None)
+    def on_card(self, sets: str) -> dict[str, str]:
+        """What goes onto the model's card."""
+        return {
+            f"{sets}, measured FAR where {row.promised:g} is promised": f"{row.far:.2e}" for row in self.rows
+        } | {f"{sets}, TAR at FAR {far}": f"{tar:.3f}" for far, tar in self.tar_at_far.items()}
+
+
+def locate(analyzer: Analyzer, paths: list[Path], people: list[str] | None = None) -> Located:
+    """The largest face of each picture, by the service's own way; people are folders where none are given."""
+    detector = analyzer.detector(None)
+    points = np.full((len(paths), 5, 2), np.nan, np.float32)
+    for i, path in enumerate(tqdm(paths, desc="faces", unit="picture", disable=None)):
+        picture = _picture(path)
         face = detector.detect(picture, DetectOptions(), Timing()).largest(picture.width, picture.height)
-        if len(face) == 0:
-            undetected.append(path.name)
-        else:
-            vectors[i] = embedder.represent(picture, detector.refine(picture, face.points))[0]
-    owners = np.array(people or [path.parent.name for path in paths])
-    return Embedded(vectors, owners, {path: i for i, path in enumerate(paths)}, undetected)
+        if len(face):
+            points[i] = detector.refine(picture, face.points)[0]
+    return Located(paths, np.array(people or [path.parent.name for path in paths]), points)
+
+
+def represent(embedder: Embedder, located: Located) -> ndarray:
+    """What is compared of each face (n, d), NaN where there is none."""
+    vectors = np.full((len(located.paths), embedder.spec.dimension), np.nan, np.float32)
+    seen = np.flatnonzero(~np.isnan(located.points).any(axis=(1, 2)))
+    for i in tqdm(seen, desc=embedder.spec.model, unit="picture", disable=None):
+        vectors[i] = embedder.represent(_picture(located.paths[i]), located.points[i][None])[0]
+    return vectors
+
+
+def _picture(path: Path) -> Octaves:
+    return Octaves(decode(path.read_bytes(), MAX_PIXELS, "image"))
 
 
 def similarities(embedder: Embedder, a: ndarray, b: ndarray) -> ndarray:
@@ -138,10 +164,10 @@ def similarities(embedder: Embedder, a: ndarray, b: ndarray) -> ndarray:
     return out
 
 
-def all_similarities(embedder: Embedder, found: Embedded) -> tuple[ndarray, ndarray]:
+def all_similarities(embedder: Embedder, vectors: ndarray, people: ndarray) -> tuple[ndarray, ndarray]:
     """The similarities of all genuine pairs, and of all impostor pairs, of the pictures with a face."""
-    known = np.flatnonzero(~np.isnan(found.vectors[:, 0]))
-    vectors, people = found.vectors[known], found.people[known]
+    known = np.flatnonzero(~np.isnan(vectors[:, 0]))
+    vectors, people = vectors[known], people[known]
     genuine, impostors = [], []
     for i in range(len(known) - 1):
         rest = vectors[i + 1 :]
@@ -152,29 +178,29 @@ def all_similarities(embedder: Embedder, found: Embedded) -> tuple[ndarray, ndar
     return np.concatenate(genuine), np.concatenate(impostors)
 
 
-def measure(
-    analyzer: Analyzer, model: str, root: Path, pairs_file: str = "pairsDevTest.txt"
-) -> VerificationFigures:
+def located_pairs(analyzer: Analyzer, pairs: list[Pair]) -> Located:
+    """The pictures of the pairs, each once."""
+    return locate(analyzer, sorted({path for pair in pairs for path in (pair.a, pair.b)}))
+
+
+def measure(embedder: Embedder, pairs: list[Pair], located: Located) -> VerificationFigures:
     """LFW's protocol for one embedder, and its thresholds for false accept rates.
 
     Thresholds are calibrated on every impostor pair among the pictures (about a million for View 1),
     since a thousand pairs cannot tell a rate of 1e-4; the true accept rates are those of the genuine pairs.
     """
-    pairs = read_pairs(root, pairs_file)
-    paths = sorted({path for pair in pairs for path in (pair.a, pair.b)})
-    found = embed_pictures(analyzer, model, paths)
-    embedder = analyzer.embedder(model)
-    a, b = (
-        found.vectors[[found.index[side] for side in sides]]
-        for sides in ([p.a for p in pairs], [p.b for p in pairs])
-    )
-    similarity = similarities(embedder, a, b)
+    vectors = represent(embedder, located)
+    index = {path: i for i, path in enumerate(located.paths)}
+    sides = [
+        vectors[[index[path] for path in paths]] for paths in ([p.a for p in pairs], [p.b for p in pairs])
+    ]
+    similarity = similarities(embedder, sides[0], sides[1])
     same = np.array([pair.same for pair in pairs])
     folds = np.array([pair.fold for pair in pairs])
     if len(np.unique(folds)) == 1:
         folds = verification.split_folds(same)
     result = verification.ten_folds(similarity, same, folds)
-    impostors = all_similarities(embedder, found)[1]
+    impostors = all_similarities(embedder, vectors, located.people)[1]
     genuine = similarity[same]
     calibration = []
     for far in FARS:
@@ -183,7 +209,7 @@ def measure(
             Calibration(far=far, threshold=round(threshold, 4), tar=verification.tar(genuine, threshold))
         )
     return VerificationFigures(
-        model,
+        embedder.spec.model,
         len(pairs),
         result.accuracy,
         result.standard_error,
@@ -191,28 +217,31 @@ def measure(
         verification.auc(similarity, same),
         verification.eer(similarity, same),
         {f"{c.far:g}": c.tar for c in calibration if c.far in REPORTED},
-        found.undetected,
+        located.undetected,
         calibration,
         None if embedder.spec.metric == "probability" else fit_probability(genuine, impostors),
         verification.roc(similarity, same),
     )
 
 
-def measure_rates(analyzer: Analyzer, model: str, pictures: list[Picture], most: int) -> Rates:
-    """The calibrated thresholds on every pair of other people's pictures, at most so many of each person.
-
-    A picture without a face makes all its genuine pairs wrong: they are refused.
-    """
+def at_most(pictures: list[Picture], most: int) -> list[Picture]:
+    """The first so many pictures of everyone."""
     taken: Counter[str] = Counter()
     chosen = []
     for picture in pictures:
         taken[picture.person] += 1
         if taken[picture.person] <= most:
             chosen.append(picture)
-    found = embed_pictures(analyzer, model, [p.path for p in chosen], [p.person for p in chosen])
-    embedder = analyzer.embedder(model)
-    seen, impostors = all_similarities(embedder, found)
-    sizes = np.array(list(Counter(p.person for p in chosen).values()))
+    return chosen
+
+
+def measure_rates(embedder: Embedder, located: Located) -> Rates:
+    """The calibrated thresholds on every pair of other people's pictures.
+
+    A picture without a face makes all its genuine pairs wrong: they are refused.
+    """
+    seen, impostors = all_similarities(embedder, represent(embedder, located), located.people)
+    sizes = np.array(list(Counter(located.people.tolist()).values()))
     genuine = np.full(int((sizes * (sizes - 1) // 2).sum()), np.nan, np.float32)
     genuine[: len(seen)] = seen
     rows = [
@@ -229,7 +258,7 @@ def measure_rates(analyzer: Analyzer, model: str, pictures: list[Picture], most:
         for far in REPORTED
         if far * len(impostors) >= 1
     }
-    return Rates(len(sizes), len(genuine), len(impostors), found.undetected, rows, at)
+    return Rates(len(sizes), len(genuine), len(impostors), located.undetected, rows, at)
 
 
 def keep_calibration(models: Path, figures: VerificationFigures, pairs_file: str) -> None:

@@ -22,7 +22,7 @@ COLUMNS = {
 
 def specs(models: Path) -> dict[str, ComparedSpec]:
     """What each embedder of the store says of comparing its vectors, in the manifest's order."""
-    found = {}
+    found: dict[str, ComparedSpec] = {}
     for entry in read_manifest(models).models:
         for file in entry.files:
             spec = OrtSession(models / file.file, Device("cpu")).spec

@@ -92,27 +92,42 @@ def _triplet(net: keras.Model, config: FaceConfig) -> System:
 def _siamese(net: keras.Model, config: FaceConfig) -> System:
     sides = [keras.Input(net.input_shape[1:], name=name) for name in ("left", "right")]
     # One call for both sides: batch normalisation sees one population.
-    pair = ops.stack(ops.split(net(ops.concatenate(sides, axis=0)), 2, axis=0), axis=1)
-    head = siamese.head(config.dimension)
-    apart = ops.sqrt(ops.mean(ops.square(pair[:, 0] - pair[:, 1]), axis=-1, keepdims=True) + 1e-12)
+    left, right = ops.split(net(ops.concatenate(sides, axis=0)), 2, axis=0)
+    pair, head = ops.stack([left, right], axis=1), siamese.head(config.dimension)
+    apart = ops.sqrt(ops.mean(ops.square(left - right), axis=-1, keepdims=True) + 1e-12)
     seen = ops.stop_gradient(pair) if config.pair_loss == "contrastive" else pair
-    model = keras.Model(sides, ops.concatenate([head(seen), apart], axis=-1))
+    outputs = [head(seen), apart]
+    if config.pair_loss == "crossed":
+        every = ops.absolute(ops.expand_dims(left, 1) - ops.expand_dims(right, 0))
+        outputs.append(ops.squeeze(head.get_layer("logit")(every), axis=-1))
+    model = keras.Model(sides, ops.concatenate(outputs, axis=-1))
 
     def cross_entropy(truth: Tensor, found: Tensor) -> Tensor:
-        return ops.mean(keras.losses.binary_crossentropy(truth, found[:, :1], from_logits=True))
+        return ops.mean(keras.losses.binary_crossentropy(truth[:, :1], found[:, :1], from_logits=True))
 
-    def both_losses(truth: Tensor, found: Tensor) -> Tensor:
+    def by_distance(truth: Tensor, found: Tensor) -> Tensor:
         # The branch learns by the distance alone, the head on top of it by cross-entropy.
-        return cross_entropy(truth, found) + ops.mean(
-            contrastive(truth[:, 0], found[:, 1], config.contrastive_margin)
-        )
+        away = contrastive(truth[:, 0], found[:, 1], config.contrastive_margin)
+        return cross_entropy(truth, found) + ops.mean(away)
 
-    def right(truth: Tensor, found: Tensor) -> Tensor:
-        return ops.mean(ops.cast(ops.equal(found[:, :1] > 0, truth > 0.5), found.dtype))
+    def right_answers(truth: Tensor, found: Tensor) -> Tensor:
+        return ops.mean(ops.cast(ops.equal(found[:, 0] > 0, truth[:, 0] > 0.5), found.dtype))
 
     product = keras.Model([net.input, head.input], [net.output, head.output])
-    loss = both_losses if config.pair_loss == "contrastive" else cross_entropy
-    return System(model, product, net, loss, [right], head)
+    losses = {"cross_entropy": cross_entropy, "contrastive": by_distance, "crossed": crossed}
+    return System(model, product, net, losses[config.pair_loss], [right_answers], head)
+
+
+def crossed(truth: Tensor, found: Tensor) -> Tensor:
+    """Cross-entropy of every left picture with every right one of a batch, both kinds weighing the same.
+
+    `truth` holds people's numbers in columns 1 and 2, `found` the logits (n, n) from column 2 on.
+    """
+    logits = found[:, 2:]
+    same = ops.cast(ops.equal(truth[:, 1:2], ops.transpose(truth[:, 2:3])), logits.dtype)
+    costs = ops.softplus(logits) - same * logits
+    kinds = [ops.sum(costs * kind) / ops.maximum(ops.sum(kind), 1.0) for kind in (same, 1.0 - same)]
+    return 0.5 * (kinds[0] + kinds[1])
 
 
 def contrastive(same: Tensor, distance: Tensor, margin: float) -> Tensor:

@@ -10,6 +10,7 @@ from app.vision.spec import Calibration, Probability
 from tests.fakes import fake_analyzer
 from training import evaluate_verification as e
 from training.calibration import Calibrated, fit_probability, read_calibration, write_calibration
+from training.data.lfw import Pair
 from training.data.people import Picture
 
 
@@ -67,15 +68,22 @@ def people(tmp_path: Path) -> list[Picture]:
     out = []
     for person, colour in {"a": (250, 60, 60), "b": (60, 250, 60), "c": (60, 60, 250)}.items():
         for i in range(3):
-            path = tmp_path / f"{person}{i}.png"
+            path = tmp_path / person / f"{person}{i}.png"
+            path.parent.mkdir(exist_ok=True)
             shade = tuple(v - 10 * i for v in colour)
             Pil.new("RGB", (100, 80), (0, 0, 0) if (person, i) == ("c", 2) else shade).save(path)
             out.append(Picture(path, person, path.name))
     return out
 
 
+def rates(people: list[Picture], most: int) -> e.Rates:
+    analyzer, chosen = fake_analyzer(), e.at_most(people, most)
+    located = e.locate(analyzer, [p.path for p in chosen], [p.person for p in chosen])
+    return e.measure_rates(analyzer.embedder("vectors"), located)
+
+
 def test_rates_are_those_of_all_pairs_and_a_missing_face_is_refused(people: list[Picture]) -> None:
-    found = e.measure_rates(fake_analyzer(), "vectors", people, most=3)
+    found = rates(people, most=3)
     assert (found.people, found.genuine, found.impostors) == (3, 9, 21)
     assert found.undetected == ["c2.png"]
     for row, promised, threshold in zip(found.rows, (0.01, 0.001), (0.5, 0.75), strict=True):
@@ -85,8 +93,25 @@ def test_rates_are_those_of_all_pairs_and_a_missing_face_is_refused(people: list
 
 
 def test_no_more_than_so_many_pictures_of_a_person(people: list[Picture]) -> None:
-    found = e.measure_rates(fake_analyzer(), "vectors", people, most=2)
+    found = rates(people, most=2)
     assert (found.genuine, found.impostors, found.undetected) == (3, 12, [])
+
+
+def test_pairs_are_measured_by_the_protocol(people: list[Picture]) -> None:
+    path = {p.address[:2]: p.path for p in people}
+    genuine = [Pair(path[f"{who}{i}"], path[f"{who}{j}"], True) for who in "ab" for i, j in ((0, 1), (1, 2))]
+    impostors = [Pair(path[f"a{i}"], path[f"b{j}"], False) for i, j in ((0, 1), (1, 2), (2, 0), (0, 0))]
+    missing = Pair(path["c0"], path["c2"], True)
+    analyzer, pairs = fake_analyzer(), 3 * (genuine + impostors) + [missing]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(e, "FARS", (0.1,))
+        figures = e.measure(analyzer.embedder("vectors"), pairs, e.located_pairs(analyzer, pairs))
+    assert (figures.model, figures.pairs, figures.undetected) == ("vectors", 25, ["c2.png"])
+    assert figures.accuracy == pytest.approx(24 / 25, abs=0.02)
+    assert [c.tar for c in figures.calibration] == [pytest.approx(12 / 13)]
+    assert figures.probability is not None
+    assert any("no face: c2.png" in line for line in figures.lines("pairs.txt"))
+    assert figures.rows("pairs.txt")["LFW pairs.txt, pictures without a face"] == "1"
 
 
 def test_a_roc_curve_is_drawn(tmp_path: Path) -> None:

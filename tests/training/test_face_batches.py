@@ -120,7 +120,7 @@ def test_pair_batches_give_both_sides_and_whether_they_are_one_person() -> None:
     how = settings(system="siamese", pairs=40)
     batches = list(FaceBatches(faces(), how).epoch(1))
     assert len(batches) == 5
-    for (left, right), same in batches:
+    for (left, right), truth in batches:
         a, b = numbers(left), numbers(right)
         assert (a != b).all()
-        np.testing.assert_array_equal(same[:, 0] == 1, LABELS[a] == LABELS[b])
+        np.testing.assert_array_equal(truth, np.stack([LABELS[a] == LABELS[b], LABELS[a], LABELS[b]], axis=1))

@@ -86,6 +86,7 @@ VARIANTS = [
     {"system": "triplet", "mining": "hardest"},
     {"system": "siamese"},
     {"system": "siamese", "pair_loss": "contrastive"},
+    {"system": "siamese", "pair_loss": "crossed"},
 ]
 
 
@@ -98,7 +99,8 @@ def test_a_run_learns_and_leaves_what_serving_needs(
     assert [row["epoch"] for row in progress.rows] == [1, 2, 3]
     assert all(np.isfinite(list(row.values())).all() for row in progress.rows)
     assert progress.best < 0.4
-    assert ("active" if settings.system == "triplet" else "right") in progress.rows[0]
+    named = {"softmax": "right", "triplet": "active", "siamese": "right_answers"}
+    assert named[settings.system] in progress.rows[0]
     facts = json.loads((tmp_path / "run.json").read_text())
     assert facts["config"] == settings.model_dump()
     assert facts["people"] == {"train": 10, "validation": 4}
@@ -175,6 +177,16 @@ def test_contrastive_loss_by_hand() -> None:
     same, distance = np.array([1, 1, 0, 0], np.float32), np.array([0.0, 0.4, 0.3, 2.0], np.float32)
     found = np.asarray(systems.contrastive(same, distance, 1.0))
     np.testing.assert_allclose(found, [0, 0.08, 0.5 * 0.49, 0], rtol=1e-5)
+
+
+def test_crossed_pairs_by_hand() -> None:
+    # Left people 0 and 1, right people 0 and 0: the pairs of left 0 are genuine, those of left 1 are not.
+    truth = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
+    logits = np.array([[2.0, -1.0], [0.5, -3.0]], np.float32)
+    found = np.concatenate([np.zeros((2, 2), np.float32), logits], axis=1)
+    genuine = np.log1p(np.exp(-logits[0])).mean()
+    impostors = np.log1p(np.exp(logits[1])).mean()
+    assert float(systems.crossed(truth, found)) == pytest.approx(0.5 * (genuine + impostors), rel=1e-5)
 
 
 def test_the_same_pictures_are_alike_to_every_system() -> None:

@@ -26,7 +26,12 @@ class Pairs(NamedTuple):
 
 
 Batch = tuple[ndarray | list[ndarray], ndarray]
-"""What the net takes, and what it is held against."""
+"""What the net takes, and what it is held against.
+
+By person: pictures and people's numbers, and these again. By people and pictures: pictures, and rows of a
+person's number and scores. By pairs: left and right pictures, and rows of whether they are one person, and
+both people's numbers.
+"""
 
 
 class FaceBatches:
@@ -86,8 +91,10 @@ class FaceBatches:
 
     def _pairs(self, pairs: Pairs, epoch: int, step: int) -> Batch:
         rng, part = self._rng(epoch, step), self._slice(step)
-        sides = [self.pictures(side[part], rng) for side in (pairs.left, pairs.right)]
-        return sides, pairs.same[part].astype(np.float32)[:, None]
+        chosen = [side[part] for side in (pairs.left, pairs.right)]
+        people = [self._gallery.labels[side] for side in chosen]
+        truth = np.stack([pairs.same[part], *people], axis=1).astype(np.float32)
+        return [self.pictures(side, rng) for side in chosen], truth
 
 
 def people_by_pictures(
