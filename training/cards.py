@@ -123,6 +123,13 @@ def _card(entry: ModelEntry, specs: list[ModelSpec], metrics: dict[str, dict[str
     return "\n".join(lines)
 
 
+def _parts(spec: FusionSpec) -> list[str]:
+    return [
+        f"[{part}](#{part}){' with its mirrored crop averaged in' if flip else ''}"
+        for part, flip in zip(spec.parts, spec.flip_average, strict=True)
+    ]
+
+
 def _line(spec: ComparedSpec) -> str:
     assert spec.probability is not None
     sign = "-" if spec.probability.offset < 0 else "+"
@@ -158,6 +165,5 @@ def _numbers(spec: ModelSpec) -> list[str]:
             return [f"Head: two answers of {spec.dimension} numbers in, a probability out"]
         case FusionSpec():
             return [
-                f"Made of {' and '.join(f'[{part}](#{part})' for part in spec.parts)}: "
-                f"{spec.dimension} numbers, {spec.metric} similarity"
+                f"Made of {' and '.join(_parts(spec))}: {spec.dimension} numbers, {spec.metric} similarity"
             ]

@@ -35,8 +35,8 @@ TRAINED = ("landmarks68", "landmarks15", "cnn68", "cnn15", "mobilenet15")
 TRAINED_FACES = ("centerloss", "triplet", "siamese")
 """Nets for embeddings trained here, likewise."""
 
-FUSED = {"sface": 0.3, "dlib": 0.7}
-"""The default embedder's parts, and the squares of their weights."""
+FUSED = {"sface": (0.3, True), "dlib": (0.7, False)}
+"""The default embedder's parts: squares of their weights, and whether the mirrored crop is averaged in."""
 
 _EMBEDDING = 128  # numbers of an imported embedder's vector
 
@@ -162,11 +162,12 @@ def _fused(calibration: dict[str, Calibrated]) -> Product:
             "source_sha256": hashlib.sha256(hashes.encode()).hexdigest(),
             "dimension": sum(widths),
             "parts": tuple(FUSED),
+            "flip_average": tuple(flip for _, flip in FUSED.values()),
             "inputs": sum(widths),
         }
         | ({} if known is None else known.model_dump())
     )
-    weights = [square**0.5 for square in FUSED.values()]
+    weights = [square**0.5 for square, _ in FUSED.values()]
     recipe = Recipe("fused.onnx", spec, lambda cache: fusion(widths, weights), tolerance=1e-6)
     return Product("fused", "embed", DEFAULT_EMBEDDER == "fused", (recipe,), tuple(FUSED))
 

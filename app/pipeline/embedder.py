@@ -43,8 +43,14 @@ class NetEmbedder:
 
     def __call__(self, picture: Octaves, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
         """Unit vectors (n, dimension) for faces with five points each."""
+        return self.vectors(picture, points, self.spec.flip_average)
+
+    def vectors(
+        self, picture: Octaves, points: Float32[ndarray, "n 5 2"], flip_average: bool
+    ) -> Float32[ndarray, "n d"]:
+        """The same, with the mirrored crop's vector added before normalising or without."""
         crops = self._crops(picture, points)
-        if not self.spec.flip_average:
+        if not flip_average:
             return self._session.run(crops)["embedding"]
         both = self._session.run(np.concatenate([crops, crops[:, :, ::-1]]))["embedding"]
         total = both[: len(crops)] + both[len(crops) :]
@@ -87,15 +93,18 @@ class FusedEmbedder:
         if not isinstance(session.spec, FusionSpec):
             raise BadModel(f"{session.spec.model} is no fusion")
         self.spec: FusionSpec = session.spec
+        nets = [part for part in parts if type(part) is NetEmbedder]
+        if len(nets) != len(self.spec.flip_average):
+            raise BadModel(f"{self.spec.model} is made of nets whose vectors are compared by their cosine")
         given = sum(part.spec.dimension for part in parts)
         if given != self.spec.inputs:
             raise BadModel(f"{self.spec.model} takes {self.spec.inputs} numbers, and its parts give {given}")
-        self._parts = parts
+        self._parts = list(zip(nets, self.spec.flip_average, strict=True))
         self._session = session
 
     def __call__(self, picture: Octaves, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
         """Unit vectors (n, dimension) for faces with five points each."""
-        vectors = [part(picture, points) for part in self._parts]
+        vectors = [part.vectors(picture, points, flip) for part, flip in self._parts]
         return self._session.run(np.concatenate(vectors, axis=1))["embedding"]
 
     def represent(self, picture: Octaves, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:

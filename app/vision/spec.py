@@ -125,6 +125,9 @@ class FusionSpec(ComparedSpec):
 
     kind: Literal["fusion"] = "fusion"
     parts: tuple[str, ...] = Field(min_length=2, description="names of the embedders, in order")
+    flip_average: tuple[bool, ...] = Field(
+        description="of each part, whether the mirrored crop's vector is added; its own spec's does not count"
+    )
     inputs: int = Field(description="numbers of all their vectors together")
 
 

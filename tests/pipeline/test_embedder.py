@@ -60,7 +60,8 @@ class VectorSession(FakeSession):
 
 def fusion(*parts: str) -> LoadedModel:
     """The parts' vectors, the second part's counted twice."""
-    how = FusionSpec(model="both", parts=parts, inputs=6, dimension=6, **COMMON)
+    flips = tuple(False for _ in parts)
+    how = FusionSpec(model="both", parts=parts, flip_average=flips, inputs=6, dimension=6, **COMMON)
 
     def weigh(vectors: ndarray) -> dict[str, ndarray]:
         scaled = vectors * np.array([1, 1, 1, 2, 2, 2], np.float32)
@@ -146,3 +147,25 @@ def test_verify_of_a_pair_of_nets_answers_its_probability() -> None:
     found = analyzer.verify((image, image), None, 0.5, None, Timing())
     assert found.verdict.similarity == found.verdict.probability == pytest.approx(1)
     assert found.verdict.verified
+
+
+def test_a_fusion_decides_itself_which_parts_are_mirrored() -> None:
+    how = FusionSpec(
+        model="both", parts=("a", "b"), flip_average=(True, False), inputs=4, dimension=4, **COMMON
+    )
+    sessions = [FakeSession(spec(flip_average=flip), branch) for flip in (False, True)]
+    parts = [e.NetEmbedder(session) for session in sessions]
+    net = e.FusedEmbedder(parts, VectorSession(how, lambda vectors: {"embedding": vectors}))
+    found = net(picture(), POINTS[:1])[0]
+    assert [session.seen for session in sessions] == [[2], [1]]
+    assert found[:2] == pytest.approx([0.5**0.5, 0.5**0.5], abs=1e-3)
+    assert found[2] > 2 * found[3]
+
+
+def test_a_fusion_of_a_pair_of_nets_is_refused() -> None:
+    how = FusionSpec(
+        model="both", parts=("a", "b"), flip_average=(False, False), inputs=4, dimension=4, **COMMON
+    )
+    parts = [e.NetEmbedder(FakeSession(spec(), branch)), pair()]
+    with pytest.raises(BadModel, match="compared by their cosine"):
+        e.FusedEmbedder(parts, VectorSession(how, lambda vectors: {"embedding": vectors}))

@@ -226,7 +226,9 @@ def test_branch_and_head_are_two_graphs_that_answer_as_the_whole(tmp_path: Path)
 
 
 def test_a_fusions_cosine_is_the_weighed_mean_of_its_parts(tmp_path: Path) -> None:
-    spec = FusionSpec(model="both", parts=("a", "b"), inputs=5, dimension=5, **COMMON)
+    spec = FusionSpec(
+        model="both", parts=("a", "b"), flip_average=(True, False), inputs=5, dimension=5, **COMMON
+    )
     export(fusion([2, 3], [0.2**0.5, 0.8**0.5]), spec, tmp_path / "both.onnx", tmp_path / "both.npz")
     rng = np.random.default_rng(0)
     a, b = (
