@@ -28,8 +28,9 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from app.pipeline.analyzer import Analyzer
-from app.pipeline.detector import DetectOptions
-from app.pipeline.faces import Timing
+from app.pipeline.detector import DetectOptions, Detector
+from app.pipeline.embedder import Embedder
+from app.pipeline.faces import Faces, Timing
 from app.runtime.store import load
 from app.vision.image import decode
 from app.vision.pyramid import Octaves
@@ -102,6 +103,11 @@ def detection(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Ro
     return contest("detection, 1024x768", "facet mtcnn", runs, len(images), rounds)
 
 
+def _embedded(embedder: Embedder, detector: Detector, image: ndarray, face: Faces) -> ndarray:
+    picture = Octaves(image)
+    return embedder(picture, detector.refine(picture, face.points))
+
+
 def embedding(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:
     """One face, found already: alignment and embedding."""
     faces = [
@@ -110,7 +116,7 @@ def embedding(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Ro
     faces = [(image, found.largest(*SIZE)) for image, found in faces if len(found)]
     sface, resnet = others.SFace(), others.DlibResNet()
     runs: dict[str, Callable[[int], object]] = {
-        f"facet {name}": lambda i, e=embedder: e(Octaves(faces[i][0]), faces[i][1].points)  # type: ignore[misc]
+        f"facet {name}": lambda i, e=embedder: _embedded(e, analyzer.detector(None), *faces[i])  # type: ignore[misc]
         for name, embedder in analyzer.embedders.items()
     }
     runs["OpenCV SFace"] = lambda i: sface.embed(faces[i][0], faces[i][1].boxes[0], faces[i][1].points[0])

@@ -21,6 +21,7 @@ from app.vision.spec import (
     ModelSpec,
     ONetSpec,
     PNetSpec,
+    Probability,
     RNetSpec,
 )
 
@@ -80,6 +81,9 @@ class FakeDetector(Detector):
         threshold = self.spec.threshold if options.threshold is None else options.threshold
         keep = np.flatnonzero((faces.scores > threshold) & bright)
         return faces.take(keep[: options.max_faces])
+
+    def refine(self, picture: Octaves, points: ndarray) -> ndarray:
+        return points
 
     def locate(self, picture: Octaves, given: ndarray, timing: Timing) -> Faces:
         scores = np.linspace(0.99, 0.8, max(2, len(given)), dtype=np.float32)[: len(given)]
@@ -145,6 +149,7 @@ def embedder(name: str = "vectors", default: bool = True) -> LoadedModel:
             Calibration(far=0.001, threshold=0.75, tar=0.8),
         ),
         default_far=0.001,
+        probability=Probability(slope=20, offset=-15),
         **COMMON,
     )
 

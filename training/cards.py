@@ -6,7 +6,17 @@ from pathlib import Path
 
 from app.runtime.session import Device, OrtSession
 from app.runtime.store import ModelEntry, read_manifest
-from app.vision.spec import EmbedderSpec, LandmarkSpec, ModelSpec, ONetSpec, PNetSpec, RNetSpec
+from app.vision.spec import (
+    ComparedSpec,
+    EmbedderSpec,
+    FusionSpec,
+    HeadSpec,
+    LandmarkSpec,
+    ModelSpec,
+    ONetSpec,
+    PNetSpec,
+    RNetSpec,
+)
 
 METRICS = "metrics.json"
 PROSE = Path(__file__).with_name("cards_prose")
@@ -89,13 +99,18 @@ def _card(entry: ModelEntry, specs: list[ModelSpec], metrics: dict[str, dict[str
         ),
         "",
     ]
-    if isinstance(first, EmbedderSpec) and first.thresholds:
+    if isinstance(first, ComparedSpec) and first.thresholds:
         lines += [
             f"Thresholds, calibrated on {first.calibrated_on}:",
             "",
-            "| FAR | threshold | TAR |",
+            "| FAR | FRR | threshold |",
             "|---:|---:|---:|",
-            *(f"| {c.far:g} | {c.threshold:.4f} | {c.tar:.3f} |" for c in first.thresholds),
+            *(f"| {c.far:g} | {1 - c.tar:.3f} | {c.threshold:.4f} |" for c in first.thresholds),
+            "",
+        ]
+    if isinstance(first, ComparedSpec) and first.probability is not None:
+        lines += [
+            f"Probability of one person at similarity s, if half of all pairs are: sigmoid({_line(first)}).",
             "",
         ]
     if metrics:
@@ -106,6 +121,19 @@ def _card(entry: ModelEntry, specs: list[ModelSpec], metrics: dict[str, dict[str
         ]
         lines.append("")
     return "\n".join(lines)
+
+
+def _parts(spec: FusionSpec) -> list[str]:
+    return [
+        f"[{part}](#{part}){' with its mirrored crop averaged in' if flip else ''}"
+        for part, flip in zip(spec.parts, spec.flip_average, strict=True)
+    ]
+
+
+def _line(spec: ComparedSpec) -> str:
+    assert spec.probability is not None
+    sign = "-" if spec.probability.offset < 0 else "+"
+    return f"{spec.probability.slope:.3f} s {sign} {abs(spec.probability.offset):.3f}"
 
 
 def _numbers(spec: ModelSpec) -> list[str]:
@@ -132,4 +160,10 @@ def _numbers(spec: ModelSpec) -> list[str]:
             return [
                 f"Input {spec.size}x{spec.size}x3, template `{spec.template}`, {spec.dimension} numbers, "
                 f"{spec.metric} similarity, mirrored crop averaged in: {'yes' if spec.flip_average else 'no'}"
+            ]
+        case HeadSpec():
+            return [f"Head: two answers of {spec.dimension} numbers in, a probability out"]
+        case FusionSpec():
+            return [
+                f"Made of {' and '.join(_parts(spec))}: {spec.dimension} numbers, {spec.metric} similarity"
             ]

@@ -22,6 +22,8 @@ RUN_FILE = "run.json"
 
 LossName = Literal["mean_squared", "pairwise_squared", "root_mean_squared", "wing"]
 Choice = Literal["validation_error", "validation_loss", "validation_rmse"]
+Mining = Literal["semi_hard", "hardest", "random"]
+PairLoss = Literal["cross_entropy", "contrastive", "crossed"]
 
 
 class _Frozen(BaseModel):
@@ -60,14 +62,12 @@ class Augmentation(_Frozen):
     occlude_blocks: int = Field(1, ge=1, description="most blocks")
 
 
-class TrainConfig(_Frozen):
-    """One run: the net's input, the loss, the schedule, the augmentation."""
+class Schedule(_Frozen):
+    """What every run has: its name, how long and how fast it learns, its augmentation, its seed."""
 
     name: str
     size: int = Field(gt=0, description="side of the net's picture, in pixels")
     template: Template
-    scheme: Scheme
-    loss: LossName
     epochs: int = Field(gt=0)
     batch: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
@@ -76,19 +76,51 @@ class TrainConfig(_Frozen):
     weight_decay: float = Field(0.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1, description="momentum of the weights' moving average; 0 is none")
     validate_every: int = Field(1, gt=0, description="epochs")
-    choose_by: Choice = Field("validation_error", description="the best weights have the least of it")
     patience: int = Field(
         0, ge=0, description="epochs without better weights after which it ends; 0 is never"
     )
+    start_from: str = Field("", description="run beside this one whose best weights it begins with")
+    seed: int = 0
+    augment: Augmentation = Augmentation()
+
+
+class TrainConfig(Schedule):
+    """One run of a landmark net: its points, and the loss."""
+
+    scheme: Scheme
+    loss: LossName
+    choose_by: Choice = Field("validation_error", description="the best weights have the least of it")
     backbone: str = Field(
         "", description="first weights of its layer of that name: random, or a file's sha256"
     )
     begin_at_mean: bool = Field(
         False, description="the last layer, a dense one, begins with the training faces' mean as its answer"
     )
-    start_from: str = Field("", description="run beside this one whose best weights it begins with")
-    seed: int = 0
-    augment: Augmentation = Augmentation()
+
+
+class FaceConfig(Schedule):
+    """One run of a net for embeddings: what it learns from, and the numbers of its losses."""
+
+    system: Literal["softmax", "triplet", "siamese"]
+    dimension: int = Field(gt=0, description="numbers of the embedding")
+
+    center_weight: float = Field(0.0, ge=0, description="lambda of the center loss; 0 is softmax alone")
+    center_alpha: float = Field(0.5, ge=0, lt=1, description="what a batch leaves of a center's distance")
+
+    people: int = Field(0, ge=0, description="of a batch of triplets; times `pictures` it is `batch`")
+    pictures: int = Field(0, ge=0, description="of each of them")
+    margin: float = Field(0.2, gt=0, description="alpha of the triplet loss, in squared distance")
+    mining: Mining = "semi_hard"
+
+    pairs: int = Field(0, ge=0, description="pairs an epoch")
+    pair_loss: PairLoss = Field(
+        "cross_entropy", description="crossed: of every left picture of a batch with every right one"
+    )
+    contrastive_margin: float = Field(1.0, gt=0, description="root mean square distance of strangers")
+    same_prob: float = Field(1.0, ge=0, le=1, description="share of drawn genuine pairs that is kept")
+    diff_prob: float | None = Field(
+        None, ge=0, le=1, description="of impostor pairs; what makes half of all pairs genuine if None"
+    )
 
 
 @runtime_checkable
@@ -100,6 +132,17 @@ class Run(Protocol):
     @staticmethod
     def build() -> "keras.Model":
         """The net, untrained: RGB float 0..255 in, unit coordinates x0, y0, x1, y1, ... out."""
+
+
+@runtime_checkable
+class FaceRun(Protocol):
+    """What a module of `training.configs` holds for a net of embeddings."""
+
+    CONFIG: FaceConfig
+
+    @staticmethod
+    def build() -> "keras.Model":
+        """The net, untrained: RGB float 0..255 in; features, or of a siamese net its branch's answer, out."""
 
 
 def pretrained(run: Run, weights: Path) -> Run:
@@ -132,9 +175,20 @@ def find(name: str) -> Run:
     return cast(Run, importlib.import_module(f"training.configs.{name}"))
 
 
+def find_face(name: str) -> FaceRun | None:
+    """The run of that name where it is one of embeddings, None where it is of another kind."""
+    module: object = find(name)
+    return cast(FaceRun, module) if isinstance(getattr(module, "CONFIG", None), FaceConfig) else None
+
+
 def config_of(folder: Path) -> TrainConfig:
     """The config that a run in `folder` had."""
     return TrainConfig.model_validate(json.loads((folder / RUN_FILE).read_text())["config"])
+
+
+def face_config_of(folder: Path) -> FaceConfig:
+    """The same for a run of a net of embeddings."""
+    return FaceConfig.model_validate(json.loads((folder / RUN_FILE).read_text())["config"])
 
 
 def build_trained(folder: Path) -> "keras.Model":

@@ -22,7 +22,10 @@ from training import (
     evaluate_verification,
     landmark_errors,
     landmark_report,
+    recognition_report,
 )
+from training.data.lfw import read_pairs
+from training.data.people import read_people
 from training.page import fill, measured
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -141,36 +144,76 @@ def detection(
 @app.command()
 def verification(
     data: Annotated[Path, typer.Option(help="the folder that holds `lfw/`")],
-    model: Annotated[str | None, typer.Option(help="an embedder of the store, else the default")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="an embedder of the store, else the default; several may be named"),
+    ] = None,
     models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
     pairs: Annotated[str, typer.Option(help="the pairs file in the LFW folder")] = "pairsDevTest.txt",
-    note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
-    calibrate: Annotated[bool, typer.Option(help="keep the thresholds for the next `make models`")] = False,
+    note: Annotated[bool, typer.Option("--record", help="put the figures on the models' cards")] = False,
+    calibrate: Annotated[
+        bool, typer.Option(help="keep thresholds and probability for the next `make models`")
+    ] = False,
+    roc: Annotated[Path | None, typer.Option(help="where the ROC curves go, as PNG")] = None,
 ) -> None:
     """LFW's pairs end to end: ten-fold accuracy, AUC, EER, TAR at FAR; an undetected face is an error."""
     analyzer = Analyzer(store.load(models, "cpu", threads=threads))
-    name = model or analyzer.defaults.embed
-    figures = evaluate_verification.measure(analyzer, name, data / "lfw", pairs)
-    print(f"{name} on LFW {pairs}: {figures.pairs} pairs, {len(figures.undetected)} pictures without a face")
-    print(f"  accuracy, 10 folds  {figures.accuracy:.4f} +- {figures.standard_error:.4f}")
-    print(f"  mean threshold      {figures.threshold:.4f}")
-    print(f"  AUC {figures.auc:.5f}, EER {figures.eer:.4f}")
-    for row in figures.calibration:
-        print(f"  FAR {row.far:<6g} threshold {row.threshold:.4f}  TAR {row.tar:.4f}")
-    for missing in figures.undetected:
-        print(f"  no face: {missing}")
-    if note:
-        command = f"python -m training.evaluate verification --data DATA --model {name}"
-        rows = {
-            "LFW View 1 pairsDevTest, accuracy (10 folds)": (
-                f"{figures.accuracy:.4f} +- {figures.standard_error:.4f}"
-            ),
-            "LFW View 1 pairsDevTest, pictures without a face": str(len(figures.undetected)),
-        }
-        cards.record(models, name, rows, command)
-    if calibrate:
-        evaluate_verification.keep_calibration(models, figures, pairs)
+    listed, curves = read_pairs(data / "lfw", pairs), {}
+    located = evaluate_verification.located_pairs(analyzer, listed)
+    for name in model or [analyzer.defaults.embed]:
+        figures = evaluate_verification.measure(analyzer.embedder(name), listed, located)
+        curves[name] = figures.curve
+        for line in figures.lines(pairs):
+            print(line, flush=True)
+        if note:
+            command = f"python -m training.evaluate verification --data DATA --model {name}"
+            cards.record(models, name, figures.rows(pairs), command)
+        if calibrate:
+            evaluate_verification.keep_calibration(models, figures, pairs)
+    if roc is not None:
+        evaluate_verification.plot(curves, roc, f"LFW {pairs}, end to end")
+
+
+@app.command()
+def recognition(
+    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
+    page: Annotated[Path, typer.Option(help="the page that is rewritten")] = Path("docs/recognition.md"),
+) -> None:
+    """The recorded figures and calibrated thresholds of all embedders, into the page that compares them."""
+    fill(page, "figures", recognition_report.figures(models))
+    fill(page, "thresholds", recognition_report.thresholds(models))
+    fill(page, "mining", recognition_report.mining(Path("training/records")))
+
+
+@app.command()
+def rates(
+    source: Annotated[
+        list[str], typer.Option(help="folders:DIR, celeba:DIR or lfw:DIR; several may be named")
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="an embedder of the store, else the default; several may be named"),
+    ] = None,
+    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
+    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
+    most: Annotated[int, typer.Option(help="pictures of a person")] = 8,
+    note: Annotated[bool, typer.Option("--record", help="put the figures on the models' cards")] = False,
+) -> None:
+    """Whether the promised false accept rates hold on other people: every pair of their pictures."""
+    analyzer = Analyzer(store.load(models, "cpu", threads=threads))
+    pictures = evaluate_verification.at_most(read_people(source), most)
+    located = evaluate_verification.locate(analyzer, [p.path for p in pictures], [p.person for p in pictures])
+    sets = " and ".join(Path(one.partition(":")[2]).name for one in source)
+    for name in model or [analyzer.defaults.embed]:
+        figures = evaluate_verification.measure_rates(analyzer.embedder(name), located)
+        for line in figures.lines(name, sets):
+            print(line, flush=True)
+        if note:
+            named = [(one.partition(":")[0], Path(one.partition(":")[2]).name) for one in source]
+            places = " ".join(f"--source {kind}:DATA/identities/{folder}" for kind, folder in named)
+            command = f"python -m training.evaluate rates {places} --model {name} --most {most}"
+            cards.record(models, name, figures.on_card(sets), command)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Keras net to served ONNX: uint8 in, spec in the metadata, golden file beside it, parity proved."""
+"""Keras net to served ONNX: uint8 in, spec in the metadata, golden file beside it, parity proved.
+
+A net of other nets' vectors takes these as they are, float32.
+"""
 
 import json
 import shutil
@@ -46,7 +49,9 @@ def export(
     half: bool = False,
     tolerance: float = 2e-5,
 ) -> float:
-    """Writes the served net (from `serving_net`) and its golden file; answers the largest difference found.
+    """Writes the served net (from `serving_net`, or one that takes vectors) and its golden file.
+
+    Answers the largest difference found.
 
     `half` stores the weights in half precision (they are computed with in single). Nothing is left
     half-written: both files appear only after the parity gate. Raises ValueError when an output of the
@@ -54,17 +59,17 @@ def export(
     """
     model = to_onnx(net, half=half)
     model.metadata_props.add(key=METADATA_KEY, value=spec.model_dump_json())
-    images = golden_images(net.input_shape[1:])
-    expected = {name: np.asarray(value) for name, value in net(images, training=False).items()}
+    given = golden_input(net)
+    expected = {name: np.asarray(value) for name, value in net(given, training=False).items()}
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / path.name
         draft.write_bytes(model.SerializeToString(deterministic=True))
-        found = OrtSession(draft, Device("cpu", threads=1)).run(images)
+        found = OrtSession(draft, Device("cpu", threads=1)).run(given)
         worst = max(float(np.abs(found[name] - value).max()) for name, value in expected.items())
         if not worst <= tolerance:
             raise ValueError(f"{path.name}: ONNX differs from Keras by {worst:.3g}, over {tolerance:.3g}")
         saved = Path(folder) / golden.name
-        arrays: dict[str, Any] = {"image": images, "tolerance": np.float32(tolerance), **expected}
+        arrays: dict[str, Any] = {net.input.name: given, "tolerance": np.float32(tolerance), **expected}
         np.savez_compressed(saved, **arrays)
         for source, target in ((saved, golden), (draft, path)):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +79,7 @@ def export(
 
 def to_onnx(net: keras.Model, *, half: bool) -> onnx.ModelProto:
     """The net as an ONNX model of opset 18, with named outputs and free batch (and picture) sizes."""
-    signature = (tf.TensorSpec((None, *net.input_shape[1:]), tf.uint8, name="image"),)
+    signature = (tf.TensorSpec((None, *net.input_shape[1:]), net.input.dtype, name=net.input.name),)
     names = sorted(net.output.keys())
     ordered = keras.Model(net.input, [net.output[name] for name in names])
     model, _ = tf2onnx.convert.from_keras(ordered, input_signature=signature, opset=OPSET)
@@ -88,6 +93,13 @@ def to_onnx(net: keras.Model, *, half: bool) -> onnx.ModelProto:
     model.producer_name, model.producer_version, model.doc_string = "facet", "", ""
     onnx.checker.check_model(model)
     return model
+
+
+def golden_input(net: keras.Model) -> ndarray:
+    """What a served net's golden file holds: two pictures, or two of the vectors it takes. Seeded."""
+    if net.input.dtype == "uint8":
+        return golden_images(net.input_shape[1:])
+    return np.random.default_rng(0).uniform(0, 1, (2, *net.input_shape[1:])).astype(np.float32)
 
 
 def golden_images(shape: tuple[int | None, ...]) -> ndarray:

@@ -18,8 +18,9 @@ CURVES = ("loss", "validation_loss", "validation_error")
 class Logbook:
     """The log of one run, in its folder. Files other than events are rewritten whole after every epoch."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, error: str = "normalised mean error on validation") -> None:
         self._folder = folder
+        self._error = error
         self._events = EventFileWriter(str(folder / "tensorboard"))
 
     def write(self, rows: list[Row], facts: dict[str, object]) -> None:
@@ -50,10 +51,12 @@ class Logbook:
         right = left.twinx()
         for name in CURVES:
             known = [(row["epoch"], row[name]) for row in rows if name in row]
+            if not known:
+                continue
             axis, style = (right, "k--") if name == "validation_error" else (left, "-")
             axis.plot(*zip(*known, strict=True), style, label=name.replace("_", " "))
         left.set(xlabel="epoch", ylabel="loss", yscale="log")
-        right.set_ylabel("normalised mean error on validation")
+        right.set_ylabel(self._error)
         figure.legend(loc="upper right", bbox_to_anchor=(0.9, 0.95))
         figure.savefig(self._folder / "curves.png", dpi=100)
 

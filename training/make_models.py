@@ -59,7 +59,9 @@ def _build(recipe: Recipe, path: Path, golden: Path, cache: Path) -> None:
             sys.exit(f"{path} is missing, and its run is not on this machine: {recipe.how}")
         print(f"{recipe.file:22} left as it is: {recipe.how}")
         return
-    net = serving_net(recipe.build(cache), recipe.unit_length)
+    net = recipe.build(cache)
+    if len(net.input_shape) == 4:
+        net = serving_net(net, recipe.unit_length)
     worst = export(net, recipe.spec, path, golden, half=recipe.half, tolerance=recipe.tolerance)
     print(f"{recipe.file:22} ONNX differs from Keras by at most {worst:.2g}")
 
@@ -69,6 +71,7 @@ def _entry(product: Product, models: Path) -> dict[str, object]:
         "name": product.name,
         "task": product.task,
         "default": product.default,
+        **({"parts": list(product.parts)} if product.parts else {}),
         "files": [describe(models / recipe.file) for recipe in product.recipes],
     }
 

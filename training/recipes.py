@@ -1,5 +1,6 @@
 """What the model store is made of: every product, its files, their specs and how their nets are built."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,16 +11,37 @@ from types import ModuleType
 import keras
 
 from app.runtime.session import Device, OrtSession
-from app.vision.spec import EmbedderSpec, LandmarkSpec, ModelSpec, ONetSpec, PNetSpec, RNetSpec, Task
+from app.vision.spec import (
+    EmbedderSpec,
+    FusionSpec,
+    HeadSpec,
+    LandmarkSpec,
+    ModelSpec,
+    ONetSpec,
+    PNetSpec,
+    RNetSpec,
+    Task,
+)
 from training.calibration import Calibrated, read_calibration
-from training.config import BEST_WEIGHTS, RUN_FILE, build_trained, config_of
+from training.config import BEST_WEIGHTS, RUN_FILE, build_trained, config_of, face_config_of
 from training.importers import dlib_resnet, mtcnn, sface
+from training.models.fusion import fusion
+from training.systems import trained_system
 
 RESEARCH_ONLY = "LicenseRef-research-only"
 TRAINED = ("landmarks68", "landmarks15", "cnn68", "cnn15", "mobilenet15")
 """Landmark nets trained here, each from the run of its name."""
 
+TRAINED_FACES = ("centerloss", "triplet", "siamese")
+"""Nets for embeddings trained here, likewise."""
+
+FUSED = {"sface": (0.3, True), "dlib": (0.7, False)}
+"""The default embedder's parts: squares of their weights, and whether the mirrored crop is averaged in."""
+
+_EMBEDDING = 128  # numbers of an imported embedder's vector
+
 DEFAULT_LANDMARKS = "landmarks68"
+DEFAULT_EMBEDDER = "fused"
 DATA = {
     "300w": "300-W (HELEN, AFW, LFPW training parts)",
     "kaggle15": "Kaggle's Facial Keypoints format, its rows made from 300-W's training parts",
@@ -48,6 +70,7 @@ class Product:
     task: Task
     default: bool
     recipes: tuple[Recipe, ...]
+    parts: tuple[str, ...] = ()
 
 
 def products(models: Path, runs: Path) -> list[Product]:
@@ -56,8 +79,10 @@ def products(models: Path, runs: Path) -> list[Product]:
     return [
         _mtcnn(),
         *(product for name in TRAINED for product in _trained_landmarks(name, models, runs)),
-        _embedder("sface", sface, "arcface", calibration, flip_average=False, default=True),
-        _embedder("dlib", dlib_resnet, "dlib", calibration, flip_average=True, default=False),
+        _embedder("sface", sface, "arcface", calibration, flip_average=False),
+        _embedder("dlib", dlib_resnet, "dlib", calibration, flip_average=True),
+        _fused(calibration),
+        *(product for name in TRAINED_FACES for product in _trained_faces(name, models, runs, calibration)),
     ]
 
 
@@ -98,7 +123,6 @@ def _embedder(
     calibration: dict[str, Calibrated],
     *,
     flip_average: bool,
-    default: bool,
 ) -> Product:
     known = calibration.get(name)
     spec = EmbedderSpec.model_validate(
@@ -110,7 +134,7 @@ def _embedder(
             "source_sha256": importer.SHA256,
             "size": importer.INPUT_SIZE,
             "template": template,
-            "dimension": 128,
+            "dimension": _EMBEDDING,
             "flip_average": flip_average,
         }
         | ({} if known is None else known.model_dump())
@@ -120,9 +144,80 @@ def _embedder(
         net = importer.load(cache)
         return keras.Model(net.input, {"embedding": net.output})
 
-    return Product(
-        name, "embed", default, (Recipe(f"{name}.onnx", spec, build, "embedding", half=True, tolerance=2e-3),)
+    recipe = Recipe(f"{name}.onnx", spec, build, "embedding", half=True, tolerance=2e-3)
+    return Product(name, "embed", name == DEFAULT_EMBEDDER, (recipe,))
+
+
+def _fused(calibration: dict[str, Calibrated]) -> Product:
+    importers = {"sface": sface, "dlib": dlib_resnet}
+    widths = [_EMBEDDING] * len(FUSED)
+    hashes = "".join(importers[name].SHA256 for name in FUSED)
+    known = calibration.get("fused")
+    spec = FusionSpec.model_validate(
+        {
+            "model": "fused",
+            "licence": " AND ".join(importers[name].LICENCE for name in FUSED),
+            "research_only": False,
+            "source": f"{' and '.join(FUSED)}, their vectors weighed: training/models/fusion.py",
+            "source_sha256": hashlib.sha256(hashes.encode()).hexdigest(),
+            "dimension": sum(widths),
+            "parts": tuple(FUSED),
+            "flip_average": tuple(flip for _, flip in FUSED.values()),
+            "inputs": sum(widths),
+        }
+        | ({} if known is None else known.model_dump())
     )
+    weights = [square**0.5 for square, _ in FUSED.values()]
+    recipe = Recipe("fused.onnx", spec, lambda cache: fusion(widths, weights), tolerance=1e-6)
+    return Product("fused", "embed", DEFAULT_EMBEDDER == "fused", (recipe,), tuple(FUSED))
+
+
+def _trained_faces(name: str, models: Path, runs: Path, calibration: dict[str, Calibrated]) -> list[Product]:
+    files, run = [f"{name}.onnx"] + ([f"{name}-head.onnx"] if name == "siamese" else []), runs / name
+    if not (run / BEST_WEIGHTS).exists():
+        if not all((models / file).exists() for file in files):
+            return []
+        how = f"trained; `python -m training.train {name}` makes its run, see training/configs/{name}.py"
+        specs = [OrtSession(models / file, Device("cpu")).spec for file in files]
+        kept = tuple(Recipe(f, spec, None, how=how) for f, spec in zip(files, specs, strict=True))
+        return [Product(name, "embed", name == DEFAULT_EMBEDDER, kept)]
+    config, data = face_config_of(run), json.loads((run / RUN_FILE).read_text())["data"]
+    common = {
+        "model": name,
+        "licence": RESEARCH_ONLY,
+        "research_only": True,
+        "source": f"trained here on faces of {' and '.join(data['sources'])}: training/configs/{name}.py",
+        "source_sha256": data["sha256"],
+        "dimension": config.dimension,
+    }
+    known = calibration.get(name)
+    spec = EmbedderSpec.model_validate(
+        common
+        | {
+            "size": config.size,
+            "template": config.template,
+            "flip_average": config.system != "siamese",
+            "metric": "probability" if config.system == "siamese" else "cosine",
+        }
+        | ({} if known is None else known.model_dump())
+    )
+
+    def embedding(cache: Path) -> keras.Model:
+        net = trained_system(run).embed
+        outputs = {"embedding": net.output}
+        return keras.Model(
+            net.input, outputs | ({"branch": net.output} if config.system == "siamese" else {})
+        )
+
+    def head(cache: Path) -> keras.Model:
+        net = trained_system(run).head
+        assert net is not None
+        return keras.Model(net.input, {"probability": keras.ops.sigmoid(net.output)})
+
+    recipes = [Recipe(files[0], spec, embedding, "embedding", half=True, tolerance=2e-3)]
+    if config.system == "siamese":
+        recipes.append(Recipe(files[1], HeadSpec.model_validate({**common}), head, tolerance=2e-5))
+    return [Product(name, "embed", name == DEFAULT_EMBEDDER, tuple(recipes))]
 
 
 def _trained_landmarks(name: str, models: Path, runs: Path) -> list[Product]:

@@ -20,13 +20,14 @@ import typer
 from numpy import ndarray
 from tqdm import tqdm
 
-from training import checkpoint, config
+from training import checkpoint, config, train_faces
 from training.checkpoint import Progress
 from training.config import BEST_WEIGHTS, RUN_FILE, Run, TrainConfig
 from training.data import batches, crops
 from training.logbook import Logbook
 from training.losses import LOSSES
 from training.metrics import nme, rmse, squares
+from training.schedule import optimizer, over
 
 
 def train(run: Run, settings: TrainConfig, data: Path, folder: Path, resume: bool = False) -> Progress:
@@ -99,35 +100,6 @@ def begin_at(net: keras.Model, answer: ndarray) -> None:
     bias.assign(answer)
 
 
-def over(progress: Progress, settings: TrainConfig) -> bool:
-    """Whether the last epoch is done, or the patience with worse ones at its end."""
-    since = progress.epoch - progress.best_epoch
-    return progress.epoch >= settings.epochs or 0 < settings.patience <= since
-
-
-def optimizer(settings: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
-    """AdamW with a warm-up and a cosine to the last step (Loshchilov & Hutter, 2017), averaging the weights.
-
-    Without weight decay it is Adam, and with a final rate like the first one the rate is constant. Its
-    epsilon is far below the usual 1e-7, near which the gradients of squared unit coordinates lie.
-    """
-    warmup = round(settings.warmup_epochs * steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        settings.learning_rate / 100 if warmup else settings.learning_rate,
-        decay_steps=max(1, settings.epochs * steps - warmup),
-        alpha=settings.final_learning_rate / settings.learning_rate,
-        warmup_target=settings.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    return keras.optimizers.AdamW(
-        schedule,
-        weight_decay=settings.weight_decay,
-        epsilon=1e-10,
-        use_ema=settings.ema > 0,
-        ema_momentum=settings.ema,
-    )
-
-
 def validate(net: keras.Model, images: ndarray, truth: ndarray, settings: TrainConfig) -> dict[str, float]:
     """The loss, the normalised mean error and the RMSE in pixels of the net's picture on validation."""
     found = np.asarray(net.predict(images, batch_size=settings.batch, verbose=0), np.float32)
@@ -151,16 +123,21 @@ def main(
     imagenet_weights: Annotated[Path | None, typer.Option(help="Keras's .h5 for the net's backbone")] = None,
 ) -> None:
     """Trains one named run."""
-    run = config.find(name)
     keras.config.set_dtype_policy(precision)
     given = {k: v for k, v in (("epochs", epochs), ("seed", seed)) if v is not None}
-    if imagenet_weights is not None:
-        run = config.pretrained(run, imagenet_weights)
-    elif run.CONFIG.backbone:
-        print(
-            f"the backbone begins with {run.CONFIG.backbone} weights; --imagenet-weights takes Keras's file"
-        )
     try:
+        faces = config.find_face(name)
+        if faces is not None:
+            train_faces.train(faces, faces.CONFIG.model_copy(update=given), data, out / name, resume)
+            return
+        run = config.find(name)
+        if imagenet_weights is not None:
+            run = config.pretrained(run, imagenet_weights)
+        elif run.CONFIG.backbone:
+            print(
+                f"the backbone begins with {run.CONFIG.backbone} weights; "
+                "--imagenet-weights takes Keras's file"
+            )
         train(run, run.CONFIG.model_copy(update=given), data, out / name, resume)
     except (FileExistsError, FileNotFoundError) as error:
         sys.exit(str(error))

@@ -24,7 +24,17 @@ from app.runtime.session import runtime_version
 from app.runtime.store import FileEntry, LoadedModel
 from app.vision.align import Template
 from app.vision.points import Scheme
-from app.vision.spec import Calibration, EmbedderSpec, LandmarkSpec, Task
+from app.vision.spec import (
+    Calibration,
+    ComparedSpec,
+    EmbedderSpec,
+    LandmarkSpec,
+    ONetSpec,
+    PNetSpec,
+    Probability,
+    RNetSpec,
+    Task,
+)
 
 _HERE = Path(__file__).parent
 
@@ -37,7 +47,10 @@ class Input(BaseModel):
     dtype: Literal["uint8"] = "uint8"
     layout: Literal["NHWC"] = "NHWC"
     colour: Literal["RGB"] = "RGB"
-    size: int | None = Field(None, description="side of the square crop in pixels; null for whole pictures")
+    size: int | None = Field(
+        None,
+        description="side of the square crop in pixels; null for whole pictures, and for a model of `parts`",
+    )
     template: Template | None = Field(None, description="where the five points lie in the crop")
 
 
@@ -68,15 +81,20 @@ class ModelInfo(BaseModel):
     thresholds: list[StageThreshold | Calibration]
     scheme: Scheme | None = Field(None, description="of landmark models")
     dimension: int | None = Field(None, description="of embedders")
-    metric: Literal["cosine"] | None = Field(None, description="of embedders")
+    metric: Literal["cosine", "probability"] | None = Field(None, description="of embedders")
     default_far: float | None = Field(None, description="of embedders: the false accept rate of the default")
     calibrated_on: str | None = Field(None, description="of embedders: the pairs its thresholds come from")
+    probability: Probability | None = Field(
+        None, description="of embedders: what makes a similarity the probability that `/verify` answers"
+    )
+    parts: list[str] = Field([], description="the models it is made of, in order; most have none")
 
     @classmethod
     def of(cls, model: LoadedModel, analyzer: Analyzer) -> "ModelInfo":
         entry = model.entry
         sessions = list(model.sessions.values())
-        last = sessions[-1].spec
+        specs = [session.spec for session in sessions]
+        last = next((spec for spec in specs if isinstance(spec, ComparedSpec)), specs[-1])
         info = cls(
             name=entry.name,
             task=entry.task,
@@ -90,20 +108,23 @@ class ModelInfo(BaseModel):
             input=Input(),
             provider=sessions[-1].provider,
             thresholds=[],
+            parts=list(entry.parts),
         )
         if isinstance(last, LandmarkSpec):
             info.input = Input(size=last.size, template=last.template)
             info.scheme = last.scheme
-        elif isinstance(last, EmbedderSpec):
-            info.input = Input(size=last.size, template=last.template)
+        elif isinstance(last, ComparedSpec):
+            if isinstance(last, EmbedderSpec):
+                info.input = Input(size=last.size, template=last.template)
             info.thresholds = list(last.thresholds)
+            info.probability = last.probability
             info.dimension, info.metric = last.dimension, last.metric
             info.default_far, info.calibrated_on = last.default_far, last.calibrated_on
         else:
             info.thresholds = [
                 StageThreshold(stage=kind, threshold=session.spec.threshold)
                 for kind, session in model.sessions.items()
-                if not isinstance(session.spec, LandmarkSpec | EmbedderSpec)
+                if isinstance(session.spec, PNetSpec | RNetSpec | ONetSpec)
             ]
         return info
 

@@ -78,5 +78,5 @@ class VerifyQuery(_Query):
         lt=1,
         allow_inf_nan=False,
         description="false accept rate to take the calibrated threshold for, within the range the model is "
-        "calibrated for (1e-4 to 1e-2); not with `threshold`",
+        "calibrated for (1e-4 to 1e-1); not with `threshold`",
     )

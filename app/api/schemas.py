@@ -70,7 +70,7 @@ class FaceWithLandmarks(Face):
 class FaceWithEmbedding(Face):
     """A face with its embedding, a vector of length 1."""
 
-    embedding: list[float] = Field(examples=[[0.01717799, -0.00504576, -0.0138477]])
+    embedding: list[float] = Field(examples=[[0.01497863, -0.00077732, -0.0101856]])
 
 
 Timing = dict[str, float]
@@ -108,8 +108,8 @@ class EmbedResponse(_Answer):
 
     image: Size
     faces: list[FaceWithEmbedding]
-    dimension: int = Field(examples=[128])
-    model: str = Field(description="the embedder", examples=["sface"])
+    dimension: int = Field(examples=[256])
+    model: str = Field(description="the embedder", examples=["fused"])
     detector: str = Field(examples=["mtcnn"])
     timing_ms: Timing = _TIMING
 
@@ -118,13 +118,19 @@ class VerifyResponse(_Answer):
     """Whether two pictures show one person: `similarity` at or above `threshold`."""
 
     verified: bool = Field(examples=[True])
-    similarity: float = Field(description="greater means more alike", examples=[0.7620089054107666])
-    threshold: float = Field(examples=[0.3746])
+    similarity: float = Field(description="greater means more alike", examples=[0.9072490334510803])
+    probability: float | None = Field(
+        None,
+        description="how likely such a similarity is one person's, where half of all pairs are; null where "
+        "the model was not calibrated for it",
+        examples=[0.9999414018075372],
+    )
+    threshold: float = Field(examples=[0.7472])
     far: float | None = Field(
         None, description="the false accept rate the threshold is calibrated for", examples=[0.001]
     )
-    metric: Literal["cosine"]
-    model: str = Field(examples=["sface"])
+    metric: Literal["cosine", "probability"] = Field(description="what `similarity` is")
+    model: str = Field(examples=["fused"])
     detector: str = Field(examples=["mtcnn"])
     face_a: Face
     face_b: Face

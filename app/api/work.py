@@ -113,8 +113,9 @@ def verify(
     return VerifyResponse(
         verified=found.verdict.verified,
         similarity=found.verdict.similarity,
-        threshold=found.verdict.threshold,
-        far=found.verdict.far,
+        probability=found.verdict.probability,
+        threshold=found.verdict.bar.threshold,
+        far=found.verdict.bar.far,
         metric=analyzer.embedder(query.model).spec.metric,
         model=query.model or analyzer.defaults.embed,
         detector=analyzer.defaults.detect,

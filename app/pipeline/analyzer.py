@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
 from app.errors import BadModel, NoFace, UnknownModel
+from app.pipeline import verifier
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.embedder import Embedder
+from app.pipeline.embedder import Embedder, FusedEmbedder, NetEmbedder, PairEmbedder
 from app.pipeline.faces import Faces, Timing
 from app.pipeline.landmarks import Landmarker
-from app.pipeline.verifier import Verdict, verify
+from app.pipeline.verifier import Verdict
 from app.runtime.store import LoadedModel
 from app.vision.pyramid import AnyImage, Image, Octaves
 from app.vision.spec import Task
@@ -46,13 +46,24 @@ class Analyzer:
         self.landmarkers = {
             m.entry.name: Landmarker(m.sessions["landmarks"]) for m in models if m.entry.task == "landmarks"
         }
-        self.embedders = {
-            m.entry.name: Embedder(m.sessions["embedder"]) for m in models if m.entry.task == "embed"
-        }
+        self.embedders: dict[str, Embedder] = {}
+        for m in sorted(models, key=lambda m: len(m.entry.parts)):  # those of parts last
+            if m.entry.task == "embed":
+                self.embedders[m.entry.name] = self._embedder(m)
         chosen = overrides or {}
         self.defaults = Defaults(
             **{task: self._default(task, chosen.get(task)) for task in ("detect", "landmarks", "embed")}
         )
+
+    def _embedder(self, model: LoadedModel) -> Embedder:
+        sessions, missing = model.sessions, [p for p in model.entry.parts if p not in self.embedders]
+        if missing:
+            raise BadModel(f"{model.entry.name} is made of {', '.join(missing)}, which is no loaded embedder")
+        if "fusion" in sessions:
+            return FusedEmbedder([self.embedders[p] for p in model.entry.parts], sessions["fusion"])
+        if "head" in sessions:
+            return PairEmbedder(sessions["embedder"], sessions["head"])
+        return NetEmbedder(sessions["embedder"])
 
     def _default(self, task: Task, override: str | None) -> str:
         names = [m.entry.name for m in self.models if m.entry.task == task]
@@ -104,7 +115,8 @@ class Analyzer:
         embedder, picture = self.embedder(model), Octaves(image)
         faces = self._faces(picture, options, timing, boxes)
         with timing.stage("embed"):
-            return replace(faces, embeddings=embedder(picture, faces.points))
+            points = self.detector(None).refine(picture, faces.points)
+            return replace(faces, embeddings=embedder(picture, points))
 
     def verify(
         self,
@@ -116,7 +128,7 @@ class Analyzer:
     ) -> Comparison:
         """Whether the largest faces of two pictures are of one person. Raises NoFace naming the picture."""
         embedder = self.embedder(model)
-        verify(embedder.spec, _ZERO, _ZERO, threshold, far)  # bad parameters fail before any work
+        bar = verifier.bar(embedder.spec, threshold, far)  # bad parameters fail before any work
         found = []
         for field, image in zip(("image_a", "image_b"), images, strict=True):
             picture = Octaves(image)
@@ -124,11 +136,14 @@ class Analyzer:
             if len(face) == 0:
                 raise NoFace(f"no face found in {field}", field)
             with timing.stage("embed"):
-                found.append(replace(face, embeddings=embedder(picture, face.points)))
+                points = self.detector(None).refine(picture, face.points)
+                found.append(replace(face, embeddings=embedder.represent(picture, points)))
         a, b = found
         assert a.embeddings is not None
         assert b.embeddings is not None
-        return Comparison(verify(embedder.spec, a.embeddings[0], b.embeddings[0], threshold, far), a, b)
+        with timing.stage("embed"):
+            similarity = float(embedder.compare(a.embeddings, b.embeddings)[0])
+        return Comparison(Verdict(similarity, verifier.probability(embedder.spec, similarity), bar), a, b)
 
     def _faces(
         self, picture: Octaves, options: DetectOptions, timing: Timing, boxes: ndarray | None
@@ -140,8 +155,6 @@ class Analyzer:
 
 
 T = TypeVar("T")
-
-_ZERO = np.zeros(1, np.float32)
 
 
 def _pick(table: Mapping[str, T], name: str, task: str) -> T:

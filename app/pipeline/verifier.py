@@ -1,29 +1,36 @@
-"""Verification: whether two vectors are of one person."""
+"""Verification: whether a similarity is one person's."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
-from numpy import ndarray
 
 from app.errors import BadParameter
-from app.vision.spec import EmbedderSpec
+from app.vision.spec import ComparedSpec
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The threshold a similarity is held against, and the false accept rate it is calibrated for, if any."""
+
+    threshold: float
+    far: float | None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The similarity (greater means more alike), the threshold it was held against, and the answer."""
+    """The similarity (greater means more alike), its probability where it is known, and the bar."""
 
     similarity: float
-    threshold: float
-    far: float | None
+    probability: float | None
+    bar: Bar
 
     @property
     def verified(self) -> bool:
-        return self.similarity >= self.threshold
+        return self.similarity >= self.bar.threshold
 
 
-def threshold_for(spec: EmbedderSpec, far: float) -> float:
+def threshold_for(spec: ComparedSpec, far: float) -> float:
     """The calibrated threshold for a false accept rate: one of those calibrated, else between two of them.
 
     Between two calibrated rates the threshold runs straight in log10 of the rate. Raises BadParameter
@@ -36,19 +43,23 @@ def threshold_for(spec: EmbedderSpec, far: float) -> float:
     return float(np.interp(np.log10(far), [np.log10(c.far) for c in table], [c.threshold for c in table]))
 
 
-def verify(
-    spec: EmbedderSpec,
-    a: Float32[ndarray, " d"],
-    b: Float32[ndarray, " d"],
-    threshold: float | None,
-    far: float | None,
-) -> Verdict:
-    """Cosine similarity of two unit vectors against a threshold, or the one calibrated for `far`."""
+def bar(spec: ComparedSpec, threshold: float | None, far: float | None) -> Bar:
+    """The given threshold, or the one calibrated for `far`, or for the model's own rate."""
     if threshold is not None and far is not None:
         raise BadParameter("give threshold or far, not both", "far")
-    if threshold is None:
-        far = spec.default_far if far is None else far
-        if far is None:
-            raise BadParameter(f"{spec.model} has no calibrated threshold: give one", "threshold")
-        threshold = threshold_for(spec, far)
-    return Verdict(float(np.clip(a @ b, -1.0, 1.0)), threshold, far)
+    if threshold is not None:
+        return Bar(threshold, None)
+    rate = spec.default_far if far is None else far
+    if rate is None:
+        raise BadParameter(f"{spec.model} has no calibrated threshold: give one", "threshold")
+    return Bar(threshold_for(spec, rate), rate)
+
+
+def probability(spec: ComparedSpec, similarity: float) -> float | None:
+    """How likely the similarity is one person's, where half of all pairs are; None if nobody measured it."""
+    if spec.metric == "probability":
+        return similarity
+    if spec.probability is None:
+        return None
+    logit = spec.probability.slope * similarity + spec.probability.offset
+    return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))

@@ -6,7 +6,7 @@ from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions
 from app.pipeline.faces import Timing
 from app.runtime.session import PROVIDERS, ModelSession
-from app.vision.spec import PNetSpec
+from app.vision.spec import FusionSpec, HeadSpec, PNetSpec
 
 _SIDE = 480
 _EVERY_BATCH = 1 + 4 + 16 + 64  # split greedily, this many items meet every batch size of a GPU session
@@ -24,8 +24,13 @@ def warm_up(analyzer: Analyzer) -> None:
 
 def _run(session: ModelSession) -> None:
     count = 1 if session.provider == PROVIDERS["cpu"] else _EVERY_BATCH
-    spec = session.spec
-    width, height = (
-        (session.pages.width, session.pages.height) if isinstance(spec, PNetSpec) else (spec.size, spec.size)
-    )
-    session.run(np.zeros((count, height, width, 3), np.uint8))
+    match session.spec:
+        case PNetSpec():
+            pages = session.pages
+            session.run(np.zeros((count, pages.height, pages.width, 3), np.uint8))
+        case HeadSpec(dimension=dimension):
+            session.run(np.zeros((count, 2, dimension), np.float32))
+        case FusionSpec(inputs=inputs):
+            session.run(np.zeros((count, inputs), np.float32))
+        case spec:
+            session.run(np.zeros((count, spec.size, spec.size, 3), np.uint8))

@@ -3,6 +3,7 @@
 The only module that imports onnxruntime.
 """
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +49,10 @@ _INSTALL = (
 
 @runtime_checkable
 class ModelSession(Protocol):
-    """A loaded net. `run` takes uint8 NHWC RGB and answers its outputs by name."""
+    """A loaded net. `run` takes uint8 NHWC RGB and answers its outputs by name.
+
+    A net of other nets' vectors, as its spec says, takes those, float32.
+    """
 
     @property
     def spec(self) -> ModelSpec: ...
@@ -174,7 +178,7 @@ class OrtSession:
 
     def batch_sizes(self, images: ndarray) -> tuple[int, ...]:
         """The sizes of batches a call may have for images of this shape, rising."""
-        return self._device.batch_sizes(images.shape[1] * images.shape[2])
+        return self._device.batch_sizes(math.prod(images.shape[1:3]))
 
     def nothing(self) -> list[ndarray]:
         """The outputs for no image at all."""
@@ -191,7 +195,7 @@ class OrtSession:
         """One call: the outputs for (n, h, w, 3) uint8, padded to `size`. Raises OutOfMemory."""
         count = len(images)
         if count < size:
-            images = np.concatenate([images, np.zeros((size - count, *images.shape[1:]), np.uint8)])
+            images = np.concatenate([images, np.zeros((size - count, *images.shape[1:]), images.dtype)])
         try:
             outputs = self._session.run(self.outputs, {self._input: np.ascontiguousarray(images)})
         except Exception as error:  # onnxruntime raises exceptions of many bare types

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from app.errors import BadModel, DeviceUnavailable
 from app.runtime.batching import Owner, SharedSession, Unwatched, Watcher
 from app.runtime.session import Device, ModelSession, OrtSession, candidates, preload_libraries
-from app.vision.spec import TASK_OF_KIND, Task
+from app.vision.spec import TASK_OF_KIND, FusionSpec, Task
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +34,12 @@ class FileEntry(_Entry):
 
 
 class ModelEntry(_Entry):
-    """A named model: one net, or the three of a cascade."""
+    """A named model: one net, or the three of a cascade, or one that is made of others, its parts."""
 
     name: str
     task: Task
     default: bool
+    parts: tuple[str, ...] = ()
     files: tuple[FileEntry, ...]
 
 
@@ -97,7 +98,7 @@ def load(
     names: frozenset[str] | None = None,
     sharing: Sharing | None = None,
 ) -> list[LoadedModel]:
-    """Opens the manifest's models (all, or those named) on a device, behind its one owner.
+    """Opens the manifest's models (all, or those named and their parts) on a device, behind its one owner.
 
     Raises BadModel for a damaged store and DeviceUnavailable when the device cannot be had; only
     `auto` falls back to the CPU, with a warning that says why.
@@ -123,7 +124,12 @@ def _select(manifest: Manifest, names: frozenset[str] | None) -> list[ModelEntry
     known = {entry.name for entry in manifest.models}
     if names is not None and (unknown := sorted(names - known)):
         raise BadModel(f"unknown models {', '.join(unknown)}; the manifest has {', '.join(sorted(known))}")
-    return [entry for entry in manifest.models if names is None or entry.name in names]
+    if names is None:
+        return list(manifest.models)
+    wanted = names | {part for entry in manifest.models if entry.name in names for part in entry.parts}
+    if unknown := sorted(wanted - known):
+        raise BadModel(f"the manifest has no {', '.join(unknown)}, of which another model is made")
+    return [entry for entry in manifest.models if entry.name in wanted]
 
 
 def _open(folder: Path, entry: ModelEntry, device: Device, owner: Owner) -> LoadedModel:
@@ -137,5 +143,7 @@ def _open(folder: Path, entry: ModelEntry, device: Device, owner: Owner) -> Load
         spec = session.spec
         if spec.model != entry.name or TASK_OF_KIND[spec.kind] != entry.task:
             raise BadModel(f"{path} says it is {spec.model} ({spec.kind}), the manifest {entry.name}")
+        if isinstance(spec, FusionSpec) and spec.parts != entry.parts:
+            raise BadModel(f"{path} says it is made of {spec.parts}, the manifest of {entry.parts}")
         sessions[spec.kind] = SharedSession(session, owner)
     return LoadedModel(entry, sessions)

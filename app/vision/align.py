@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from app.vision.pyramid import REMAP_LIMIT, Octaves
 
-Template = Literal["arcface", "dlib", "face", "kaggle15"]
+Template = Literal["arcface", "dlib", "face", "kaggle15", "onet"]
 """Names of templates, each five points (order `points.FIVE`) in a unit square, edges at 0 and 1."""
 
 _ARCFACE_112 = [
@@ -45,6 +45,11 @@ TEMPLATES: dict[Template, ndarray] = {
     # For nets trained on Kaggle's 96x96 pictures as they are: the mean of the labels, made symmetric.
     "kaggle15": np.array(
         [[0.3219, 0.4289], [0.6781, 0.4289], [0.5, 0.6316], [0.3436, 0.8101], [0.6564, 0.8101]], np.float32
+    ),
+    # Where O-Net's own points lie in its crop on average, made symmetric and enlarged by a tenth about the
+    # middle: on faces turned upright it is surest so (docs/decisions/0015-fused-embedder.md).
+    "onet": np.array(
+        [[0.3100, 0.3778], [0.6900, 0.3778], [0.5, 0.6188], [0.3312, 0.7882], [0.6688, 0.7882]], np.float32
     ),
 }
 

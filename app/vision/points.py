@@ -17,6 +17,9 @@ Scheme = Literal["ibug68", "kaggle15"]
 FIVE = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
 """The order of five-point arrays: image-left eye first, as MTCNN's O-Net and the 112 template have it."""
 
+FIVE_MIRROR = np.array([1, 0, 2, 4, 3])
+"""The order of a mirrored face's five points."""
+
 KAGGLE15 = (
     "left_eye_center",
     "right_eye_center",

@@ -80,22 +80,60 @@ class LandmarkSpec(_Spec):
     scheme: Scheme
 
 
-class EmbedderSpec(_Spec):
-    """An embedder: an aligned crop in, a vector of length 1 out."""
+class Probability(_Frozen):
+    """The probability of one person, where half of all pairs are: sigmoid(slope * similarity + offset)."""
+
+    slope: float = Field(gt=0)
+    offset: float
+
+
+class ComparedSpec(_Spec):
+    """What a model of vectors says of comparing them."""
+
+    dimension: int
+    metric: Literal["cosine", "probability"] = "cosine"
+    calibrated_on: str | None = None
+    thresholds: tuple[Calibration, ...] = ()
+    default_far: float | None = None
+    probability: Probability | None = Field(
+        None, description="none where the similarity is a probability itself, or nothing was calibrated"
+    )
+
+
+class EmbedderSpec(ComparedSpec):
+    """An embedder: an aligned crop in, a vector of length 1 out.
+
+    One whose metric is `probability` is the branch of a pair of nets. Its output `branch`, of any length, is
+    what the head takes.
+    """
 
     kind: Literal["embedder"] = "embedder"
     size: int
     template: Template
-    dimension: int
     flip_average: bool = Field(description="whether the mirrored crop's vector is added before normalising")
-    metric: Literal["cosine"] = "cosine"
-    calibrated_on: str | None = None
-    thresholds: tuple[Calibration, ...] = ()
-    default_far: float | None = None
+
+
+class HeadSpec(_Spec):
+    """The head of a pair of nets: two branches' answers (n, 2, dimension) in, a probability out."""
+
+    kind: Literal["head"] = "head"
+    dimension: int = Field(description="of one branch's answer")
+
+
+class FusionSpec(ComparedSpec):
+    """A model of other models: their vectors, end to end, in; one vector of length 1 out."""
+
+    kind: Literal["fusion"] = "fusion"
+    parts: tuple[str, ...] = Field(min_length=2, description="names of the embedders, in order")
+    flip_average: tuple[bool, ...] = Field(
+        description="of each part, whether the mirrored crop's vector is added; its own spec's does not count"
+    )
+    inputs: int = Field(description="numbers of all their vectors together")
 
 
 ModelSpec = Annotated[
-    PNetSpec | RNetSpec | ONetSpec | LandmarkSpec | EmbedderSpec, Field(discriminator="kind")
+    PNetSpec | RNetSpec | ONetSpec | LandmarkSpec | EmbedderSpec | HeadSpec | FusionSpec,
+    Field(discriminator="kind"),
 ]
 
 _ADAPTER: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
@@ -106,6 +144,8 @@ TASK_OF_KIND: dict[str, Task] = {
     "onet": "detect",
     "landmarks": "landmarks",
     "embedder": "embed",
+    "head": "embed",
+    "fusion": "embed",
 }
 
 

@@ -94,6 +94,7 @@ def test_the_example_of_verification_is_what_the_service_answers(real: httpx.Cli
     body = real.post("/verify", files={"image_a": photo("obama.jpg"), "image_b": photo("obama2.jpg")}).json()
     for name in ("verified", "threshold", "far", "model", "detector"):
         assert fields[name]["examples"] == [body[name]], name
+    assert fields["probability"]["examples"] == [pytest.approx(body["probability"], abs=0.01)]
     assert fields["similarity"]["examples"] == [pytest.approx(body["similarity"], abs=0.01)]
     assert set(fields["timing_ms"]["examples"][0]) == set(body["timing_ms"])
 

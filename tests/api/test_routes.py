@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from typing import Any
 
 import httpx
@@ -147,6 +148,13 @@ class TestVerify:
             assert set(body[name]) == {"box", "score", "keypoints"}
             assert corners(body[name]) == LEFT
         assert set(body["timing_ms"]) == {"queue", "decode", "fake", "embed", "total"}
+
+    def test_probability_is_that_of_the_similarity(self, client: httpx.Client) -> None:
+        files = {"image_a": picture(), "image_b": picture()}
+        body = client.post("/verify?threshold=1", files=files).json()
+        expected = 1 / (1 + math.exp(15 - 20 * body["similarity"]))
+        assert body["probability"] == pytest.approx(expected)
+        assert body["probability"] > 0.99
 
     def test_json(self, client: httpx.Client) -> None:
         text = base64.b64encode(picture()).decode()

@@ -9,7 +9,7 @@ import pytest
 from app.runtime.session import Device, OrtSession
 from app.runtime.store import FileEntry, ModelEntry, read_manifest, sha256
 from app.vision.points import COUNTS
-from app.vision.spec import TASK_OF_KIND, EmbedderSpec, LandmarkSpec
+from app.vision.spec import TASK_OF_KIND, ComparedSpec, EmbedderSpec, FusionSpec, HeadSpec, LandmarkSpec
 
 MODELS = Path("models")
 MANIFEST = read_manifest(MODELS)
@@ -47,21 +47,49 @@ def test_hash_size_and_spec(model: ModelEntry, file: FileEntry) -> None:
 
 
 @pytest.mark.parametrize(("model", "file"), FILES)
-def test_input_is_uint8_nhwc_rgb(model: ModelEntry, file: FileEntry) -> None:
-    graph = onnx.load(MODELS / file.file).graph
-    (image,) = graph.input
-    dims = [d.dim_value or d.dim_param for d in image.type.tensor_type.shape.dim]
-    assert image.name == "image"
-    assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    assert (dims[0], dims[3]) == ("n", 3)
+def test_input_is_uint8_nhwc_rgb_or_other_nets_vectors(model: ModelEntry, file: FileEntry) -> None:
+    (given,) = onnx.load(MODELS / file.file).graph.input
+    spec = OrtSession(MODELS / file.file, Device("cpu")).spec
+    kind = given.type.tensor_type.elem_type
+    dims = [d.dim_value or d.dim_param for d in given.type.tensor_type.shape.dim]
+    match spec:
+        case HeadSpec(dimension=dimension):
+            assert (given.name, kind) == ("pair", onnx.TensorProto.FLOAT)
+            assert dims == ["n", 2, dimension]
+        case FusionSpec(inputs=inputs):
+            assert (given.name, kind) == ("vectors", onnx.TensorProto.FLOAT)
+            assert dims == ["n", inputs]
+        case _:
+            assert (given.name, kind) == ("image", onnx.TensorProto.UINT8)
+            assert (dims[0], dims[3]) == ("n", 3)
+
+
+def test_parts_are_embedders_of_the_manifest_before_what_is_made_of_them() -> None:
+    names = [m.name for m in MANIFEST.models]
+    dimensions = {
+        m.name: OrtSession(MODELS / m.files[0].file, Device("cpu")).spec.dimension  # type: ignore[union-attr]
+        for m in MANIFEST.models
+        if m.task == "embed"
+    }
+    for model in MANIFEST.models:
+        if model.parts:
+            spec = OrtSession(MODELS / model.files[0].file, Device("cpu")).spec
+            assert isinstance(spec, FusionSpec)
+            assert spec.parts == model.parts
+            assert sum(dimensions[part] for part in model.parts) == spec.inputs
+            assert all(names.index(part) < names.index(model.name) for part in model.parts)
+            free = [m for m in MANIFEST.models if m.name in model.parts]
+            research = [OrtSession(MODELS / m.files[0].file, Device("cpu")).spec.research_only for m in free]
+            assert spec.research_only is any(research)
 
 
 @pytest.mark.parametrize(("model", "file"), FILES)
 def test_golden_answers(model: ModelEntry, file: FileEntry) -> None:
     session = OrtSession(MODELS / file.file, Device("cpu"))
     with np.load(MODELS / "golden" / f"{Path(file.file).stem}.npz") as golden:
-        found = session.run(golden["image"])
-        assert set(found) == set(golden.files) - {"image", "tolerance"}
+        (given,) = set(golden.files) - {"tolerance", *session.outputs}
+        found = session.run(golden[given])
+        assert set(found) == set(session.outputs)
         for name, values in found.items():
             assert values.shape == golden[name].shape
             assert np.abs(values - golden[name]).max() <= golden["tolerance"]
@@ -77,9 +105,23 @@ def test_outputs_are_what_the_spec_says(model: ModelEntry, file: FileEntry) -> N
         vectors = session.run(image)["embedding"]
         assert vectors.shape == (3, spec.dimension)
         assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-4)
+    if isinstance(spec, ComparedSpec):
         assert spec.default_far in {c.far for c in spec.thresholds}
         assert [c.far for c in spec.thresholds] == sorted((c.far for c in spec.thresholds), reverse=True)
         assert [c.threshold for c in spec.thresholds] == sorted(c.threshold for c in spec.thresholds)
+        assert (spec.probability is None) is (spec.metric == "probability")
+    if isinstance(spec, FusionSpec):
+        parts = np.random.default_rng(0).normal(size=(3, spec.inputs)).astype(np.float32)
+        vectors = session.run(parts)["embedding"]
+        assert vectors.shape == (3, spec.dimension)
+        assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-4)
+    if isinstance(spec, HeadSpec):
+        pairs = np.random.default_rng(0).uniform(size=(3, 2, spec.dimension)).astype(np.float32)
+        probability = session.run(pairs)["probability"]
+        assert probability.shape == (3, 1)
+        assert ((probability >= 0) & (probability <= 1)).all()
+        swapped = session.run(np.ascontiguousarray(pairs[:, ::-1]))["probability"]
+        assert swapped == pytest.approx(probability, abs=1e-6)
     if isinstance(spec, LandmarkSpec):
         image = np.zeros((2, spec.size, spec.size, 3), np.uint8)
         assert session.run(image)["points"].shape == (2, 2 * COUNTS[spec.scheme])

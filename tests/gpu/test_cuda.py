@@ -12,6 +12,7 @@ from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions
 from app.pipeline.faces import Timing
 from app.runtime.batching import Unwatched
+from app.runtime.session import ModelSession
 from app.runtime.store import Sharing, load
 from app.vision.boxes import iou
 from app.vision.image import decode
@@ -50,6 +51,11 @@ def test_the_same_faces_landmarks_and_vectors(pair: tuple[Analyzer, Analyzer], p
         assert (there * here).sum(axis=1).min() > 0.999
 
 
+def session_of(analyzer: Analyzer, name: str) -> ModelSession:
+    """The net of an embedder that has one."""
+    return next(m for m in analyzer.models if m.entry.name == name).sessions["embedder"]
+
+
 class Short(Unwatched):
     """Remembers the sizes of batches there was no memory for."""
 
@@ -63,7 +69,7 @@ class Short(Unwatched):
 def test_a_device_short_of_memory_takes_smaller_batches(pair: tuple[Analyzer, Analyzer]) -> None:
     """With a bound on its memory that holds the net, and some batches but not the largest."""
     crops = np.random.default_rng(0).integers(0, 256, (64, 150, 150, 3), np.uint8)
-    expected = pair[0].embedder("dlib")._session.run(crops)["embedding"]
+    expected = session_of(pair[0], "dlib").run(crops)["embedding"]
     short = Short()
     for memory in (512, 384, 256, 192, 128, 96, 64):
         try:
@@ -83,7 +89,7 @@ def test_a_device_short_of_memory_takes_smaller_batches(pair: tuple[Analyzer, An
 
 def test_threads_share_the_device(pair: tuple[Analyzer, Analyzer]) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (96, 112, 112, 3), np.uint8)
-    session = pair[0].embedder("sface")._session
+    session = session_of(pair[0], "sface")
     alone = session.run(crops)["embedding"]
     with ThreadPoolExecutor(32) as clients:
         parts = list(clients.map(lambda i: session.run(crops[3 * i : 3 * i + 3])["embedding"], range(32)))

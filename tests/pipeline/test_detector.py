@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -7,8 +8,10 @@ from app.errors import BadModel
 from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.faces import Faces, Timing
 from app.runtime.store import load
+from app.vision import align
 from app.vision.boxes import iou, overlap
 from app.vision.image import decode
+from app.vision.points import FIVE_MIRROR
 from app.vision.pyramid import Image, Octaves
 
 PHOTOS = Path("tests/photos")
@@ -54,10 +57,37 @@ def test_points_lie_where_eyes_nose_and_mouth_are(detector: Detector) -> None:
     assert np.all((found.points[0] > [x1, y1]) & (found.points[0] < [x2, y2]))
 
 
+@pytest.mark.parametrize("angle", [-25, 0, 25])
+def test_refined_points_turn_with_the_face(detector: Detector, angle: float) -> None:
+    image = photo("astronaut.png")
+    points = detect(detector, image).points
+    middle = (float(points[0, 2, 0]), float(points[0, 2, 1]))
+    matrix = cv2.getRotationMatrix2D(middle, angle, 1.0)
+    turned = cv2.warpAffine(image, matrix, image.shape[1::-1])
+    moved = align.apply(matrix[None].astype(np.float32), points)
+    here, there = detector.refine(Octaves(image), points), detector.refine(Octaves(turned), moved)
+    eyes = np.linalg.norm(points[0, 0] - points[0, 1])
+    off = np.linalg.norm(align.apply(matrix[None].astype(np.float32), here) - there, axis=2)
+    assert off.max() < 0.06 * eyes
+    assert np.linalg.norm(here - points, axis=2).max() < 0.25 * eyes
+
+
+def test_refined_points_of_a_mirrored_picture_are_the_mirrored_ones(detector: Detector) -> None:
+    image = photo("obama.jpg")
+    points = detect(detector, image).points
+    flip = np.array([[-1, 1], [image.shape[1] - 1, 0]], np.float32)
+    mirrored = points[:, FIVE_MIRROR] * flip[0] + flip[1]
+    here = detector.refine(Octaves(image), points)
+    there = detector.refine(Octaves(np.ascontiguousarray(image[:, ::-1])), mirrored)
+    np.testing.assert_allclose(there[:, FIVE_MIRROR] * flip[0] + flip[1], here, atol=1.5)
+
+
+def test_no_points_stay_none(detector: Detector) -> None:
+    assert detector.refine(Octaves(photo("obama.jpg")), np.empty((0, 5, 2), np.float32)).shape == (0, 5, 2)
+
+
 @pytest.mark.parametrize("scale", [0.25, 0.5, 2.0])
 def test_the_same_face_at_another_size(detector: Detector, scale: float) -> None:
-    import cv2
-
     image = photo("astronaut.png")
     here = detect(detector, image)
     there = detect(detector, cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))

@@ -1,11 +1,10 @@
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadParameter
-from app.pipeline.verifier import threshold_for, verify
-from app.vision.spec import Calibration, EmbedderSpec
+from app.pipeline.verifier import Bar, Verdict, bar, probability, threshold_for
+from app.vision.spec import Calibration, EmbedderSpec, Probability
 from tests.fakes import COMMON
 
 SPEC = EmbedderSpec(
@@ -23,23 +22,17 @@ SPEC = EmbedderSpec(
     default_far=1e-3,
     **COMMON,
 )
-X, Y = np.eye(3, dtype=np.float32)[:2]
-
-
-def test_one_vector_with_itself_and_with_another() -> None:
-    assert verify(SPEC, X, X, None, None).verified
-    assert verify(SPEC, X, X, None, None).similarity == 1
-    assert not verify(SPEC, X, Y, None, None).verified
 
 
 def test_threshold_comes_from_the_request_the_rate_or_the_model() -> None:
-    assert verify(SPEC, X, X, 0.9, None).threshold == 0.9
-    assert verify(SPEC, X, X, None, 1e-2).threshold == pytest.approx(0.2)
-    assert verify(SPEC, X, X, None, None).threshold == pytest.approx(0.3)
+    assert bar(SPEC, 0.9, None) == Bar(0.9, None)
+    assert bar(SPEC, None, 1e-2) == Bar(0.2, 1e-2)
+    assert bar(SPEC, None, None) == Bar(0.3, 1e-3)
 
 
 def test_similarity_at_the_threshold_is_verified() -> None:
-    assert verify(SPEC, X, Y, 0.0, None).verified
+    assert Verdict(0.3, None, Bar(0.3, None)).verified
+    assert not Verdict(0.2999, None, Bar(0.3, None)).verified
 
 
 @given(st.floats(1e-4, 1e-2), st.floats(1e-4, 1e-2))
@@ -61,11 +54,34 @@ def test_rates_outside_the_calibration_are_refused(far: float) -> None:
 
 def test_threshold_and_rate_together_are_refused() -> None:
     with pytest.raises(BadParameter, match="not both"):
-        verify(SPEC, X, X, 0.5, 1e-3)
+        bar(SPEC, 0.5, 1e-3)
 
 
 def test_a_model_without_calibration_asks_for_a_threshold() -> None:
     bare = SPEC.model_copy(update={"thresholds": (), "default_far": None})
     with pytest.raises(BadParameter, match="give one"):
-        verify(bare, X, X, None, None)
-    assert verify(bare, X, X, 0.5, None).verified
+        bar(bare, None, None)
+    assert bar(bare, 0.5, None) == Bar(0.5, None)
+
+
+def test_probability_is_the_logistic_curve_and_never_overflows() -> None:
+    curved = SPEC.model_copy(update={"probability": Probability(slope=10, offset=-3)})
+    assert probability(curved, 0.3) == pytest.approx(0.5)
+    assert probability(curved, 0.5) == pytest.approx(1 / (1 + 2.718281828459045**-2))
+    steep = SPEC.model_copy(update={"probability": Probability(slope=1e4, offset=0)})
+    assert [probability(steep, s) for s in (-1.0, 1.0)] == [0.0, 1.0]
+
+
+@given(st.floats(-1, 1), st.floats(-1, 1))
+def test_a_greater_similarity_is_never_less_likely(a: float, b: float) -> None:
+    curved = SPEC.model_copy(update={"probability": Probability(slope=20, offset=-5)})
+    low, high = (probability(curved, s) for s in sorted((a, b)))
+    assert low is not None
+    assert high is not None
+    assert 0 <= low <= high <= 1
+
+
+def test_a_similarity_that_is_a_probability_is_its_own() -> None:
+    pairs = SPEC.model_copy(update={"metric": "probability"})
+    assert probability(pairs, 0.37) == 0.37
+    assert probability(SPEC, 0.37) is None

@@ -93,3 +93,41 @@ def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_device_is_refused() -> None:
     with pytest.raises(DeviceUnavailable, match="unknown device"):
         store.load(MODELS, "abacus")
+
+
+@pytest.fixture
+def fused(tmp_path: Path) -> Path:
+    """A store with the fused embedder and its parts."""
+    manifest = json.loads((MODELS / store.MANIFEST).read_text())
+    manifest["models"] = [m for m in manifest["models"] if m["name"] in {"fused", "sface", "dlib"}]
+    (tmp_path / store.MANIFEST).write_text(json.dumps(manifest))
+    for model in manifest["models"]:
+        for file in model["files"]:
+            (tmp_path / file["file"]).symlink_to((MODELS / file["file"]).resolve())
+    return tmp_path
+
+
+def test_a_named_models_parts_are_opened_with_it(fused: Path) -> None:
+    assert {m.entry.name for m in store.load(fused, "cpu", names=frozenset({"fused"}))} == {
+        "sface",
+        "dlib",
+        "fused",
+    }
+
+
+def test_a_part_that_the_manifest_lacks_is_refused(fused: Path) -> None:
+    path = fused / store.MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["models"] = [m for m in manifest["models"] if m["name"] != "dlib"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(BadModel, match="no dlib, of which another model is made"):
+        store.load(fused, "cpu", names=frozenset({"fused"}))
+
+
+def test_parts_that_file_and_manifest_name_otherwise_are_refused(fused: Path) -> None:
+    path = fused / store.MANIFEST
+    manifest = json.loads(path.read_text())
+    next(m for m in manifest["models"] if m["name"] == "fused")["parts"] = ["dlib", "sface"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(BadModel, match="says it is made of"):
+        store.load(fused, "cpu", names=frozenset({"fused"}))

@@ -16,7 +16,8 @@ from training.checkpoint import Progress
 from training.config import Augmentation, TrainConfig, pretrained
 from training.data import batches, crops, records
 from training.metrics import nme
-from training.train import begin_at, over, train
+from training.schedule import over
+from training.train import begin_at, train
 
 SETTINGS = TrainConfig(
     name="cnn68",

@@ -11,10 +11,10 @@ As in the tutorial, but for these: the dense layers' penalty is a thousandth of 
 begins with the mean face, which Adam needs epochs to find otherwise; the learning rate is a tenth of Adam's
 usual one, and falls; pictures are mirrored, turned and moved, besides their random contrast of about 0.3.
 
-A penalty of 1e-3 outweighs the error ten to one, and the net does worse than the mean face alone, whose mean
-squared error on validation is 0.0019. It was 0.0023 from random weights after 18 epochs of 30, and 0.0032 from
-ImageNet's after 12 of 16 (2026-11-21, both stopped there). The tutorial's own 0.00175 is what a mean face
-reaches. This run: 0.00090, an RMSE of 2.89 pixels.
+A penalty of 1e-3 outweighs the error ten to one, and the net does worse than the mean face alone, whose
+mean squared error on validation is 0.0019. It was 0.0023 from random weights after 18 epochs of 30, and
+0.0032 from ImageNet's after 12 of 16 (2026-11-21, both stopped there). The tutorial's own 0.00175 is what a
+mean face reaches. This run: 0.00090, an RMSE of 2.89 pixels.
 """
 
 import keras

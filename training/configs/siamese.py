@@ -1,0 +1,26 @@
+"""The tutorial's Siamese network, on pairs."""
+
+import keras
+
+from training.configs import softmax
+from training.models.siamese import BRANCH, branch
+
+CONFIG = softmax.CONFIG.model_copy(
+    update={
+        "name": "siamese",
+        "system": "siamese",
+        "size": 32,
+        "dimension": BRANCH,
+        "pairs": 1920,
+        "pair_loss": "crossed",
+        "batch": 48,
+        "epochs": 12,
+        "learning_rate": 1e-3,
+        "weight_decay": 0.0,
+    }
+)
+
+
+def build() -> keras.Model:
+    """The branch, untrained."""
+    return branch(CONFIG.size, CONFIG.dimension)
