@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     max_concurrent: int = Field(
         0, ge=0, le=256, description="pictures worked on at the same time; 0 takes two a core, 4 to 32"
     )
-    max_queue: int = Field(64, ge=0, description="requests that may wait for a worker; more are turned away")
+    max_queue: int = Field(28, ge=0, description="requests that may wait for a worker; more are turned away")
     deadline_s: float = Field(
         30,
         ge=0,
