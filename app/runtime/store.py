@@ -6,6 +6,9 @@ changed or not understood stops the start, with the file named.
 
 import hashlib
 import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +22,9 @@ from app.vision.spec import TASK_OF_KIND, FusionSpec, Task
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+
+_AHEAD = 2
+"""Files that are read before they are opened: hashing takes as long as opening."""
 
 
 class _Entry(BaseModel):
@@ -112,7 +118,8 @@ def load(
         chosen = replace(choice, threads=threads, memory_mb=memory_mb, engines=engines)
         try:
             owner = Owner(chosen.lanes, share.watcher, share.merge)
-            return [_open(folder, entry, chosen, owner) for entry in entries]
+            contents = _verified(folder, [file for entry in entries for file in entry.files])
+            return [_open(folder, entry, contents, chosen, owner) for entry in entries]
         except DeviceUnavailable as error:
             if last:
                 raise
@@ -132,13 +139,34 @@ def _select(manifest: Manifest, names: frozenset[str] | None) -> list[ModelEntry
     return [entry for entry in manifest.models if entry.name in wanted]
 
 
-def _open(folder: Path, entry: ModelEntry, device: Device, owner: Owner) -> LoadedModel:
+def _verified(folder: Path, files: Sequence[FileEntry]) -> Iterator[bytes]:
+    """The bytes of each file, in order; the next ones are read and hashed while the caller opens one.
+
+    Raises BadModel for one that is missing or not the manifest's.
+    """
+
+    def read(file: FileEntry) -> bytes:
+        content = _content(folder / file.file)
+        if (found := hashlib.sha256(content).hexdigest()) != file.sha256:
+            raise BadModel(f"{folder / file.file} has sha256 {found}, and the manifest says {file.sha256}")
+        return content
+
+    with ThreadPoolExecutor(1, "hash") as pool:
+        waiting = deque(pool.submit(read, file) for file in files[:_AHEAD])
+        for place in range(len(files)):
+            content = waiting.popleft().result()
+            if place + _AHEAD < len(files):
+                waiting.append(pool.submit(read, files[place + _AHEAD]))
+            yield content
+
+
+def _open(
+    folder: Path, entry: ModelEntry, contents: Iterator[bytes], device: Device, owner: Owner
+) -> LoadedModel:
     sessions: dict[str, ModelSession] = {}
     for file in entry.files:
         path = folder / file.file
-        content = _content(path)  # read once: what is opened is what was hashed, whatever becomes of the file
-        if (found := hashlib.sha256(content).hexdigest()) != file.sha256:
-            raise BadModel(f"{path} has sha256 {found}, and the manifest says {file.sha256}")
+        content = next(contents)  # what is opened is what was hashed, whatever becomes of the file
         session = OrtSession(path, device, lanes=entry.task == "detect", content=content)
         spec = session.spec
         if spec.model != entry.name or TASK_OF_KIND[spec.kind] != entry.task:
