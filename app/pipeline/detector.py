@@ -64,7 +64,7 @@ class Detector:
         return Faces(given, scores, points)
 
     def refine(self, picture: Octaves, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n 5 2"]:
-        """The five points found anew on faces turned upright by them: the mean of a look and a mirrored one.
+        """The mean of the five points and those found anew, on faces turned upright by them and mirrored too.
 
         For what is aligned by the points, and is worth one more batch of O-Net's.
         """
@@ -75,7 +75,8 @@ class Detector:
         crops = align.warp(picture, transforms, size)
         out = self._onet.run(np.concatenate([crops, crops[:, :, ::-1]]))["points"].reshape(2, -1, 5, 2)
         mirrored = out[1][:, FIVE_MIRROR] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
-        return align.apply(align.invert(transforms), (out[0] + mirrored) / 2 * size - np.float32(0.5))
+        found = align.apply(align.invert(transforms), (out[0] + mirrored) / 2 * size - np.float32(0.5))
+        return (points + found) / 2
 
     def _propose(self, picture: Octaves, min_face: float) -> tuple[ndarray, ndarray]:
         spec, rule = self._p, self._pnet.pages
