@@ -27,8 +27,24 @@ class DetectOptions:
     max_faces: int | None = None
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """What a stage leaves for the next: boxes, its scores, and the weighted log odds of all stages so far."""
+
+    boxes: Float32[ndarray, "n 4"]
+    scores: Float32[ndarray, " n"]
+    odds: Float32[ndarray, " n"]
+
+    def take(self, index: ndarray) -> "Candidates":
+        """Those at `index`."""
+        return Candidates(self.boxes[index], self.scores[index], self.odds[index])
+
+
 class Detector:
-    """P-, R- and O-Net: candidates from all scales, refined twice, with five points."""
+    """P-, R- and O-Net: candidates from all scales, refined twice, with five points.
+
+    A face's score is O-Net's, or the mean of all three nets' log odds by the spec's weights.
+    """
 
     def __init__(self, sessions: Mapping[str, ModelSession]) -> None:
         self._pnet, self._p = _stage(sessions, "pnet", PNetSpec)
@@ -42,9 +58,9 @@ class Detector:
     def detect(self, picture: Octaves, options: DetectOptions, timing: Timing) -> Faces:
         """The picture's faces, by falling score."""
         with timing.stage("pnet"):
-            found, _ = self._propose(picture, options.min_face_size)
+            found = self.propose(picture, options.min_face_size)
         with timing.stage("rnet"):
-            found, _ = self._refine(picture, found)
+            found = self.refine(picture, found)
         with timing.stage("onet"):
             threshold = self.spec.threshold if options.threshold is None else options.threshold
             faces = self._output(picture, found, threshold)
@@ -62,12 +78,14 @@ class Detector:
             _, scores, points = self._look(picture, better)
         return Faces(given, scores, points)
 
-    def _propose(self, picture: Octaves, min_face: float) -> tuple[ndarray, ndarray]:
+    def propose(self, picture: Octaves, min_face: float) -> Candidates:
+        """P-Net's candidates, by falling score."""
         spec, rule = self._p, self._pnet.pages
-        sizes = pyramid.levels(picture.width, picture.height, min_face, spec.cell, spec.factor)
-        strips, shapes = pyramid.pack(pyramid.cut(sizes, rule, spec.cell), rule)
+        margin = (spec.window - spec.cell) // 2
+        sizes = pyramid.levels(picture.width, picture.height, min_face, spec.cell, spec.factor, margin)
+        strips, shapes = pyramid.pack(pyramid.cut(sizes, rule, spec.window), rule)
         if not strips:
-            return NO_FACES.boxes, NO_FACES.scores
+            return Candidates(NO_FACES.boxes, NO_FACES.scores, NO_FACES.scores)
         images = pyramid.scaled(picture, sizes)
 
         def scan(pages: list[int]) -> list[tuple[ndarray, ndarray, ndarray]]:
@@ -91,20 +109,23 @@ class Detector:
         keep = np.concatenate(self._pnet.each(suppress, range(len(sizes))))
         found, scores = found[keep], scores[keep]
         keep = boxes.nms(found, scores, spec.nms)[: spec.max_candidates]
-        return found[keep], scores[keep]
+        return Candidates(found[keep], scores[keep], self.spec.trust_pnet * _log_odds(scores[keep]))
 
-    def _refine(self, picture: Octaves, found: ndarray) -> tuple[ndarray, ndarray]:
+    def refine(self, picture: Octaves, given: Candidates) -> Candidates:
+        """Those of the candidates that R-Net lets pass, moved, by falling score."""
         spec = self._r
-        squares = boxes.square(found, spec.crop)
+        squares = boxes.square(given.boxes, spec.crop)
         out = self._rnet.run(align.warp(picture, align.of_boxes(squares, spec.size), spec.size))
-        scores = out["score"]
-        passed = np.flatnonzero(scores > spec.threshold)
-        moved = boxes.apply_offsets(squares[passed], out["offsets"][passed])
-        keep = boxes.nms(moved, scores[passed], spec.nms)[: spec.max_candidates]
-        return moved[keep], scores[passed][keep]
+        moved = boxes.apply_offsets(squares, out["offsets"])
+        odds = given.odds + self.spec.trust_rnet * _log_odds(out["score"])
+        passed = np.flatnonzero(out["score"] > spec.threshold)
+        found = Candidates(moved, out["score"], odds).take(passed)
+        return found.take(boxes.nms(found.boxes, found.scores, spec.nms)[: spec.max_candidates])
 
-    def _output(self, picture: Octaves, found: ndarray, threshold: float) -> Faces:
-        moved, scores, points = self._look(picture, found)
+    def _output(self, picture: Octaves, found: Candidates, threshold: float) -> Faces:
+        moved, scores, points = self._look(picture, found.boxes)
+        if trust := self.spec.trust_pnet + self.spec.trust_rnet:
+            scores = 1 / (1 + np.exp(-(_log_odds(scores) + found.odds) / np.float32(1 + trust)))
         passed = np.flatnonzero(scores > threshold)
         keep = passed[boxes.nms(moved[passed], scores[passed], self.spec.nms, self.spec.nms_metric)]
         faces = Faces(moved, scores, points).take(keep)
@@ -139,7 +160,7 @@ def _cells(
 ) -> tuple[ndarray, ndarray, ndarray]:
     """Boxes in pixels of the strip's level, scores, and the level, of the cells above the threshold."""
     stride = spec.stride
-    rows, columns = ((side - spec.cell) // stride + 1 for side in (strip.height, strip.width))
+    rows, columns = ((side - spec.window) // stride + 1 for side in (strip.height, strip.width))
     top, left = strip.page_y // stride, strip.page_x // stride
     scores = maps["score"][row, top : top + rows, left : left + columns]
     i, j = np.nonzero(scores > spec.threshold)
@@ -147,6 +168,11 @@ def _cells(
     cells = np.concatenate([corner, corner + spec.cell], axis=1).astype(np.float32)
     found = boxes.apply_offsets(cells, maps["offsets"][row, top + i, left + j])
     return found, scores[i, j], np.full(len(found), strip.level)
+
+
+def _log_odds(scores: ndarray) -> ndarray:
+    sure = np.clip(scores, 1e-6, 1 - 1e-6)
+    return np.log(sure / (1 - sure))
 
 
 def _best(scores: ndarray, most: int) -> ndarray:

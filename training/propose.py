@@ -1,0 +1,106 @@
+"""R- and O-Net's candidates, mined by the served detector with the stages trained so far.
+
+    python -m training.propose --data DATA --run runs/cascade_pnet --out cache/rnet.npz
+    python -m training.propose --data DATA --run runs/cascade_pnet --run runs/cascade_rnet \\
+        --out cache/onet.npz
+
+Stages without a run are the store's MTCNN; without any run, the candidates are MTCNN's own. Thresholds are
+low, so that what serving lets pass is there, and more. Portraits of MTFL get a box each: the detector's, or
+where it finds none, one around the points as the found ones lie around theirs.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from jaxtyping import Float32
+from numpy import ndarray
+from tqdm import tqdm
+
+from app.pipeline.detector import DetectOptions, Detector
+from app.pipeline.faces import Timing
+from app.runtime.batching import Owner, SharedSession, Unwatched
+from app.runtime.session import Device, ModelSession, OrtSession
+from app.runtime.store import load
+from training.cascade_config import Stage, config_of
+from training.cascade_recipes import export_run
+from training.data import candidates, scenes
+from training.data.candidates import Candidates
+from training.data.scenes import Portrait, Scene
+
+LEAST_FACE = 14.0
+"""Pixels of the faces sought: training learns from some that are smaller than what serving looks for."""
+
+LOW: dict[Stage, dict[str, object]] = {
+    "pnet": {"threshold": 0.1, "max_candidates": 400},
+    "rnet": {"threshold": 0.02, "max_candidates": 80},
+}
+"""Settings of the stages that candidates are mined with."""
+
+
+def detector(runs: list[Path], models: Path, settings: dict[Stage, dict[str, object]]) -> Detector:
+    """The served detector over the runs' nets, with the settings given in place of the shipped ones.
+
+    Stages without a run are the store's MTCNN.
+    """
+    device = Device("cpu")
+    owner = Owner(device.lanes, Unwatched(), merge=False)
+    sessions: dict[str, ModelSession] = dict(load(models, "cpu", names=frozenset({"mtcnn"}))[0].sessions)
+    with tempfile.TemporaryDirectory() as folder:
+        for run in runs:
+            path = export_run(run, Path(folder), settings.get(config_of(run).stage))
+            session = OrtSession(path, device, lanes=True)
+            sessions[session.spec.kind] = SharedSession(session, owner)
+    return Detector(sessions)
+
+
+def mine(finder: Detector, photos: list[Scene], refined: bool) -> Candidates:
+    """What P-Net, or R-Net after it, proposes in every photograph."""
+    found = []
+    for i, scene in enumerate(tqdm(photos, desc="candidates", unit="picture", disable=None)):
+        of = finder.propose(scene.picture, LEAST_FACE)
+        if refined:
+            of = finder.refine(scene.picture, of)
+        found.append(Candidates(np.full(len(of.scores), i), of.boxes, of.scores))
+    columns = zip(*((c.photo, c.boxes, c.scores) for c in found), strict=True)
+    return Candidates(*(np.concatenate(column) for column in columns))
+
+
+def boxes_of(finder: Detector, portraits: list[Portrait]) -> Float32[ndarray, "n 4"]:
+    """A box for each portrait: the surest found around its points, or one that lies as the others' do."""
+    out = np.full((len(portraits), 4), np.nan, np.float32)
+    options = DetectOptions(min_face_size=LEAST_FACE, threshold=0.5)
+    for i, portrait in enumerate(tqdm(portraits, desc="portraits", unit="picture", disable=None)):
+        faces = finder.detect(portrait.picture, options, Timing()).boxes
+        middle = portrait.points.mean(axis=0)
+        around = ((faces[:, :2] < middle) & (faces[:, 2:] > middle)).all(axis=1)
+        if around.any():
+            out[i] = faces[around.argmax()]
+    points = np.stack([p.points for p in portraits])
+    centre, spread = points.mean(axis=1), points.std(axis=1).mean(axis=1)
+    there = np.isfinite(out[:, 0])
+    unit = np.median((out - np.tile(centre, 2))[there] / spread[there, None], axis=0)
+    return np.where(there[:, None], out, np.tile(centre, 2) + unit * spread[:, None]).astype(np.float32)
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="the folder that holds `wider/` and `mtfl5/`")],
+    out: Annotated[Path, typer.Option(help="the .npz file")],
+    run: Annotated[list[Path], typer.Option(help="a trained stage's run; several may be named")],
+    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
+) -> None:
+    """Mines the training photographs, and gives every portrait a box."""
+    finder = detector(run, models, LOW)
+    refined = any(config_of(r).stage == "rnet" for r in run)
+    found = mine(finder, scenes.read_wider(data / "wider", "train"), refined)
+    portraits = scenes.read_mtfl(data / "mtfl5", "training")
+    served = Detector(load(models, "cpu", names=frozenset({"mtcnn"}))[0].sessions)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    candidates.save(out, found, boxes_of(served, portraits))
+    print(f"{len(found)} candidates, {len(portraits)} portraits")
+
+
+if __name__ == "__main__":
+    typer.run(main)
