@@ -10,7 +10,6 @@ from app.vision.spec import ModelSpec, ONetSpec, PNetSpec, RNetSpec
 from training.cascade_config import Stage, StageConfig, build_trained, config_of
 from training.config import RUN_FILE
 from training.export import export, serving_net
-from training.models import mtcnn_serving
 from training.models.cascade import serve_crop_net, serve_pnet
 
 NAME = "cascade"
@@ -52,10 +51,7 @@ def _shape(config: StageConfig) -> dict[str, object]:
 def served(run: Path) -> keras.Model:
     """A run's net in served form: RGB 0..255 in, outputs by name."""
     net = build_trained(run)
-    stage = config_of(run).stage
-    if net.name == "imported":
-        return mtcnn_serving.serve_tuned(net, stage)
-    return serve_pnet(net) if stage == "pnet" else serve_crop_net(net)
+    return serve_pnet(net) if config_of(run).stage == "pnet" else serve_crop_net(net)
 
 
 def export_run(run: Path, folder: Path, settings: dict[str, object] | None = None) -> Path:

@@ -74,13 +74,15 @@ def _mtcnn() -> Product:
     specs: dict[str, ModelSpec] = {
         "pnet": PNetSpec.model_validate(
             common("pnet")
-            | {"factor": 0.709, "threshold": 0.75, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 1024}
+            | {"factor": 0.709, "threshold": 0.5, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 1024}
         ),
         "rnet": RNetSpec.model_validate(
-            common("rnet") | {"size": 24, "crop": 0.96, "threshold": 0.6, "nms": 0.7, "max_candidates": 512}
+            common("rnet") | {"size": 24, "crop": 0.96, "threshold": 0.58, "nms": 0.7, "max_candidates": 512}
         ),
         "onet": ONetSpec.model_validate(
-            common("onet") | {"size": 48, "crop": 0.96, "threshold": 0.85, "nms": 0.5, "nms_metric": "iou"}
+            common("onet")
+            | {"size": 48, "crop": 0.96, "threshold": 0.95, "nms": 0.5, "nms_metric": "iou"}
+            | {"trust_pnet": 0.6, "trust_rnet": 1.0}
         ),
     }
     return Product(

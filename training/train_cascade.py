@@ -27,19 +27,20 @@ from training import cascade_config, checkpoint
 from training.average_precision import Matched, average_precision
 from training.cascade_config import StageConfig, StageRun
 from training.checkpoint import Progress
-from training.config import BEST_WEIGHTS, RUN_FILE
+from training.config import BEST_WEIGHTS, RUN_FILE, Augmentation
 from training.data import candidates, scenes
 from training.data.candidates import CropBatches
 from training.data.tiles import Tiles
 from training.detector_losses import cascade_loss
-from training.importers import mtcnn
 from training.importers.packages import CACHE
 from training.logbook import Logbook
+from training.models import mtcnn_tuned
 from training.train import optimizer
 
 VALIDATION_STEPS = 24
 VALIDATION_SEED = 2024
-STILL = {"rotate": 0.0, "flip_share": 0.0}
+_SHARES = tuple(name for name in Augmentation.model_fields if name.endswith("_share"))
+STILL = dict.fromkeys(_SHARES, 0.0) | {"rotate": 0.0}
 """Validation crops are as served, but for the moved box."""
 
 
@@ -67,7 +68,7 @@ def read(data: Path, found: Path | None, settings: StageConfig) -> Learnt:
     out = np.array([scenes.held_out(s.name, settings.validation, settings.seed) for s in photos])
     inside, outside = np.flatnonzero(~out), np.flatnonzero(out)
     labels = [root / "wider_face_split" / "wider_face_train_bbx_gt.txt"]
-    plain = settings.augment.model_copy(update=dict.fromkeys(_SHARES, 0.0) | STILL)
+    plain = settings.augment.model_copy(update=STILL)
     quiet = settings.model_copy(update={"steps": VALIDATION_STEPS, "augment": plain})
     if settings.stage == "pnet":
         training: Source = Tiles([photos[i] for i in inside], settings)
@@ -96,17 +97,6 @@ def read(data: Path, found: Path | None, settings: StageConfig) -> Learnt:
     return Learnt(training, list(validation.epoch(0, VALIDATION_SEED)), facts)
 
 
-_SHARES = (
-    "light_share",
-    "grey_share",
-    "blur_share",
-    "shrink_share",
-    "noise_share",
-    "jpeg_share",
-    "occlude_share",
-)
-
-
 def train(run: StageRun, settings: StageConfig, learnt: Learnt, folder: Path, resume: bool) -> Progress:
     """Trains to the settings' last epoch in `folder`; answers how it went.
 
@@ -121,7 +111,7 @@ def train(run: StageRun, settings: StageConfig, learnt: Learnt, folder: Path, re
     keras.utils.set_random_seed(settings.seed)
     net = run.build()
     if settings.start_from == "imported" and not resume:
-        mtcnn.begin(net, settings.stage, CACHE)
+        mtcnn_tuned.begin(net, settings.stage, CACHE)
     elif settings.start_from and not resume:
         net.load_weights(folder.parent / settings.start_from / BEST_WEIGHTS)
     loss = cascade_loss(settings.hardest, settings.rivals, settings.box_weight, settings.points_weight)
@@ -138,13 +128,8 @@ def train(run: StageRun, settings: StageConfig, learnt: Learnt, folder: Path, re
         epoch, start = progress.epoch, time.perf_counter()
         net.reset_metrics()
         mean = float("nan")
-        bar = tqdm(
-            learnt.training.epoch(epoch),
-            f"epoch {epoch + 1}",
-            learnt.training.steps,
-            leave=False,
-            disable=None,
-        )
+        batches, steps = learnt.training.epoch(epoch), learnt.training.steps
+        bar = tqdm(batches, f"epoch {epoch + 1}", steps, leave=False, disable=None)
         for images, truth in bar:
             mean = float(net.train_on_batch(images, truth))
             bar.set_postfix(loss=f"{mean:.3g}")

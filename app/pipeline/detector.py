@@ -43,7 +43,8 @@ class Candidates:
 class Detector:
     """P-, R- and O-Net: candidates from all scales, refined twice, with five points.
 
-    A face's score is O-Net's, or the mean of all three nets' log odds by the spec's weights.
+    A stage's score is its net's; or, where O-Net's spec trusts the earlier ones too, the weighted mean of the
+    log odds of all nets so far, as a probability.
     """
 
     def __init__(self, sessions: Mapping[str, ModelSession]) -> None:
@@ -118,14 +119,15 @@ class Detector:
         out = self._rnet.run(align.warp(picture, align.of_boxes(squares, spec.size), spec.size))
         moved = boxes.apply_offsets(squares, out["offsets"])
         odds = given.odds + self.spec.trust_rnet * _log_odds(out["score"])
-        passed = np.flatnonzero(out["score"] > spec.threshold)
-        found = Candidates(moved, out["score"], odds).take(passed)
+        trust = self.spec.trust_pnet + self.spec.trust_rnet
+        scores = _likely(odds / trust) if trust else out["score"]
+        found = Candidates(moved, scores, odds).take(np.flatnonzero(scores > spec.threshold))
         return found.take(boxes.nms(found.boxes, found.scores, spec.nms)[: spec.max_candidates])
 
     def _output(self, picture: Octaves, found: Candidates, threshold: float) -> Faces:
         moved, scores, points = self._look(picture, found.boxes)
         if trust := self.spec.trust_pnet + self.spec.trust_rnet:
-            scores = 1 / (1 + np.exp(-(_log_odds(scores) + found.odds) / np.float32(1 + trust)))
+            scores = _likely((_log_odds(scores) + found.odds) / (1 + trust))
         passed = np.flatnonzero(scores > threshold)
         keep = passed[boxes.nms(moved[passed], scores[passed], self.spec.nms, self.spec.nms_metric)]
         faces = Faces(moved, scores, points).take(keep)
@@ -171,8 +173,14 @@ def _cells(
 
 
 def _log_odds(scores: ndarray) -> ndarray:
+    """Log odds (n,) of probabilities, far from infinite."""
     sure = np.clip(scores, 1e-6, 1 - 1e-6)
     return np.log(sure / (1 - sure))
+
+
+def _likely(odds: ndarray) -> ndarray:
+    """Probabilities (n,) of log odds."""
+    return (1 / (1 + np.exp(-odds))).astype(np.float32)
 
 
 def _best(scores: ndarray, most: int) -> ndarray:

@@ -37,7 +37,7 @@ class _Spec(_Frozen):
 
 
 class PNetSpec(_Spec):
-    """P-Net: windows, stride 2, over a pyramid of scales `factor` apart; a face fills their middle, the `cell`."""
+    """P-Net: windows over a pyramid of scales `factor` apart; a face fills their middle, the `cell`."""
 
     kind: Literal["pnet"] = "pnet"
     cell: int = 12

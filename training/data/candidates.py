@@ -77,6 +77,7 @@ class CropBatches:
     ) -> None:
         self._scenes, self._config = scenes, config
         self._portraits, self._guesses = portraits
+        self._turn = config.augment.model_copy(update={"shift": 0.0, "scale": 0.0})
         self.steps = config.steps
         self._photo, self._boxes = candidates.photo, candidates.boxes
         most = np.zeros(len(candidates), np.float32)
@@ -123,7 +124,7 @@ class CropBatches:
         config = self._config
         box = moved(rng, box, config)
         truth = np.zeros(18 if config.stage == "onet" else 7, np.float32)
-        matrix, _ = look(rng, box, config)
+        matrix, _ = self._look(rng, box)
         image = align.warp(scene.picture, matrix[None].astype(np.float32), config.size)[0]
         truth[1] = 1
         if len(scene.faces):
@@ -141,7 +142,7 @@ class CropBatches:
         config = self._config
         index = int(rng.integers(len(self._portraits)))
         portrait = self._portraits[index]
-        matrix, flipped = look(rng, moved(rng, self._guesses[index], config), config)
+        matrix, flipped = self._look(rng, moved(rng, self._guesses[index], config))
         image = align.warp(portrait.picture, matrix[None].astype(np.float32), config.size)[0]
         truth = np.zeros(18 if config.stage == "onet" else 7, np.float32)
         truth[:2] = 1
@@ -151,6 +152,14 @@ class CropBatches:
             truth[7:17], truth[17] = ((at + 0.5) / config.size).reshape(-1), 1
         return augment.appearance(rng, config.augment, image), truth
 
+    def _look(self, rng: np.random.Generator, box: ndarray) -> tuple[ndarray, bool]:
+        """The matrix from the photograph to the crop served for a box, turned and mirrored at random."""
+        size = self._config.size
+        served = align.of_boxes(boxes.square(box[None], self._config.crop), size)[0].astype(np.float64)
+        matrix = augment.compose(augment.similarity(rng, self._turn, size), served)
+        flip = bool(rng.random() < self._turn.flip_share)
+        return (augment.mirrored(matrix, size) if flip else matrix), flip
+
 
 def moved(rng: np.random.Generator, box: ndarray, config: StageConfig) -> Float32[ndarray, " 4"]:
     """The box shifted and scaled at random, by shares of its longer side."""
@@ -158,15 +167,6 @@ def moved(rng: np.random.Generator, box: ndarray, config: StageConfig) -> Float3
     middle = (box[:2] + box[2:]) / 2 + rng.uniform(-1, 1, 2) * config.augment.shift * side
     half = (box[2:] - box[:2]) / 2 * 2 ** rng.uniform(-config.augment.scale, config.augment.scale)
     return np.concatenate([middle - half, middle + half]).astype(np.float32)
-
-
-def look(rng: np.random.Generator, box: ndarray, config: StageConfig) -> tuple[ndarray, bool]:
-    """The matrix from the photograph to the crop served for a box, turned and mirrored at random."""
-    served = align.of_boxes(boxes.square(box[None], config.crop), config.size)[0].astype(np.float64)
-    turn = augment.similarity(rng, config.augment.model_copy(update={"shift": 0, "scale": 0}), config.size)
-    matrix = augment.compose(turn, served)
-    flip = bool(rng.random() < config.augment.flip_share)
-    return (augment.mirrored(matrix, config.size) if flip else matrix), flip
 
 
 def offsets(face: ndarray, matrix: ndarray, size: int) -> Float32[ndarray, " 4"]:
