@@ -5,8 +5,8 @@
         --out cache/onet.npz
 
 Stages without a run are the store's MTCNN; without any run, the candidates are MTCNN's own. Thresholds are
-low, so that what serving lets pass is there, and more. Portraits of MTFL get a box each: the detector's, or
-where it finds none, one around the points as the found ones lie around theirs.
+low, so that what serving lets pass is there, and more. For O-Net, portraits of MTFL get a box each: MTCNN's,
+or where it finds none, one around the points as the found ones lie around theirs.
 """
 
 import tempfile
@@ -95,10 +95,11 @@ def main(
     finder = detector(run, models, LOW)
     refined = any(config_of(r).stage == "rnet" for r in run)
     found = mine(finder, scenes.read_wider(data / "wider", "train"), refined)
-    portraits = scenes.read_mtfl(data / "mtfl5", "training")
+    portraits = scenes.read_mtfl(data / "mtfl5", "training") if refined else []
     served = Detector(load(models, "cpu", names=frozenset({"mtcnn"}))[0].sessions)
+    guesses = boxes_of(served, portraits) if portraits else np.empty((0, 4), np.float32)
     out.parent.mkdir(parents=True, exist_ok=True)
-    candidates.save(out, found, boxes_of(served, portraits))
+    candidates.save(out, found, guesses)
     print(f"{len(found)} candidates, {len(portraits)} portraits")
 
 

@@ -11,6 +11,7 @@ import keras
 
 from app.runtime.session import Device, OrtSession
 from app.vision.spec import EmbedderSpec, LandmarkSpec, ModelSpec, ONetSpec, PNetSpec, RNetSpec, Task
+from training import cascade_recipes
 from training.calibration import Calibrated, read_calibration
 from training.config import BEST_WEIGHTS, RUN_FILE, build_trained, config_of
 from training.importers import dlib_resnet, mtcnn, sface
@@ -19,6 +20,7 @@ RESEARCH_ONLY = "LicenseRef-research-only"
 TRAINED = ("landmarks68", "landmarks15", "cnn68", "cnn15", "mobilenet15")
 """Landmark nets trained here, each from the run of its name."""
 
+DEFAULT_DETECTOR = "mtcnn"
 DEFAULT_LANDMARKS = "landmarks68"
 DATA = {
     "300w": "300-W (HELEN, AFW, LFPW training parts)",
@@ -55,6 +57,7 @@ def products(models: Path, runs: Path) -> list[Product]:
     calibration = read_calibration(models)
     return [
         _mtcnn(),
+        *_cascade(models, runs),
         *(product for name in TRAINED for product in _trained_landmarks(name, models, runs)),
         _embedder("sface", sface, "arcface", calibration, flip_average=False, default=True),
         _embedder("dlib", dlib_resnet, "dlib", calibration, flip_average=True, default=False),
@@ -88,9 +91,32 @@ def _mtcnn() -> Product:
     return Product(
         "mtcnn",
         "detect",
-        True,
+        DEFAULT_DETECTOR == "mtcnn",
         tuple(Recipe(f"mtcnn-{s}.onnx", spec, partial(mtcnn.load, s)) for s, spec in specs.items()),
     )
+
+
+def _cascade(models: Path, runs: Path) -> list[Product]:
+    """The cascade trained here, where all three stages have a run on this machine or a file in the store."""
+    recipes = []
+    for stage in ("pnet", "rnet", "onet"):
+        run, file = runs / f"cascade_{stage}", f"{cascade_recipes.NAME}-{stage}.onnx"
+        if (run / BEST_WEIGHTS).exists():
+            build = partial(_served, run)
+            spec = cascade_recipes.spec_of(run)
+            recipes.append(Recipe(file, spec, build, half=True, tolerance=cascade_recipes.TOLERANCE))
+        elif (models / file).exists():
+            spec = OrtSession(models / file, Device("cpu")).spec
+            how = f"trained; training/configs/cascade_{stage}.py says how"
+            recipes.append(Recipe(file, spec, None, how=how))
+    if len(recipes) < 3:
+        return []
+    default = cascade_recipes.NAME == DEFAULT_DETECTOR
+    return [Product(cascade_recipes.NAME, "detect", default, tuple(recipes))]
+
+
+def _served(run: Path, _cache: Path) -> keras.Model:
+    return cascade_recipes.served(run)
 
 
 def _embedder(

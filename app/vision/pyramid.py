@@ -176,7 +176,7 @@ def _level(image: AnyImage, level: Level) -> AnyImage:
     size = (level.width - 2 * margin, level.height - 2 * margin)
     small = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
     if margin:
-        small = cv2.copyMakeBorder(small, *[margin] * 4, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+        small = cv2.copyMakeBorder(small, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0.0)
     return np.asarray(small)
 
 

@@ -125,6 +125,29 @@ def test_given_boxes_are_kept_in_order_with_points_and_scores(detector: Detector
     assert len(detector.locate(Octaves(image), given[:0], Timing())) == 0
 
 
+def trusting(detector: Detector, pnet: float, rnet: float) -> Detector:
+    """The same nets, whose scores weigh so much."""
+    (model,) = load(Path("models"), "cpu", names=frozenset({"mtcnn"}))
+    other = Detector(model.sessions)
+    other.spec = other.spec.model_copy(update={"trust_pnet": pnet, "trust_rnet": rnet})
+    return other
+
+
+def test_a_trusting_score_is_the_weighted_mean_of_log_odds(detector: Detector) -> None:
+    picture = Octaves(photo("astronaut.png"))
+    alone, fused = trusting(detector, 0, 0), trusting(detector, 0.5, 1)
+    first = fused.propose(picture, 40)
+    odds = np.log(first.scores / (1 - first.scores))
+    np.testing.assert_allclose(first.odds, 0.5 * odds, rtol=1e-4)
+    second = fused.refine(picture, first)
+    np.testing.assert_allclose(np.log(second.scores / (1 - second.scores)), second.odds / 1.5, rtol=1e-3)
+    assert not alone.refine(picture, alone.propose(picture, 40)).odds.any()
+    (face,) = detect(fused, photo("astronaut.png"), threshold=0.5).scores
+    (plain,) = detect(alone, photo("astronaut.png"), threshold=0.5).scores
+    assert 0.5 < face < 1
+    assert face != plain
+
+
 def test_stages_are_timed(detector: Detector) -> None:
     timing = Timing()
     detector.detect(Octaves(photo("astronaut.png")), DetectOptions(), timing)
