@@ -112,14 +112,14 @@ def _numbers(spec: ModelSpec) -> list[str]:
     match spec:
         case PNetSpec():
             return [
-                f"P-Net: window {spec.window}, a face of {spec.cell} in it, stride {spec.stride}, pyramid factor {spec.factor}, threshold "
-                f"{spec.threshold}, NMS {spec.nms_per_scale} per scale and {spec.nms} over all, at most "
-                f"{spec.max_candidates} candidates"
+                f"P-Net: window {spec.window}, a face of {spec.cell} in it, stride {spec.stride}, pyramid "
+                f"factor {spec.factor}, threshold {spec.threshold}, NMS {spec.nms_per_scale} per scale and "
+                f"{spec.nms} over all, at most {spec.max_candidates} candidates"
             ]
         case RNetSpec():
             return [
-                f"R-Net: input {spec.size}x{spec.size}x3, {spec.crop} of the box's side, threshold {spec.threshold}, NMS {spec.nms}, "
-                f"at most {spec.max_candidates} candidates"
+                f"R-Net: input {spec.size}x{spec.size}x3, {spec.crop} of the box's side, threshold "
+                f"{spec.threshold}, NMS {spec.nms}, at most {spec.max_candidates} candidates"
             ]
         case ONetSpec():
             return [

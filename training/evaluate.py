@@ -44,6 +44,7 @@ def landmarks(
     prepared: Annotated[
         Path | None, typer.Option(help="a prepared set; its validation faces are measured too")
     ] = None,
+    detector: Annotated[str | None, typer.Option(help="a detector of the store, else the default")] = None,
     out: Annotated[Path | None, typer.Option(help="where the JSON goes")] = None,
     note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
 ) -> None:
@@ -55,7 +56,7 @@ def landmarks(
     samples = landmark_errors.samples_of(data, source, landmarker.scheme)
     if not samples:
         sys.exit(f"{source} has no test faces with labels for a net of scheme {landmarker.scheme}")
-    found = landmark_errors.measure(samples, landmark_errors.load_detector(models), landmarker)
+    found = landmark_errors.measure(samples, landmark_errors.load_detector(models, detector), landmarker)
     tables = landmark_report.tables(found, source)
     if prepared is not None:
         answers = landmark_errors.on_prepared(prepared / "validation.tfrecord", session)
@@ -154,12 +155,13 @@ def verification(
     model: Annotated[str | None, typer.Option(help="an embedder of the store, else the default")] = None,
     models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
+    detector: Annotated[str | None, typer.Option(help="a detector of the store, else the default")] = None,
     pairs: Annotated[str, typer.Option(help="the pairs file in the LFW folder")] = "pairsDevTest.txt",
     note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
     calibrate: Annotated[bool, typer.Option(help="keep the thresholds for the next `make models`")] = False,
 ) -> None:
     """LFW's pairs end to end: ten-fold accuracy, AUC, EER, TAR at FAR; an undetected face is an error."""
-    analyzer = Analyzer(store.load(models, "cpu", threads=threads))
+    analyzer = Analyzer(store.load(models, "cpu", threads=threads), {"detect": detector})
     name = model or analyzer.defaults.embed
     figures = evaluate_verification.measure(analyzer, name, data / "lfw", pairs)
     print(f"{name} on LFW {pairs}: {figures.pairs} pairs, {len(figures.undetected)} pictures without a face")

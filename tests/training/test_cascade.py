@@ -14,7 +14,7 @@ from training.cascade_config import Kinds, StageConfig, build_trained, config_of
 from training.cascade_recipes import export_run, spec_of
 from training.config import Augmentation
 from training.data.candidates import Candidates, CropBatches
-from training.data.scenes import Scene
+from training.data.scenes import Portrait, Scene
 from training.data.tiles import Tiles
 from training.models.cascade import onet, pnet, rnet, serve_crop_net, serve_pnet
 from training.models.mtcnn_tuned import tuned
@@ -68,7 +68,7 @@ def learnt(settings: StageConfig) -> Learnt:
     corner = rng.uniform(0, 90, (300, 2))
     found = np.concatenate([corner, corner + rng.uniform(20, 60, (300, 1))], axis=1).astype(np.float32)
     proposals = Candidates(rng.integers(0, 12, 300), found, np.ones(300, np.float32))
-    nobody = ([], np.empty((0, 4), np.float32))
+    nobody: tuple[list[Portrait], ndarray] = ([], np.empty((0, 4), np.float32))
     source = (
         Tiles(photos, settings)
         if settings.stage == "pnet"
