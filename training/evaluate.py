@@ -74,6 +74,7 @@ def landmarks(
         command = f"python -m training.evaluate landmarks --data DATA --model {model}"
         command += f" --source {source}" if source != "300w" else ""
         command += f" --prepared {prepared}" if prepared else ""
+        command += f" --detector {detector}" if detector else ""
         rows = {name: value for table in tables for name, value in table.rows().items()}
         rows[f"{source} test ({len(found.names)} faces), undetected"] = str(len(undetected))
         cards.record(models, model, rows, command)
@@ -174,6 +175,7 @@ def verification(
         print(f"  no face: {missing}")
     if note:
         command = f"python -m training.evaluate verification --data DATA --model {name}"
+        command += f" --detector {detector}" if detector else ""
         rows = {
             "LFW View 1 pairsDevTest, accuracy (10 folds)": (
                 f"{figures.accuracy:.4f} +- {figures.standard_error:.4f}"
