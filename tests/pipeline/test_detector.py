@@ -106,7 +106,7 @@ def test_noise_is_bounded_and_holds_no_face(detector: Detector) -> None:
 def test_survivors_do_not_overlap_and_lie_in_the_picture(detector: Detector) -> None:
     image = np.concatenate([photo("astronaut.png")[:, i * 40 :][:, :300] for i in range(3)], axis=1)
     found = detect(detector, image, threshold=0.1)
-    overlaps = overlap(found.boxes, found.boxes, "iom")
+    overlaps = overlap(found.boxes, found.boxes, detector.spec.nms_metric)
     np.fill_diagonal(overlaps, 0)
     assert overlaps.max(initial=0) <= detector.spec.nms + 1e-6
     assert np.all(found.boxes >= 0)
