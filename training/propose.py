@@ -5,8 +5,8 @@
         --out cache/onet.npz
 
 Stages without a run are the store's MTCNN; without any run, the candidates are MTCNN's own. Thresholds are
-low, so that what serving lets pass is there, and more. For O-Net, portraits of MTFL get a box each: MTCNN's,
-or where it finds none, one around the points as the found ones lie around theirs.
+low, so that what serving lets pass is there, and more. For O-Net, portraits of MTFL get a box each, that lies
+around their points as MTCNN's boxes do.
 """
 
 import tempfile
@@ -32,6 +32,9 @@ from training.data.scenes import Portrait, Scene
 
 LEAST_FACE = 14.0
 """Pixels of the faces sought: training learns from some that are smaller than what serving looks for."""
+
+FITTED = 4
+"""One in so many portraits is looked at to learn where a face's box lies around its points."""
 
 LOW: dict[Stage, dict[str, object]] = {
     "pnet": {"threshold": 0.1, "max_candidates": 400},
@@ -69,20 +72,19 @@ def mine(finder: Detector, photos: list[Scene], refined: bool) -> Candidates:
 
 
 def boxes_of(finder: Detector, portraits: list[Portrait]) -> Float32[ndarray, "n 4"]:
-    """A box for each portrait: the surest found around its points, or one that lies as the others' do."""
-    out = np.full((len(portraits), 4), np.nan, np.float32)
-    options = DetectOptions(min_face_size=LEAST_FACE, threshold=0.5)
-    for i, portrait in enumerate(tqdm(portraits, desc="portraits", unit="picture", disable=None)):
-        faces = finder.detect(portrait.picture, options, Timing()).boxes
-        middle = portrait.points.mean(axis=0)
-        around = ((faces[:, :2] < middle) & (faces[:, 2:] > middle)).all(axis=1)
-        if around.any():
-            out[i] = faces[around.argmax()]
+    """A box for each portrait, as the detector's lie around the points of every `FITTED`th."""
     points = np.stack([p.points for p in portraits])
-    centre, spread = points.mean(axis=1), points.std(axis=1).mean(axis=1)
-    there = np.isfinite(out[:, 0])
-    unit = np.median((out - np.tile(centre, 2))[there] / spread[there, None], axis=0)
-    return np.where(there[:, None], out, np.tile(centre, 2) + unit * spread[:, None]).astype(np.float32)
+    centre, spread = np.tile(points.mean(axis=1), 2), points.std(axis=1).mean(axis=1)[:, None]
+    options = DetectOptions(min_face_size=LEAST_FACE, threshold=0.5)
+    unit = []
+    for i in tqdm(range(0, len(portraits), FITTED), desc="portraits", unit="picture", disable=None):
+        faces = finder.detect(portraits[i].picture, options, Timing()).boxes
+        middle = centre[i, :2]
+        around = np.flatnonzero(((faces[:, :2] < middle) & (faces[:, 2:] > middle)).all(axis=1))
+        unit += [(faces[k] - centre[i]) / spread[i] for k in around[:1]]
+    if not unit:
+        raise ValueError("no portrait's face was found")
+    return (centre + np.median(unit, axis=0) * spread).astype(np.float32)
 
 
 def main(
