@@ -54,9 +54,8 @@ def served(run: Path) -> keras.Model:
     return serve_pnet(net) if config_of(run).stage == "pnet" else serve_crop_net(net)
 
 
-def export_run(run: Path, folder: Path, settings: dict[str, object] | None = None) -> Path:
-    """Writes a run's ONNX file into a folder, with settings in place of the shipped; answers its path."""
+def export_run(run: Path, folder: Path) -> Path:
+    """Writes a run's ONNX file into a folder; answers its path."""
     path = folder / f"{run.name}.onnx"
-    spec = spec_of(run).model_copy(update=settings or {})
-    export(serving_net(served(run)), spec, path, folder / f"{run.name}.npz", tolerance=TOLERANCE)
+    export(serving_net(served(run)), spec_of(run), path, folder / f"{run.name}.npz", tolerance=TOLERANCE)
     return path

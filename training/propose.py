@@ -11,7 +11,7 @@ around their points as MTCNN's boxes do.
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 import typer
@@ -23,7 +23,7 @@ from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.faces import Timing
 from app.runtime.batching import Owner, SharedSession, Unwatched
 from app.runtime.session import Device, ModelSession, OrtSession
-from app.runtime.store import load
+from app.runtime.store import load, read_manifest
 from training.cascade_config import Stage, config_of
 from training.cascade_recipes import export_run
 from training.data import candidates, scenes
@@ -43,19 +43,23 @@ LOW: dict[Stage, dict[str, object]] = {
 """Settings of the stages that candidates are mined with."""
 
 
-def detector(runs: list[Path], models: Path, settings: dict[Stage, dict[str, object]]) -> Detector:
+def detector(
+    runs: list[Path], models: Path, settings: dict[Stage, dict[str, object]], model: str = "mtcnn"
+) -> Detector:
     """The served detector over the runs' nets, with the settings given in place of the shipped ones.
 
-    Stages without a run are the store's MTCNN.
+    Stages without a run are those of a model of the store.
     """
     device = Device("cpu")
     owner = Owner(device.lanes, Unwatched(), merge=False)
-    sessions: dict[str, ModelSession] = dict(load(models, "cpu", names=frozenset({"mtcnn"}))[0].sessions)
+    (entry,) = [m for m in read_manifest(models).models if m.name == model]
+    files = [models / file.file for file in entry.files]
     with tempfile.TemporaryDirectory() as folder:
-        for run in runs:
-            path = export_run(run, Path(folder), settings.get(config_of(run).stage))
-            session = OrtSession(path, device, lanes=True)
-            sessions[session.spec.kind] = SharedSession(session, owner)
+        files += [export_run(run, Path(folder)) for run in runs]
+        nets = [OrtSession(path, device, lanes=True) for path in files]
+    for net in nets:
+        net.spec = net.spec.model_copy(update=settings.get(cast(Stage, net.spec.kind), {}))
+    sessions: dict[str, ModelSession] = {net.spec.kind: SharedSession(net, owner) for net in nets}
     return Detector(sessions)
 
 

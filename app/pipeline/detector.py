@@ -29,11 +29,11 @@ class DetectOptions:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a stage leaves for the next: boxes, its scores, and the weighted log odds of all stages so far."""
+    """What a stage leaves for the next: boxes, scores, and the log odds that each net so far gave them."""
 
     boxes: Float32[ndarray, "n 4"]
     scores: Float32[ndarray, " n"]
-    odds: Float32[ndarray, " n"]
+    odds: Float32[ndarray, "n nets"]
 
     def take(self, index: ndarray) -> "Candidates":
         """Those at `index`."""
@@ -75,8 +75,8 @@ class Detector:
         if len(given) == 0:
             return NO_FACES
         with timing.stage("onet"):
-            better, _, _ = self._look(picture, given)
-            _, scores, points = self._look(picture, better)
+            better, _, _ = self.look(picture, given)
+            _, scores, points = self.look(picture, better)
         return Faces(given, scores, points)
 
     def propose(self, picture: Octaves, min_face: float) -> Candidates:
@@ -86,7 +86,7 @@ class Detector:
         sizes = pyramid.levels(picture.width, picture.height, min_face, spec.cell, spec.factor, margin)
         strips, shapes = pyramid.pack(pyramid.cut(sizes, rule, spec.window), rule)
         if not strips:
-            return Candidates(NO_FACES.boxes, NO_FACES.scores, NO_FACES.scores)
+            return Candidates(NO_FACES.boxes, NO_FACES.scores, np.empty((0, 1), np.float32))
         images = pyramid.scaled(picture, sizes)
 
         def scan(pages: list[int]) -> list[tuple[ndarray, ndarray, ndarray]]:
@@ -110,7 +110,7 @@ class Detector:
         keep = np.concatenate(self._pnet.each(suppress, range(len(sizes))))
         found, scores = found[keep], scores[keep]
         keep = boxes.nms(found, scores, spec.nms)[: spec.max_candidates]
-        return Candidates(found[keep], scores[keep], self.spec.trust_pnet * _log_odds(scores[keep]))
+        return Candidates(found[keep], scores[keep], _log_odds(scores[keep])[:, None])
 
     def refine(self, picture: Octaves, given: Candidates) -> Candidates:
         """Those of the candidates that R-Net lets pass, moved, by falling score."""
@@ -118,23 +118,29 @@ class Detector:
         squares = boxes.square(given.boxes, spec.crop)
         out = self._rnet.run(align.warp(picture, align.of_boxes(squares, spec.size), spec.size))
         moved = boxes.apply_offsets(squares, out["offsets"])
-        odds = given.odds + self.spec.trust_rnet * _log_odds(out["score"])
-        trust = self.spec.trust_pnet + self.spec.trust_rnet
-        scores = _likely(odds / trust) if trust else out["score"]
+        scores, odds = self._weighed(given.odds, out["score"])
         found = Candidates(moved, scores, odds).take(np.flatnonzero(scores > spec.threshold))
         return found.take(boxes.nms(found.boxes, found.scores, spec.nms)[: spec.max_candidates])
 
     def _output(self, picture: Octaves, found: Candidates, threshold: float) -> Faces:
-        moved, scores, points = self._look(picture, found.boxes)
-        if trust := self.spec.trust_pnet + self.spec.trust_rnet:
-            scores = _likely((_log_odds(scores) + found.odds) / (1 + trust))
+        moved, scores, points = self.look(picture, found.boxes)
+        scores, _ = self._weighed(found.odds, scores)
         passed = np.flatnonzero(scores > threshold)
         keep = passed[boxes.nms(moved[passed], scores[passed], self.spec.nms, self.spec.nms_metric)]
         faces = Faces(moved, scores, points).take(keep)
         faces = replace(faces, boxes=boxes.clip(faces.boxes, picture.width, picture.height))
         return faces.take(np.flatnonzero(boxes.area(faces.boxes) > 0))
 
-    def _look(self, picture: Octaves, found: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+    def _weighed(self, before: ndarray, scores: ndarray) -> tuple[ndarray, ndarray]:
+        """A stage's scores (n,) with those of the nets before weighed in, and all log odds so far."""
+        odds = np.concatenate([before, _log_odds(scores)[:, None]], axis=1)
+        weights = np.array([self.spec.trust_pnet, self.spec.trust_rnet, 1], np.float32)[: odds.shape[1]]
+        if not weights[:2].any():
+            return scores, odds
+        return _likely(odds @ weights / weights.sum()), odds
+
+    def look(self, picture: Octaves, found: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+        """O-Net's boxes (n, 4), its own scores (n,), and points (n, 5, 2) for boxes (n, 4)."""
         size = self.spec.size
         squares = boxes.square(found, self.spec.crop)
         out = self._onet.run(align.warp(picture, align.of_boxes(squares, size), size))
@@ -172,14 +178,14 @@ def _cells(
     return found, scores[i, j], np.full(len(found), strip.level)
 
 
-def _log_odds(scores: ndarray) -> ndarray:
-    """Log odds (n,) of probabilities, far from infinite."""
+def _log_odds(scores: Float32[ndarray, " n"]) -> Float32[ndarray, " n"]:
+    """Log odds of probabilities, far from infinite."""
     sure = np.clip(scores, 1e-6, 1 - 1e-6)
     return np.log(sure / (1 - sure))
 
 
-def _likely(odds: ndarray) -> ndarray:
-    """Probabilities (n,) of log odds."""
+def _likely(odds: Float32[ndarray, " n"]) -> Float32[ndarray, " n"]:
+    """Probabilities of log odds."""
     return (1 / (1 + np.exp(-odds))).astype(np.float32)
 
 

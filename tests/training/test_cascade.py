@@ -124,10 +124,10 @@ def test_a_run_learns_resumes_and_is_exported(tmp_path: Path) -> None:
 
     assert config_of(tmp_path / "cascade_rnet") == SETTINGS
     net = build_trained(tmp_path / "cascade_rnet")
-    path = export_run(tmp_path / "cascade_rnet", tmp_path, {"threshold": 0.25})
+    path = export_run(tmp_path / "cascade_rnet", tmp_path)
     session = OrtSession(path, Device("cpu", threads=1))
     assert isinstance(session.spec, RNetSpec)
-    assert (session.spec.crop, session.spec.size, session.spec.threshold) == (1.3, 24, 0.25)
+    assert (session.spec.crop, session.spec.size) == (1.3, 24)
     assert session.spec.research_only
     crops: ndarray = np.random.default_rng(0).integers(0, 256, (5, 24, 24, 3), np.uint8)
     wanted = np.asarray(net(crops.astype(np.float32)))
