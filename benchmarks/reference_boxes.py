@@ -25,11 +25,10 @@ from app.vision.pyramid import Octaves
 from benchmarks.others import MtcnnTf
 from training.average_precision import average_precision
 from training.data import wider
-from training.evaluate_detection import match_all
+from training.evaluate_detection import Found, above, match_all
 
 THRESHOLD = 0.8
 LOW = 0.02
-Found = tuple[ndarray, ndarray]
 
 
 def main(data: Annotated[Path, typer.Option(help="the folder that holds `wider/`")]) -> None:
@@ -44,11 +43,11 @@ def main(data: Annotated[Path, typer.Option(help="the folder that holds `wider/`
     for picture in tqdm(pictures, unit="picture", disable=None):
         image = decode(picture.path.read_bytes(), 50_000_000, "image")
         faces = detector.detect(Octaves(image), DetectOptions(threshold=LOW), Timing())
-        ours.append((faces.boxes, faces.scores))
-        theirs.append(reference.boxes(image))
-        theirs_low.append(reference.boxes(image, threshold_onet=LOW))
-    sure = [_above(found, THRESHOLD) for found in ours]
-    overlaps = [best(b, a) for (a, _), (b, _) in zip(sure, theirs, strict=True)]
+        ours.append(Found(faces.boxes, faces.scores, faces.points))
+        theirs.append(reference.found(image))
+        theirs_low.append(reference.found(image, threshold_onet=LOW))
+    sure = above(ours, THRESHOLD)
+    overlaps = [best(b.boxes, a.boxes) for a, b in zip(sure, theirs, strict=True)]
     flat = np.concatenate(overlaps)
     matched = flat[flat >= 0.5]
     with_matches = sum(bool((o >= 0.5).any()) for o in overlaps)
@@ -70,11 +69,6 @@ def best(boxes: ndarray, others: ndarray) -> ndarray:
         return np.zeros(len(boxes), np.float32)
     best: ndarray = iou(boxes.astype(np.float32), others.astype(np.float32)).max(axis=1)
     return best
-
-
-def _above(found: Found, threshold: float) -> Found:
-    keep = found[1] > threshold
-    return found[0][keep], found[1][keep]
 
 
 if __name__ == "__main__":

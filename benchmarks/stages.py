@@ -64,7 +64,7 @@ def main(
             with timing.stage("landmarks"):
                 landmarker(picture, faces.points)
             with timing.stage("embed"):
-                embedder(picture, analyzer.detector(None).refine(picture, faces.points))
+                embedder(picture, analyzer.detector(None).refine_points(picture, faces.points))
             times.append(timing.ms)
         table[name] = {stage: float(np.median([t[stage] for t in times[2:]])) for stage in times[0]}
     provider = next(iter(analyzer.models[0].sessions.values())).provider

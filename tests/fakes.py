@@ -82,7 +82,7 @@ class FakeDetector(Detector):
         keep = np.flatnonzero((faces.scores > threshold) & bright)
         return faces.take(keep[: options.max_faces])
 
-    def refine(self, picture: Octaves, points: ndarray) -> ndarray:
+    def refine_points(self, picture: Octaves, points: ndarray) -> ndarray:
         return points
 
     def locate(self, picture: Octaves, given: ndarray, timing: Timing) -> Faces:

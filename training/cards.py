@@ -140,19 +140,20 @@ def _numbers(spec: ModelSpec) -> list[str]:
     match spec:
         case PNetSpec():
             return [
-                f"P-Net: window {spec.cell}, stride {spec.stride}, pyramid factor {spec.factor}, threshold "
-                f"{spec.threshold}, NMS {spec.nms_per_scale} per scale and {spec.nms} over all, at most "
-                f"{spec.max_candidates} candidates"
+                f"P-Net: window {spec.window}, a face of {spec.cell} in it, stride {spec.stride}, pyramid "
+                f"factor {spec.factor}, threshold {spec.threshold}, NMS {spec.nms_per_scale} per scale and "
+                f"{spec.nms} over all, at most {spec.max_candidates} candidates"
             ]
         case RNetSpec():
             return [
-                f"R-Net: input {spec.size}x{spec.size}x3, threshold {spec.threshold}, NMS {spec.nms}, "
-                f"at most {spec.max_candidates} candidates"
+                f"R-Net: input {spec.size}x{spec.size}x3, {spec.crop} of the box's side, threshold "
+                f"{spec.threshold}, NMS {spec.nms}, at most {spec.max_candidates} candidates"
             ]
         case ONetSpec():
             return [
-                f"O-Net: input {spec.size}x{spec.size}x3, default threshold {spec.threshold}, "
-                f"NMS {spec.nms} ({spec.nms_metric})"
+                f"O-Net: input {spec.size}x{spec.size}x3, {spec.crop} of the box's side, default threshold "
+                f"{spec.threshold}, NMS {spec.nms} ({spec.nms_metric}); in the score P-Net weighs "
+                f"{spec.trust_pnet:g}, R-Net {spec.trust_rnet:g}, O-Net 1"
             ]
         case LandmarkSpec():
             return [f"Input {spec.size}x{spec.size}x3, template `{spec.template}`, points `{spec.scheme}`"]

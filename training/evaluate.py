@@ -18,6 +18,7 @@ from app.runtime import store
 from training import (
     cards,
     damage,
+    detection_report,
     evaluate_detection,
     evaluate_verification,
     landmark_errors,
@@ -46,6 +47,7 @@ def landmarks(
     prepared: Annotated[
         Path | None, typer.Option(help="a prepared set; its validation faces are measured too")
     ] = None,
+    detector: Annotated[str | None, typer.Option(help="a detector of the store, else the default")] = None,
     out: Annotated[Path | None, typer.Option(help="where the JSON goes")] = None,
     note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
 ) -> None:
@@ -57,7 +59,7 @@ def landmarks(
     samples = landmark_errors.samples_of(data, source, landmarker.scheme)
     if not samples:
         sys.exit(f"{source} has no test faces with labels for a net of scheme {landmarker.scheme}")
-    found = landmark_errors.measure(samples, landmark_errors.load_detector(models), landmarker)
+    found = landmark_errors.measure(samples, landmark_errors.load_detector(models, detector), landmarker)
     tables = landmark_report.tables(found, source)
     if prepared is not None:
         answers = landmark_errors.on_prepared(prepared / "validation.tfrecord", session)
@@ -75,6 +77,7 @@ def landmarks(
         command = f"python -m training.evaluate landmarks --data DATA --model {model}"
         command += f" --source {source}" if source != "300w" else ""
         command += f" --prepared {prepared}" if prepared else ""
+        command += f" --detector {detector}" if detector else ""
         rows = {name: value for table in tables for name, value in table.rows().items()}
         rows[f"{source} test ({len(found.names)} faces), undetected"] = str(len(undetected))
         cards.record(models, model, rows, command)
@@ -112,33 +115,42 @@ def robustness(
 
 @app.command()
 def detection(
-    data: Annotated[Path, typer.Option(help="the folder that holds `wider/`")],
-    model: Annotated[str | None, typer.Option(help="a detector of the store, else the default")] = None,
+    data: Annotated[Path, typer.Option(help="the folder that holds `wider/` and `mtfl5/`")],
+    model: Annotated[
+        list[str] | None, typer.Option(help="detectors of the store, else the default; several may be named")
+    ] = None,
     models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
-    note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
+    out: Annotated[Path, typer.Option(help="the plot of precision over recall")] = Path("runs/detection.png"),
+    note: Annotated[bool, typer.Option("--record", help="put the figures on the models' cards")] = False,
 ) -> None:
-    """WIDER FACE's validation pictures: average precision at IoU 0.5, faces 20 pixels tall or more."""
+    """WIDER FACE's validation pictures, MTFL's five points, and pictures without faces."""
     analyzer = Analyzer(store.load(models, "cpu", threads=threads))
-    name = model or analyzer.defaults.detect
-    figures = evaluate_detection.measure(analyzer.detector(name), name, data / "wider")
-    print(f"{name} on WIDER val: {figures.pictures} pictures, {figures.faces} faces of 20 px or more")
-    print(f"  AP at IoU 0.5      {figures.average_precision:.4f}   (recall {figures.recall:.3f})")
-    for band, value in figures.by_height.items():
-        print(f"  AP, {band:12} px {value:.4f}")
-    print(
-        f"  at threshold {figures.threshold:g}: recall {figures.recall_at_threshold:.3f}, "
-        f"{figures.false_alarms_at_threshold:.3f} false alarms a picture"
-    )
-    print("  ms a picture: " + ", ".join(f"{stage} {ms:.1f}" for stage, ms in figures.milliseconds.items()))
-    if note:
-        command = f"python -m training.evaluate detection --data DATA --model {name}"
-        rows = {
-            "WIDER val (132 pictures), AP at IoU 0.5, faces >= 20 px": f"{figures.average_precision:.4f}",
-            f"WIDER val, recall at threshold {figures.threshold:g}": f"{figures.recall_at_threshold:.3f}",
-            "WIDER val, false alarms a picture": f"{figures.false_alarms_at_threshold:.3f}",
-        }
-        cards.record(models, name, rows, command)
+    figures = []
+    for name in model or [analyzer.defaults.detect]:
+        detector = analyzer.detector(name)
+        finder = evaluate_detection.served(detector)
+        figures.append(evaluate_detection.measure(finder, name, detector.spec.threshold, data))
+        if note:
+            command = f"python -m training.evaluate detection --data DATA --model {name}"
+            cards.record(models, name, detection_report.rows(figures[-1]), command)
+    print(detection_report.tables(figures))
+    detection_report.plot(figures, out)
+
+
+@app.command()
+def curves(
+    results: Annotated[Path, typer.Option(help="what benchmarks.detection wrote")] = Path(
+        "benchmarks/results/detection.json"
+    ),
+    page: Annotated[Path, typer.Option(help="the page that is rewritten")] = Path("docs/detection.md"),
+    out: Annotated[Path, typer.Option(help="the plot")] = Path("docs/images/detection.png"),
+) -> None:
+    """Precision over recall of the detectors that a benchmark measured: a plot, and tables in the page."""
+    known = json.loads(results.read_text())
+    figures = [evaluate_detection.DetectionFigures(**row) for row in known["rows"]]
+    detection_report.plot(figures, out)
+    fill(page, "figures", detection_report.tables(figures) + "\n\n" + known["note"])
 
 
 @app.command()
@@ -150,6 +162,7 @@ def verification(
     ] = None,
     models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
+    detector: Annotated[str | None, typer.Option(help="a detector of the store, else the default")] = None,
     pairs: Annotated[str, typer.Option(help="the pairs file in the LFW folder")] = "pairsDevTest.txt",
     note: Annotated[bool, typer.Option("--record", help="put the figures on the models' cards")] = False,
     calibrate: Annotated[
@@ -158,7 +171,7 @@ def verification(
     roc: Annotated[Path | None, typer.Option(help="where the ROC curves go, as PNG")] = None,
 ) -> None:
     """LFW's pairs end to end: ten-fold accuracy, AUC, EER, TAR at FAR; an undetected face is an error."""
-    analyzer = Analyzer(store.load(models, "cpu", threads=threads))
+    analyzer = Analyzer(store.load(models, "cpu", threads=threads), {"detect": detector})
     listed, curves = read_pairs(data / "lfw", pairs), {}
     located = evaluate_verification.located_pairs(analyzer, listed)
     for name in model or [analyzer.defaults.embed]:
@@ -168,6 +181,7 @@ def verification(
             print(line, flush=True)
         if note:
             command = f"python -m training.evaluate verification --data DATA --model {name}"
+            command += f" --detector {detector}" if detector else ""
             cards.record(models, name, figures.rows(pairs), command)
         if calibrate:
             evaluate_verification.keep_calibration(models, figures, pairs)

@@ -137,7 +137,7 @@ def locate(analyzer: Analyzer, paths: list[Path], people: list[str] | None = Non
         picture = _picture(path)
         face = detector.detect(picture, DetectOptions(), Timing()).largest(picture.width, picture.height)
         if len(face):
-            points[i] = detector.refine(picture, face.points)[0]
+            points[i] = detector.refine_points(picture, face.points)[0]
     return Located(paths, np.array(people or [path.parent.name for path in paths]), points)
 
 

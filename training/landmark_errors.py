@@ -74,9 +74,10 @@ class KerasSession:
         return {"points": np.asarray(self._net(images.astype(np.float32), training=False), np.float32)}
 
 
-def load_detector(models: Path) -> Detector:
-    """The store's detector, on the CPU."""
-    return Detector(store.load(models, "cpu", names=frozenset({"mtcnn"}))[0].sessions)
+def load_detector(models: Path, name: str | None = None) -> Detector:
+    """A detector of the store, else its default, on the CPU."""
+    found = [e.name for e in store.read_manifest(models).models if e.task == "detect" and e.default]
+    return Detector(store.load(models, "cpu", names=frozenset({name or found[0]}))[0].sessions)
 
 
 def run_session(folder: Path) -> ModelSession:

@@ -22,6 +22,7 @@ from app.vision.spec import (
     RNetSpec,
     Task,
 )
+from training import cascade_recipes
 from training.calibration import Calibrated, read_calibration
 from training.config import BEST_WEIGHTS, RUN_FILE, build_trained, config_of, face_config_of
 from training.importers import dlib_resnet, mtcnn, sface
@@ -40,6 +41,7 @@ FUSED = {"sface": (0.3, True), "dlib": (0.7, False)}
 
 _EMBEDDING = 128  # numbers of an imported embedder's vector
 
+DEFAULT_DETECTOR = "mtcnn"
 DEFAULT_LANDMARKS = "landmarks68"
 DEFAULT_EMBEDDER = "fused"
 DATA = {
@@ -78,6 +80,7 @@ def products(models: Path, runs: Path) -> list[Product]:
     calibration = read_calibration(models)
     return [
         _mtcnn(),
+        *_cascade(models, runs),
         *(product for name in TRAINED for product in _trained_landmarks(name, models, runs)),
         _embedder("sface", sface, "arcface", calibration, flip_average=False),
         _embedder("dlib", dlib_resnet, "dlib", calibration, flip_average=True),
@@ -99,21 +102,46 @@ def _mtcnn() -> Product:
     specs: dict[str, ModelSpec] = {
         "pnet": PNetSpec.model_validate(
             common("pnet")
-            | {"factor": 0.709, "threshold": 0.75, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 1024}
+            | {"factor": 0.709, "threshold": 0.5, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 1024}
         ),
         "rnet": RNetSpec.model_validate(
-            common("rnet") | {"size": 24, "crop": 0.96, "threshold": 0.6, "nms": 0.7, "max_candidates": 512}
+            common("rnet") | {"size": 24, "crop": 0.96, "threshold": 0.58, "nms": 0.7, "max_candidates": 512}
         ),
         "onet": ONetSpec.model_validate(
-            common("onet") | {"size": 48, "crop": 0.96, "threshold": 0.85, "nms": 0.5, "nms_metric": "iou"}
+            common("onet")
+            | {"size": 48, "crop": 0.96, "threshold": 0.95, "nms": 0.5, "nms_metric": "iou"}
+            | {"trust_pnet": 0.6, "trust_rnet": 1.0}
         ),
     }
     return Product(
         "mtcnn",
         "detect",
-        True,
+        DEFAULT_DETECTOR == "mtcnn",
         tuple(Recipe(f"mtcnn-{s}.onnx", spec, partial(mtcnn.load, s)) for s, spec in specs.items()),
     )
+
+
+def _cascade(models: Path, runs: Path) -> list[Product]:
+    """The cascade trained here, where all three stages have a run on this machine or a file in the store."""
+    recipes = []
+    for stage in ("pnet", "rnet", "onet"):
+        run, file = runs / f"cascade_{stage}", f"{cascade_recipes.NAME}-{stage}.onnx"
+        if (run / BEST_WEIGHTS).exists():
+            build = partial(_served, run)
+            spec = cascade_recipes.spec_of(run)
+            recipes.append(Recipe(file, spec, build, half=True, tolerance=cascade_recipes.TOLERANCE))
+        elif (models / file).exists():
+            spec = OrtSession(models / file, Device("cpu")).spec
+            how = f"trained; training/configs/cascade_{stage}.py says how"
+            recipes.append(Recipe(file, spec, None, how=how))
+    if len(recipes) < 3:
+        return []
+    default = cascade_recipes.NAME == DEFAULT_DETECTOR
+    return [Product(cascade_recipes.NAME, "detect", default, tuple(recipes))]
+
+
+def _served(run: Path, _cache: Path) -> keras.Model:
+    return cascade_recipes.served(run)
 
 
 def _embedder(

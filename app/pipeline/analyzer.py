@@ -115,7 +115,7 @@ class Analyzer:
         embedder, picture = self.embedder(model), Octaves(image)
         faces = self._faces(picture, options, timing, boxes)
         with timing.stage("embed"):
-            points = self.detector(None).refine(picture, faces.points)
+            points = self.detector(None).refine_points(picture, faces.points)
             return replace(faces, embeddings=embedder(picture, points))
 
     def verify(
@@ -136,7 +136,7 @@ class Analyzer:
             if len(face) == 0:
                 raise NoFace(f"no face found in {field}", field)
             with timing.stage("embed"):
-                points = self.detector(None).refine(picture, face.points)
+                points = self.detector(None).refine_points(picture, face.points)
                 found.append(replace(face, embeddings=embedder.represent(picture, points)))
         a, b = found
         assert a.embeddings is not None

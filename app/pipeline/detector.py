@@ -28,8 +28,25 @@ class DetectOptions:
     max_faces: int | None = None
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """What a stage leaves for the next: boxes, scores, and the log odds that each net so far gave them."""
+
+    boxes: Float32[ndarray, "n 4"]
+    scores: Float32[ndarray, " n"]
+    odds: Float32[ndarray, "n nets"]
+
+    def take(self, index: ndarray) -> "Candidates":
+        """Those at `index`."""
+        return Candidates(self.boxes[index], self.scores[index], self.odds[index])
+
+
 class Detector:
-    """P-, R- and O-Net: candidates from all scales, refined twice, with five points."""
+    """P-, R- and O-Net: candidates from all scales, refined twice, with five points.
+
+    A stage's score is its net's; or, where O-Net's spec trusts the earlier ones too, the weighted mean of the
+    log odds of all nets so far, as a probability.
+    """
 
     def __init__(self, sessions: Mapping[str, ModelSession]) -> None:
         self._pnet, self._p = _stage(sessions, "pnet", PNetSpec)
@@ -43,9 +60,9 @@ class Detector:
     def detect(self, picture: Octaves, options: DetectOptions, timing: Timing) -> Faces:
         """The picture's faces, by falling score."""
         with timing.stage("pnet"):
-            found, _ = self._propose(picture, options.min_face_size)
+            found = self.propose(picture, options.min_face_size)
         with timing.stage("rnet"):
-            found, _ = self._refine(picture, found)
+            found = self.refine(picture, found)
         with timing.stage("onet"):
             threshold = self.spec.threshold if options.threshold is None else options.threshold
             faces = self._output(picture, found, threshold)
@@ -59,11 +76,11 @@ class Detector:
         if len(given) == 0:
             return NO_FACES
         with timing.stage("onet"):
-            better, _, _ = self._look(picture, given)
-            _, scores, points = self._look(picture, better)
+            better, _, _ = self.look(picture, given)
+            _, scores, points = self.look(picture, better)
         return Faces(given, scores, points)
 
-    def refine(self, picture: Octaves, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n 5 2"]:
+    def refine_points(self, picture: Octaves, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n 5 2"]:
         """The mean of the five points and those found anew, on faces turned upright by them and mirrored too.
 
         For what is aligned by the points, and is worth one more batch of O-Net's.
@@ -78,12 +95,14 @@ class Detector:
         found = align.apply(align.invert(transforms), (out[0] + mirrored) / 2 * size - np.float32(0.5))
         return (points + found) / 2
 
-    def _propose(self, picture: Octaves, min_face: float) -> tuple[ndarray, ndarray]:
+    def propose(self, picture: Octaves, min_face: float) -> Candidates:
+        """P-Net's candidates, by falling score."""
         spec, rule = self._p, self._pnet.pages
-        sizes = pyramid.levels(picture.width, picture.height, min_face, spec.cell, spec.factor)
-        strips, shapes = pyramid.pack(pyramid.cut(sizes, rule, spec.cell), rule)
+        margin = (spec.window - spec.cell) // 2
+        sizes = pyramid.levels(picture.width, picture.height, min_face, spec.cell, spec.factor, margin)
+        strips, shapes = pyramid.pack(pyramid.cut(sizes, rule, spec.window), rule)
         if not strips:
-            return NO_FACES.boxes, NO_FACES.scores
+            return Candidates(NO_FACES.boxes, NO_FACES.scores, np.empty((0, 1), np.float32))
         images = pyramid.scaled(picture, sizes)
 
         def scan(pages: list[int]) -> list[tuple[ndarray, ndarray, ndarray]]:
@@ -107,27 +126,37 @@ class Detector:
         keep = np.concatenate(self._pnet.each(suppress, range(len(sizes))))
         found, scores = found[keep], scores[keep]
         keep = boxes.nms(found, scores, spec.nms)[: spec.max_candidates]
-        return found[keep], scores[keep]
+        return Candidates(found[keep], scores[keep], _log_odds(scores[keep])[:, None])
 
-    def _refine(self, picture: Octaves, found: ndarray) -> tuple[ndarray, ndarray]:
+    def refine(self, picture: Octaves, given: Candidates) -> Candidates:
+        """Those of the candidates that R-Net lets pass, moved, by falling score."""
         spec = self._r
-        squares = boxes.square(found, spec.crop)
+        squares = boxes.square(given.boxes, spec.crop)
         out = self._rnet.run(align.warp(picture, align.of_boxes(squares, spec.size), spec.size))
-        scores = out["score"]
-        passed = np.flatnonzero(scores > spec.threshold)
-        moved = boxes.apply_offsets(squares[passed], out["offsets"][passed])
-        keep = boxes.nms(moved, scores[passed], spec.nms)[: spec.max_candidates]
-        return moved[keep], scores[passed][keep]
+        moved = boxes.apply_offsets(squares, out["offsets"])
+        scores, odds = self._weighed(given.odds, out["score"])
+        found = Candidates(moved, scores, odds).take(np.flatnonzero(scores > spec.threshold))
+        return found.take(boxes.nms(found.boxes, found.scores, spec.nms)[: spec.max_candidates])
 
-    def _output(self, picture: Octaves, found: ndarray, threshold: float) -> Faces:
-        moved, scores, points = self._look(picture, found)
+    def _output(self, picture: Octaves, found: Candidates, threshold: float) -> Faces:
+        moved, scores, points = self.look(picture, found.boxes)
+        scores, _ = self._weighed(found.odds, scores)
         passed = np.flatnonzero(scores > threshold)
         keep = passed[boxes.nms(moved[passed], scores[passed], self.spec.nms, self.spec.nms_metric)]
         faces = Faces(moved, scores, points).take(keep)
         faces = replace(faces, boxes=boxes.clip(faces.boxes, picture.width, picture.height))
         return faces.take(np.flatnonzero(boxes.area(faces.boxes) > 0))
 
-    def _look(self, picture: Octaves, found: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+    def _weighed(self, before: ndarray, scores: ndarray) -> tuple[ndarray, ndarray]:
+        """A stage's scores (n,) with those of the nets before weighed in, and all log odds so far."""
+        odds = np.concatenate([before, _log_odds(scores)[:, None]], axis=1)
+        weights = np.array([self.spec.trust_pnet, self.spec.trust_rnet, 1], np.float32)[: odds.shape[1]]
+        if not weights[:2].any():
+            return scores, odds
+        return _likely(odds @ weights / weights.sum()), odds
+
+    def look(self, picture: Octaves, found: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+        """O-Net's boxes (n, 4), its own scores (n,), and points (n, 5, 2) for boxes (n, 4)."""
         size = self.spec.size
         squares = boxes.square(found, self.spec.crop)
         out = self._onet.run(align.warp(picture, align.of_boxes(squares, size), size))
@@ -155,7 +184,7 @@ def _cells(
 ) -> tuple[ndarray, ndarray, ndarray]:
     """Boxes in pixels of the strip's level, scores, and the level, of the cells above the threshold."""
     stride = spec.stride
-    rows, columns = ((side - spec.cell) // stride + 1 for side in (strip.height, strip.width))
+    rows, columns = ((side - spec.window) // stride + 1 for side in (strip.height, strip.width))
     top, left = strip.page_y // stride, strip.page_x // stride
     scores = maps["score"][row, top : top + rows, left : left + columns]
     i, j = np.nonzero(scores > spec.threshold)
@@ -163,6 +192,17 @@ def _cells(
     cells = np.concatenate([corner, corner + spec.cell], axis=1).astype(np.float32)
     found = boxes.apply_offsets(cells, maps["offsets"][row, top + i, left + j])
     return found, scores[i, j], np.full(len(found), strip.level)
+
+
+def _log_odds(scores: Float32[ndarray, " n"]) -> Float32[ndarray, " n"]:
+    """Log odds of probabilities, far from infinite."""
+    sure = np.clip(scores, 1e-6, 1 - 1e-6)
+    return np.log(sure / (1 - sure))
+
+
+def _likely(odds: Float32[ndarray, " n"]) -> Float32[ndarray, " n"]:
+    """Probabilities of log odds."""
+    return (1 / (1 + np.exp(-odds))).astype(np.float32)
 
 
 def _best(scores: ndarray, most: int) -> ndarray:

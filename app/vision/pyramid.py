@@ -58,11 +58,15 @@ class Octaves:
 
 @dataclass(frozen=True)
 class Level:
-    """One scale of the pyramid: its (even) size in pixels, and picture pixels for each of its pixels."""
+    """One scale of the pyramid: its (even) size in pixels, and picture pixels for each of its pixels.
+
+    `margin` of these pixels on every side are black.
+    """
 
     width: int
     height: int
     ratio: tuple[float, float]
+    margin: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,13 +98,15 @@ class Strip:
     page_y: int
 
 
-def levels(width: int, height: int, min_face: float, cell: int, factor: float) -> list[Level]:
+def levels(
+    width: int, height: int, min_face: float, cell: int, factor: float, margin: int = 0
+) -> list[Level]:
     """The pyramid's scales: the smallest face fills one cell at the first, the picture one at the last."""
     out = []
     scale = cell / min_face
     while min(width, height) * scale >= cell:
         w, h = (max(cell, 2 * round(side * scale / 2)) for side in (width, height))
-        out.append(Level(w, h, (width / w, height / h)))
+        out.append(Level(w + 2 * margin, h + 2 * margin, (width / w, height / h), margin))
         scale *= factor
     return out
 
@@ -162,10 +168,16 @@ def _up(value: int, step: int) -> int:
 def scaled(picture: Octaves, sizes: list[Level]) -> list[AnyImage]:
     """The picture at every level's size."""
     octaves = picture.at(np.array([min(level.ratio) for level in sizes], np.float32))
-    return [
-        cv2.resize(picture[int(octave)], (level.width, level.height), interpolation=cv2.INTER_LINEAR)
-        for level, octave in zip(sizes, octaves, strict=True)
-    ]
+    return [_level(picture[int(octave)], level) for level, octave in zip(sizes, octaves, strict=True)]
+
+
+def _level(image: AnyImage, level: Level) -> AnyImage:
+    margin = level.margin
+    size = (level.width - 2 * margin, level.height - 2 * margin)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    if margin:
+        small = cv2.copyMakeBorder(small, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0.0)
+    return np.asarray(small)
 
 
 def render(images: list[AnyImage], strips: list[Strip], shape: tuple[int, int]) -> AnyImage:

@@ -37,10 +37,11 @@ class _Spec(_Frozen):
 
 
 class PNetSpec(_Spec):
-    """P-Net: window `cell`, stride 2, over a pyramid of scales `factor` apart."""
+    """P-Net: windows over a pyramid of scales `factor` apart; a face fills their middle, the `cell`."""
 
     kind: Literal["pnet"] = "pnet"
     cell: int = 12
+    window: int = 12
     stride: int = 2
     factor: float = Field(gt=0, lt=1)
     threshold: float = Field(ge=0, le=1)
@@ -69,6 +70,8 @@ class ONetSpec(_Spec):
     threshold: float = Field(ge=0, le=1, description="default of the `threshold` parameter")
     nms: float = Field(ge=0, le=1)
     nms_metric: Literal["iou", "iom"]
+    trust_pnet: float = Field(0, ge=0, description="weight of P-Net's log odds in the score, O-Net's is 1")
+    trust_rnet: float = Field(0, ge=0, description="weight of R-Net's log odds in the score")
 
 
 class LandmarkSpec(_Spec):

@@ -65,7 +65,10 @@ def test_refined_points_turn_with_the_face(detector: Detector, angle: float) -> 
     matrix = cv2.getRotationMatrix2D(middle, angle, 1.0)
     turned = cv2.warpAffine(image, matrix, image.shape[1::-1])
     moved = align.apply(matrix[None].astype(np.float32), points)
-    here, there = detector.refine(Octaves(image), points), detector.refine(Octaves(turned), moved)
+    here, there = (
+        detector.refine_points(Octaves(image), points),
+        detector.refine_points(Octaves(turned), moved),
+    )
     eyes = np.linalg.norm(points[0, 0] - points[0, 1])
     off = np.linalg.norm(align.apply(matrix[None].astype(np.float32), here) - there, axis=2)
     assert off.max() < 0.06 * eyes
@@ -77,13 +80,17 @@ def test_refined_points_of_a_mirrored_picture_are_the_mirrored_ones(detector: De
     points = detect(detector, image).points
     flip = np.array([[-1, 1], [image.shape[1] - 1, 0]], np.float32)
     mirrored = points[:, FIVE_MIRROR] * flip[0] + flip[1]
-    here = detector.refine(Octaves(image), points)
-    there = detector.refine(Octaves(np.ascontiguousarray(image[:, ::-1])), mirrored)
+    here = detector.refine_points(Octaves(image), points)
+    there = detector.refine_points(Octaves(np.ascontiguousarray(image[:, ::-1])), mirrored)
     np.testing.assert_allclose(there[:, FIVE_MIRROR] * flip[0] + flip[1], here, atol=1.5)
 
 
 def test_no_points_stay_none(detector: Detector) -> None:
-    assert detector.refine(Octaves(photo("obama.jpg")), np.empty((0, 5, 2), np.float32)).shape == (0, 5, 2)
+    assert detector.refine_points(Octaves(photo("obama.jpg")), np.empty((0, 5, 2), np.float32)).shape == (
+        0,
+        5,
+        2,
+    )
 
 
 @pytest.mark.parametrize("scale", [0.25, 0.5, 2.0])
@@ -136,7 +143,7 @@ def test_noise_is_bounded_and_holds_no_face(detector: Detector) -> None:
 def test_survivors_do_not_overlap_and_lie_in_the_picture(detector: Detector) -> None:
     image = np.concatenate([photo("astronaut.png")[:, i * 40 :][:, :300] for i in range(3)], axis=1)
     found = detect(detector, image, threshold=0.1)
-    overlaps = overlap(found.boxes, found.boxes, "iom")
+    overlaps = overlap(found.boxes, found.boxes, detector.spec.nms_metric)
     np.fill_diagonal(overlaps, 0)
     assert overlaps.max(initial=0) <= detector.spec.nms + 1e-6
     assert np.all(found.boxes >= 0)
@@ -153,6 +160,31 @@ def test_given_boxes_are_kept_in_order_with_points_and_scores(detector: Detector
     side = face.boxes[0, 3] - face.boxes[0, 1]
     assert np.abs(located.points[1] - face.points[0]).max() < 0.05 * side
     assert len(detector.locate(Octaves(image), given[:0], Timing())) == 0
+
+
+def trusting(detector: Detector, pnet: float, rnet: float) -> Detector:
+    """The same nets, whose scores weigh so much."""
+    (model,) = load(Path("models"), "cpu", names=frozenset({"mtcnn"}))
+    other = Detector(model.sessions)
+    other.spec = other.spec.model_copy(update={"trust_pnet": pnet, "trust_rnet": rnet})
+    return other
+
+
+def test_a_trusting_score_is_the_weighted_mean_of_log_odds(detector: Detector) -> None:
+    picture = Octaves(photo("astronaut.png"))
+    alone, fused = trusting(detector, 0, 0), trusting(detector, 0.5, 1)
+    first = fused.propose(picture, 40)
+    odds = np.log(first.scores / (1 - first.scores))
+    np.testing.assert_allclose(first.odds[:, 0], odds, rtol=1e-4)
+    second = fused.refine(picture, first)
+    mean = second.odds @ np.array([0.5, 1], np.float32) / 1.5
+    np.testing.assert_allclose(np.log(second.scores / (1 - second.scores)), mean, rtol=1e-3)
+    own = alone.refine(picture, alone.propose(picture, 40))
+    np.testing.assert_allclose(np.log(own.scores / (1 - own.scores)), own.odds[:, 1], rtol=1e-2)
+    (face,) = detect(fused, photo("astronaut.png"), threshold=0.5).scores
+    (plain,) = detect(alone, photo("astronaut.png"), threshold=0.5).scores
+    assert 0.5 < face < 1
+    assert face != plain
 
 
 def test_stages_are_timed(detector: Detector) -> None:

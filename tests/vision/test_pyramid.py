@@ -19,6 +19,18 @@ def test_levels_are_even_hold_a_cell_and_know_their_ratio(width: int, height: in
         assert level.ratio == pytest.approx((width / level.width, height / level.height))
 
 
+def test_a_margin_is_black_and_lies_around_the_picture() -> None:
+    bare, framed = (pyramid.levels(100, 60, 20, CELL, 0.709, margin) for margin in (0, 2))
+    assert [(b.width + 4, b.height + 4, b.ratio) for b in bare] == [
+        (f.width, f.height, f.ratio) for f in framed
+    ]
+    picture = Octaves(np.full((60, 100, 3), 200, np.uint8))
+    for image, level in zip(pyramid.scaled(picture, framed), framed, strict=True):
+        assert image.shape == (level.height, level.width, 3)
+        assert (image[2:-2, 2:-2] == 200).all()
+        assert int((image > 0).sum()) == 3 * (level.width - 4) * (level.height - 4)
+
+
 def test_first_level_makes_the_smallest_face_one_cell() -> None:
     first = pyramid.levels(1000, 500, 20, CELL, 0.5)[0]
     assert (first.width, first.height) == (600, 300)

@@ -53,7 +53,7 @@ def cut(picture: Picture, detector: Detector) -> ndarray | None:
     face = detector.detect(octaves, DetectOptions(), Timing()).largest(octaves.width, octaves.height)
     if len(face) == 0:
         return None
-    points = detector.refine(octaves, face.points)
+    points = detector.refine_points(octaves, face.points)
     return align.warp(octaves, SHAPE.transform(octaves, points), SHAPE.side)[0]
 
 

@@ -1,0 +1,33 @@
+"""The cascade's R-Net, on WIDER's photographs, after `cascade_pnet`.
+
+python -m training.propose --data DATA --run runs/cascade_pnet --out cache/rnet.npz
+python -m training.train_cascade cascade_rnet --data DATA --candidates cache/rnet.npz
+"""
+
+import keras
+
+from training.cascade_config import Kinds, StageConfig
+from training.configs import cascade_pnet
+from training.models.cascade import rnet
+
+CONFIG = StageConfig(
+    name="cascade_rnet",
+    stage="rnet",
+    size=24,
+    crop=1.3,
+    kinds=Kinds(faces=0.2, near=0.3),
+    epochs=8,
+    steps=150,
+    batch=256,
+    learning_rate=3e-3,
+    final_learning_rate=1e-5,
+    warmup_epochs=0.5,
+    weight_decay=0.02,
+    ema=0.99,
+    augment=cascade_pnet.CONFIG.augment.model_copy(update={"shift": 0.08, "scale": 0.15, "rotate": 6}),
+)
+
+
+def build() -> keras.Model:
+    """The net, untrained."""
+    return rnet()

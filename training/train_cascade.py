@@ -1,0 +1,209 @@
+"""Training of one of the cascade's stages: a config's net on WIDER's photographs and MTFL's portraits.
+
+    python -m training.train_cascade cascade_pnet --data DATA
+    python -m training.train_cascade cascade_rnet --data DATA --candidates cache/rnet.npz [--resume]
+
+leaves what every run leaves (`training.train`). P-Net needs no candidates: it sees whole pieces. The others'
+come from `training.propose`. The best weights are those of the greatest average precision over the windows or
+crops of photographs that are not trained on.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import keras
+import numpy as np
+import typer
+from numpy import ndarray
+from tqdm import tqdm
+
+from app.vision import boxes
+from training import cascade_config, checkpoint
+from training.average_precision import Matched, average_precision
+from training.cascade_config import StageConfig, StageRun
+from training.checkpoint import Progress
+from training.config import BEST_WEIGHTS, RUN_FILE, Augmentation
+from training.data import candidates, scenes
+from training.data.candidates import CropBatches
+from training.data.tiles import Tiles
+from training.detector_losses import cascade_loss
+from training.importers.packages import CACHE
+from training.logbook import Logbook
+from training.models import mtcnn_tuned
+from training.schedule import optimizer
+
+VALIDATION_STEPS = 24
+VALIDATION_SEED = 2024
+_SHARES = tuple(name for name in Augmentation.model_fields if name.endswith("_share"))
+STILL = dict.fromkeys(_SHARES, 0.0) | {"rotate": 0.0}
+"""Validation crops are as served, but for the moved box."""
+
+
+class Source(Protocol):
+    """Batches by epoch."""
+
+    steps: int
+
+    def epoch(self, epoch: int, seed: int | None = None) -> Iterator[tuple[ndarray, ndarray]]: ...
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a run learns from, what it is validated on, and how all of it is told apart from other data."""
+
+    training: Source
+    validation: list[tuple[ndarray, ndarray]]
+    facts: dict[str, object]
+
+
+def read(data: Path, found: Path | None, settings: StageConfig) -> Learnt:
+    """The photographs and candidates, a part held out. Raises ValueError where candidates are missing."""
+    root = data / "wider"
+    photos = scenes.read_wider(root, "train")
+    out = np.array([scenes.held_out(s.name, settings.validation, settings.seed) for s in photos])
+    inside, outside = np.flatnonzero(~out), np.flatnonzero(out)
+    labels = [root / "wider_face_split" / "wider_face_train_bbx_gt.txt"]
+    plain = settings.augment.model_copy(update=STILL)
+    quiet = settings.model_copy(update={"steps": VALIDATION_STEPS, "augment": plain})
+    if settings.stage == "pnet":
+        training: Source = Tiles([photos[i] for i in inside], settings)
+        validation: Source = Tiles([photos[i] for i in outside], quiet)
+    else:
+        if found is None:
+            raise ValueError(f"{settings.name} needs --candidates, which training.propose makes")
+        labels.append(found)
+        all_of, guesses = candidates.load(found)
+        portraits = scenes.read_mtfl(data / "mtfl5", "training") if settings.kinds.points else []
+        labels += [data / "mtfl5" / "training.txt"] if portraits else []
+        kept = np.array([scenes.held_out(p.name, settings.validation, settings.seed) for p in portraits])
+
+        def batches(chosen: ndarray, held: bool, how: StageConfig) -> CropBatches:
+            own = np.flatnonzero(kept == held) if portraits else np.empty(0, np.int64)
+            faces = ([portraits[i] for i in own], guesses[own])
+            return CropBatches([photos[i] for i in chosen], all_of.of(chosen), faces, how)
+
+        training, validation = batches(inside, False, settings), batches(outside, True, quiet)
+    facts: dict[str, object] = {
+        "sources": ["wider", *(["mtfl5"] if len(labels) > 2 else [])],
+        "files": [path.name for path in labels],
+        "sha256": scenes.data_hash(labels),
+        "photographs": {"train": len(inside), "validation": len(outside)},
+    }
+    return Learnt(training, list(validation.epoch(0, VALIDATION_SEED)), facts)
+
+
+def train(run: StageRun, settings: StageConfig, learnt: Learnt, folder: Path, resume: bool) -> Progress:
+    """Trains to the settings' last epoch in `folder`; answers how it went.
+
+    Raises FileExistsError where the folder holds a run and `resume` is not asked for, and ValueError where
+    it is, with other data.
+    """
+    if not resume and (folder / checkpoint.FILE).exists():
+        raise FileExistsError(f"{folder} holds a run: --resume goes on with it, --out names another place")
+    if resume and json.loads((folder / RUN_FILE).read_text())["data"]["sha256"] != learnt.facts["sha256"]:
+        raise ValueError(f"{folder} holds a run on other data")
+    folder.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(settings.seed)
+    net = run.build()
+    if settings.start_from == "imported" and not resume:
+        mtcnn_tuned.begin(net, settings.stage, CACHE)
+    elif settings.start_from and not resume:
+        net.load_weights(folder.parent / settings.start_from / BEST_WEIGHTS)
+    loss = cascade_loss(settings.hardest, settings.rivals, settings.box_weight, settings.points_weight)
+    net.compile(optimizer(settings, learnt.training.steps), loss)  # type: ignore[arg-type] # the schedule alone
+    progress = checkpoint.load(folder, net) if resume else Progress()
+    facts: dict[str, object] = {
+        "config": settings.model_dump(),
+        "backend": f"{keras.backend.backend()}, keras {keras.__version__}",
+        "parameters": net.count_params(),
+        "data": learnt.facts,
+    }
+    book = Logbook(folder)
+    while progress.epoch < settings.epochs:
+        epoch, start = progress.epoch, time.perf_counter()
+        net.reset_metrics()
+        mean = float("nan")
+        batches, steps = learnt.training.epoch(epoch), learnt.training.steps
+        bar = tqdm(batches, f"epoch {epoch + 1}", steps, leave=False, disable=None)
+        for images, truth in bar:
+            mean = float(net.train_on_batch(images, truth))
+            bar.set_postfix(loss=f"{mean:.3g}")
+        row = {"epoch": epoch + 1, "loss": mean, "learning_rate": float(net.optimizer.learning_rate)}
+        with checkpoint.Averaged(net):
+            row |= validate(net, learnt.validation, settings)
+            if row["validation_error"] < progress.best:
+                progress.best, progress.best_epoch = row["validation_error"], epoch + 1
+                checkpoint.save_best(folder / BEST_WEIGHTS, net)
+        row["seconds"] = time.perf_counter() - start
+        progress.rows.append(row)
+        progress.epoch = epoch + 1
+        checkpoint.save(folder, net, progress)
+        facts |= {"epochs": progress.epoch, "seconds": round(sum(r["seconds"] for r in progress.rows))}
+        facts |= {"best_epoch": progress.best_epoch, "best_validation_error": progress.best}
+        book.write(progress.rows, facts)
+        print("  ".join(f"{k} {v:.5g}" for k, v in row.items()), flush=True)
+    book.close()
+    return progress
+
+
+def validate(
+    net: keras.Model, batches: list[tuple[ndarray, ndarray]], settings: StageConfig
+) -> dict[str, float]:
+    """The loss; 1 less average precision over windows or crops with a label; the boxes' mean IoU.
+
+    O-Net's too: the mean error of its points over the distance of the eyes.
+    """
+    found = [np.asarray(net(images, training=False), np.float32) for images, _ in batches]
+    loss = cascade_loss(settings.hardest, settings.rivals, settings.box_weight, settings.points_weight)
+    losses = [float(loss(truth, out)) for (_, truth), out in zip(batches, found, strict=True)]
+    truth = np.concatenate([t.reshape(-1, t.shape[-1]) for _, t in batches])
+    out = np.concatenate([f.reshape(-1, f.shape[-1]) for f in found])
+    known, near = truth[:, 1] > 0, truth[:, 6] > 0
+    hit = truth[known, 0] > 0
+    ranked = Matched(out[known, 0], hit, np.zeros(len(hit), bool), int(hit.sum()))
+    unit = np.tile(np.array([[0, 0, 1, 1]], np.float32), (int(near.sum()), 1))
+    row = {
+        "validation_loss": float(np.mean(losses)),
+        "validation_error": 1 - average_precision([ranked]),
+        "validation_iou": _mean_iou(unit + truth[near, 2:6], unit + out[near, 1:5]),
+    }
+    if truth.shape[-1] > 7 and truth[:, 17].any():
+        wanted, points = (a[truth[:, 17] > 0].reshape(-1, 5, 2) for a in (truth[:, 7:17], out[:, 5:15]))
+        apart = np.linalg.norm(wanted[:, 0] - wanted[:, 1], axis=1)
+        row["validation_points"] = float(
+            (np.linalg.norm(points - wanted, axis=2).mean(axis=1) / apart).mean()
+        )
+    return row
+
+
+def _mean_iou(a: ndarray, b: ndarray) -> float:
+    pairs = [boxes.iou(a[i : i + 1], b[i : i + 1])[0, 0] for i in range(min(len(a), 5000))]
+    return float(np.mean(pairs)) if pairs else 0.0
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="a module of training.configs")],
+    data: Annotated[Path, typer.Option(help="the folder that holds `wider/` and `mtfl5/`")],
+    found: Annotated[Path | None, typer.Option("--candidates", help="what training.propose wrote")] = None,
+    out: Annotated[Path, typer.Option(help="the run gets a folder of its name in here")] = Path("runs"),
+    resume: Annotated[bool, typer.Option(help="go on from the run's checkpoint")] = False,
+    epochs: Annotated[int | None, typer.Option(help="in place of the config's")] = None,
+    seed: Annotated[int | None, typer.Option(help="in place of the config's")] = None,
+) -> None:
+    """Trains one named stage."""
+    run = cascade_config.find(name)
+    given = {k: v for k, v in (("epochs", epochs), ("seed", seed)) if v is not None}
+    settings = run.CONFIG.model_copy(update=given)
+    try:
+        train(run, settings, read(data, found, settings), out / name, resume)
+    except (FileExistsError, FileNotFoundError, ValueError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    typer.run(main)
