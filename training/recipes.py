@@ -41,6 +41,20 @@ FUSED = {"sface": (0.3, True), "dlib": (0.7, False)}
 
 _EMBEDDING = 128  # numbers of an imported embedder's vector
 
+MTCNN: dict[str, dict[str, object]] = {
+    "pnet": {"threshold": 0.75},
+    "rnet": {"threshold": 0.6},
+    "onet": {"threshold": 0.85},
+}
+"""The settings of docs/decisions/0010."""
+
+MTCNN_THOROUGH: dict[str, dict[str, object]] = {
+    "pnet": {"threshold": 0.5},
+    "rnet": {"threshold": 0.58},
+    "onet": {"threshold": 0.95, "trust_pnet": 0.6, "trust_rnet": 1.0},
+}
+"""Those of docs/decisions/0020: they find more faces, and take longer."""
+
 DEFAULT_DETECTOR = "mtcnn"
 DEFAULT_LANDMARKS = "landmarks68"
 DEFAULT_EMBEDDER = "fused"
@@ -79,7 +93,8 @@ def products(models: Path, runs: Path) -> list[Product]:
     """Every model of the store, in the manifest's order."""
     calibration = read_calibration(models)
     return [
-        _mtcnn(),
+        _mtcnn("mtcnn", MTCNN),
+        _mtcnn("mtcnn_thorough", MTCNN_THOROUGH),
         *_cascade(models, runs),
         *(product for name in TRAINED for product in _trained_landmarks(name, models, runs)),
         _embedder("sface", sface, "arcface", calibration, flip_average=False),
@@ -89,35 +104,32 @@ def products(models: Path, runs: Path) -> list[Product]:
     ]
 
 
-def _mtcnn() -> Product:
+def _mtcnn(name: str, settings: dict[str, dict[str, object]]) -> Product:
     def common(stage: str) -> dict[str, object]:
         return {
-            "model": "mtcnn",
+            "model": name,
             "licence": mtcnn.LICENCE,
             "research_only": False,
             "source": mtcnn.SOURCE,
             "source_sha256": mtcnn.SHA256[stage],
-        }
+        } | settings[stage]
 
     specs: dict[str, ModelSpec] = {
         "pnet": PNetSpec.model_validate(
-            common("pnet")
-            | {"factor": 0.709, "threshold": 0.5, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 1024}
+            {"factor": 0.709, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 1024} | common("pnet")
         ),
         "rnet": RNetSpec.model_validate(
-            common("rnet") | {"size": 24, "crop": 0.96, "threshold": 0.58, "nms": 0.7, "max_candidates": 512}
+            {"size": 24, "crop": 0.96, "nms": 0.7, "max_candidates": 512} | common("rnet")
         ),
         "onet": ONetSpec.model_validate(
-            common("onet")
-            | {"size": 48, "crop": 0.96, "threshold": 0.95, "nms": 0.5, "nms_metric": "iou"}
-            | {"trust_pnet": 0.6, "trust_rnet": 1.0}
+            {"size": 48, "crop": 0.96, "nms": 0.5, "nms_metric": "iou"} | common("onet")
         ),
     }
     return Product(
-        "mtcnn",
+        name,
         "detect",
-        DEFAULT_DETECTOR == "mtcnn",
-        tuple(Recipe(f"mtcnn-{s}.onnx", spec, partial(mtcnn.load, s)) for s, spec in specs.items()),
+        name == DEFAULT_DETECTOR,
+        tuple(Recipe(f"{name}-{s}.onnx", spec, partial(mtcnn.load, s)) for s, spec in specs.items()),
     )
 
 

@@ -138,13 +138,14 @@ class VerifyResponse(_Answer):
         description=_STAGES,
         examples=[
             {
-                "queue": 0.114,
-                "decode": 18.953,
-                "pnet": 87.993,
-                "rnet": 15.152,
-                "onet": 2.894,
-                "embed": 28.945,
-                "total": 154.585,
+                "queue": 2.361,
+                "decode": 29.095,
+                "pnet": 179.947,
+                "rnet": 19.463,
+                "onet": 5.395,
+                "align": 5.121,
+                "embed": 96.168,
+                "total": 338.559,
             }
         ],
     )

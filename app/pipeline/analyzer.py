@@ -100,8 +100,10 @@ class Analyzer:
         """The picture's faces with landmarks; or those of the given boxes, in their order."""
         landmarker, picture = self.landmarker(model), Octaves(image)
         faces = self._faces(picture, options, timing, boxes)
+        with timing.stage("align"):
+            crops, transforms = landmarker.crops(picture, faces.points)
         with timing.stage("landmarks"):
-            return replace(faces, landmarks=landmarker(picture, faces.points))
+            return replace(faces, landmarks=landmarker.find(crops, transforms))
 
     def embed(
         self,
@@ -114,8 +116,9 @@ class Analyzer:
         """The picture's faces with embeddings; or those of the given boxes, in their order."""
         embedder, picture = self.embedder(model), Octaves(image)
         faces = self._faces(picture, options, timing, boxes)
-        with timing.stage("embed"):
+        with timing.stage("align"):
             points = self.detector(None).refine_points(picture, faces.points)
+        with timing.stage("embed"):
             return replace(faces, embeddings=embedder(picture, points))
 
     def verify(
@@ -135,8 +138,9 @@ class Analyzer:
             face = self._faces(picture, DetectOptions(), timing, None).largest(picture.width, picture.height)
             if len(face) == 0:
                 raise NoFace(f"no face found in {field}", field)
-            with timing.stage("embed"):
+            with timing.stage("align"):
                 points = self.detector(None).refine_points(picture, face.points)
+            with timing.stage("embed"):
                 found.append(replace(face, embeddings=embedder.represent(picture, points)))
         a, b = found
         assert a.embeddings is not None
