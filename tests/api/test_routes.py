@@ -83,7 +83,7 @@ class TestLandmarks:
         assert set(body) == {"image", "faces", "scheme", "model", "detector", "timing_ms"}
         assert (body["scheme"], body["model"], body["detector"]) == ("kaggle15", "points", "detector")
         assert [len(face["landmarks"]) for face in body["faces"]] == [15, 15]
-        assert set(body["timing_ms"]) == {"queue", "decode", "fake", "landmarks", "total"}
+        assert set(body["timing_ms"]) == {"queue", "decode", "fake", "align", "landmarks", "total"}
         x, y = body["faces"][0]["landmarks"][0]
         assert LEFT[0] < x < LEFT[2]
         assert LEFT[1] < y < LEFT[3]
@@ -147,7 +147,7 @@ class TestVerify:
         for name in ("face_a", "face_b"):
             assert set(body[name]) == {"box", "score", "keypoints"}
             assert corners(body[name]) == LEFT
-        assert set(body["timing_ms"]) == {"queue", "decode", "fake", "embed", "total"}
+        assert set(body["timing_ms"]) == {"queue", "decode", "fake", "align", "embed", "total"}
 
     def test_probability_is_that_of_the_similarity(self, client: httpx.Client) -> None:
         files = {"image_a": picture(), "image_b": picture()}
