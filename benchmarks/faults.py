@@ -76,7 +76,7 @@ def start(
     took: list[float] = []
     for _ in range(times + 1):
         begun = time.perf_counter()
-        with service(poll=0.02):
+        with service(poll=0.1):
             took.append(time.perf_counter() - begun)
     middle, most = statistics.median(took[1:]), max(took[1:])
     text = (
