@@ -6,6 +6,7 @@ The only module that imports onnxruntime.
 import math
 import os
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
+
+PLACES = {"cpu": "cpu", "cuda": "cuda", "tensorrt": "cuda"}
+"""Where a device's tensors lie, by ONNX Runtime's name for it."""
 
 CPU_BATCH_PIXELS = 40_000
 """Pixels of one call on a CPU: with more they leave the second-level caches, and each costs more."""
@@ -152,23 +156,25 @@ class OrtSession:
             # afterwards they would take the core that another session's threads need.
             options.intra_op_num_threads = device.threads
             options.add_session_config_entry("session.force_spinning_stop", "1")
-        self._session = _open(path, content, options, device)
-        self.provider = self._session.get_providers()[0]
+        self.session = _open(path, content, options, device)
+        self.provider = self.session.get_providers()[0]
         if self.provider != PROVIDERS[device.kind]:
             raise DeviceUnavailable(
                 f"device {device.kind!r} was asked for and {path.name} got {self.provider}: {_INSTALL}"
             )
         self.spec = self._read_spec(path)
-        self.outputs = [o.name for o in self._session.get_outputs()]
-        self._input = self._session.get_inputs()[0].name
+        self.outputs = [o.name for o in self.session.get_outputs()]
+        self._input = self.session.get_inputs()[0].name
         self._device = device
+        self._one_at_a_time = threading.Lock()
+        self.bound: dict[tuple[int, ...], Bound] | None = None if device.kind == "cpu" else {}
 
     @property
     def pages(self) -> PageRule:
         return self._device.pages
 
     def _read_spec(self, path: Path) -> ModelSpec:
-        text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:
             raise BadModel(f"{path.name} carries no {METADATA_KEY} metadata")
         try:
@@ -182,7 +188,7 @@ class OrtSession:
 
     def nothing(self) -> list[ndarray]:
         """The outputs for no image at all."""
-        shapes = [[d if isinstance(d, int) else 0 for d in o.shape[1:]] for o in self._session.get_outputs()]
+        shapes = [[d if isinstance(d, int) else 0 for d in o.shape[1:]] for o in self.session.get_outputs()]
         return [np.empty((0, *shape), np.float32) for shape in shapes]
 
     def run(self, images: ndarray) -> dict[str, ndarray]:
@@ -197,7 +203,7 @@ class OrtSession:
         if count < size:
             images = np.concatenate([images, np.zeros((size - count, *images.shape[1:]), images.dtype)])
         try:
-            outputs = self._session.run(self.outputs, {self._input: np.ascontiguousarray(images)})
+            outputs = self._call(np.ascontiguousarray(images))
         except Exception as error:  # onnxruntime raises exceptions of many bare types
             if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
                 raise OutOfMemory(
@@ -205,6 +211,41 @@ class OrtSession:
                 ) from error
             raise
         return [out[:count] for out in outputs]
+
+    def _call(self, images: ndarray) -> list[ndarray]:
+        if self.bound is None:
+            return list(self.session.run(self.outputs, {self._input: images}))
+        with self._one_at_a_time:
+            kept = self.bound.get(images.shape)
+            bound = kept or Bound(self.session, images, PLACES[self._device.kind], self._device.index)
+            answer = bound.run(images)
+            self.bound[images.shape] = bound
+            return answer
+
+
+class Bound:
+    """A net's input and outputs of one shape, kept on a device: a call copies a batch there and answers back.
+
+    Without it ONNX Runtime takes device memory for every call, and gives it back. Shapes on a GPU are few and
+    all warmed, so that what is kept is bounded. Not for several threads at once.
+    """
+
+    def __init__(self, session: ort.InferenceSession, like: ndarray, place: str, index: int) -> None:
+        self._session = session
+        self._input = ort.OrtValue.ortvalue_from_shape_and_type(like.shape, like.dtype.type, place, index)
+        self._binding = session.io_binding()
+        self._binding.bind_ortvalue_input(session.get_inputs()[0].name, self._input)
+        for output in session.get_outputs():
+            self._binding.bind_output(output.name, place, index)
+        # Of a device's memory `numpy` makes a copy, of the CPU's a view, which the next call would write to.
+        self._views = place == "cpu"
+
+    def run(self, images: ndarray) -> list[ndarray]:
+        """The outputs, in the net's order, for a batch of the shape."""
+        self._input.update_inplace(images)
+        self._session.run_with_iobinding(self._binding)
+        answers = [value.numpy() for value in self._binding.get_outputs()]
+        return [answer.copy() for answer in answers] if self._views else answers
 
 
 def _open(

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from onnx import TensorProto, helper
 from app.errors import BadModel, DeviceUnavailable, OutOfMemory
 from app.runtime import session
 from app.runtime.batching import Owner, SharedSession, Unwatched
-from app.runtime.session import Device, OrtSession, batches, candidates
+from app.runtime.session import Bound, Device, OrtSession, batches, candidates
 from app.vision.spec import METADATA_KEY, LandmarkSpec
 from tests.fakes import COMMON
 
@@ -92,6 +93,38 @@ def test_padding_to_a_gpus_batch_sizes_leaves_the_answers_alone(tmp_path: Path) 
     assert padded.run(images)["points"] == pytest.approx(plain.run(images)["points"])
 
 
+@pytest.mark.parametrize("count", [1, 4])
+def test_an_input_kept_on_the_device_answers_as_a_plain_call_does(tmp_path: Path, count: int) -> None:
+    """The CPU stands in for the device: the binding is the same. What was answered stays as it was."""
+    path = tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json())
+    rng = np.random.default_rng(0)
+    batches_of = [rng.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8) for _ in range(3)]
+    plain = OrtSession(path, Device("cpu"))
+    bound = Bound(plain.session, batches_of[0], "cpu", 0)
+    answers = [bound.run(images)[0] for images in batches_of]
+    for images, answer in zip(batches_of, answers, strict=True):
+        assert np.array_equal(answer, plain.run(images)["points"])
+
+
+def test_a_session_keeps_one_input_for_every_shape_and_threads_take_turns(tmp_path: Path) -> None:
+    class Kept(OrtSession):
+        """As on a GPU, with the CPU in its place."""
+
+        def __init__(self, path: Path) -> None:
+            super().__init__(path, Device("cpu"))
+            self.bound = {}
+
+    path = tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json())
+    plain, kept = OrtSession(path, Device("cpu")), Kept(path)
+    rng = np.random.default_rng(0)
+    many = [rng.integers(0, 256, (1 + i % 3, 4, 4, 3), dtype=np.uint8) for i in range(60)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda images: kept.infer(images, len(images))[0], many))
+    for images, answer in zip(many, answers, strict=True):
+        assert np.array_equal(answer, plain.run(images)["points"])
+    assert sorted(shape[0] for shape in kept.bound or ()) == [1, 2, 3]
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 7, 50])
 def test_lanes_answer_as_one_thread_does_in_order(tmp_path: Path, n: int) -> None:
     path = tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json())
@@ -130,7 +163,7 @@ def test_a_device_that_is_out_of_memory_says_so(tmp_path: Path, text: str) -> No
         def run(self, names: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
             raise RuntimeError(text)
 
-    net._session = Full()
+    net.session = Full()
     with pytest.raises(OutOfMemory, match="no memory for 4 images of tiny's landmarks"):
         net.infer(np.zeros((3, 4, 4, 3), np.uint8), 4)
 
