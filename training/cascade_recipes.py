@@ -24,6 +24,9 @@ SETTINGS: dict[Stage, dict[str, object]] = {
 TOLERANCE = 2e-3
 """Most that ONNX, with its weights in half precision, may differ from Keras."""
 
+PUBLISHED: tuple[Stage, ...] = ("pnet",)
+"""Stages that are MTCNN's own nets: docs/decisions/0021-cascade.md says why."""
+
 _SPECS: dict[Stage, type[BaseModel]] = {"pnet": PNetSpec, "rnet": RNetSpec, "onet": ONetSpec}
 
 

@@ -274,14 +274,16 @@ def keep_calibration(models: Path, figures: VerificationFigures, pairs_file: str
 
 
 def plot(curves: Mapping[str, tuple[ndarray, ndarray]], path: Path, title: str) -> None:
-    """ROC curves by model: true accepts over false ones, on a logarithmic scale, as PNG."""
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
-    axes = figure.subplots()
-    for name, (fars, tars) in curves.items():
-        axes.step(fars, tars, where="post", label=name)
-    axes.set(xscale="log", xlabel="false accept rate", ylabel="true accept rate", title=title)
-    axes.set_xlim(1e-3, 1)
-    axes.grid(True, which="both", alpha=0.3)
+    """ROC curves by model: true accepts over false ones, all of them and the top tenth, as PNG."""
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    for axes, least in zip(figure.subplots(1, 2), (0.0, 0.9), strict=True):
+        for name, (fars, tars) in curves.items():
+            axes.step(fars, tars, where="post", label=name)
+        axes.set(xscale="log", xlabel="false accept rate", ylabel="true accept rate")
+        axes.set_xlim(1e-3, 1)
+        axes.set_ylim(least, 1 + (1 - least) / 50)
+        axes.grid(True, which="both", alpha=0.3)
     axes.legend(loc="lower right")
+    figure.suptitle(title)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)

@@ -1,10 +1,10 @@
 """R- and O-Net's candidates, mined by the served detector with the stages trained so far.
 
-    python -m training.propose --data DATA --run runs/cascade_pnet --out cache/rnet.npz
-    python -m training.propose --data DATA --run runs/cascade_pnet --run runs/cascade_rnet \\
-        --out cache/onet.npz
+    python -m training.propose --data DATA --out cache/rnet.npz
+    python -m training.propose --data DATA --run runs/cascade_rnet --out cache/onet.npz
 
-Stages without a run are the store's MTCNN; without any run, the candidates are MTCNN's own. Thresholds are
+Stages without a run are the store's MTCNN; without any run, the candidates are MTCNN's own, of P-Net or,
+with `--refined`, of R-Net. Thresholds are
 low, so that what serving lets pass is there, and more. For O-Net, portraits of MTFL get a box each, that lies
 around their points as MTCNN's boxes do.
 """
@@ -94,12 +94,16 @@ def boxes_of(finder: Detector, portraits: list[Portrait]) -> Float32[ndarray, "n
 def main(
     data: Annotated[Path, typer.Option(help="the folder that holds `wider/` and `mtfl5/`")],
     out: Annotated[Path, typer.Option(help="the .npz file")],
-    run: Annotated[list[Path], typer.Option(help="a trained stage's run; several may be named")],
+    run: Annotated[
+        list[Path] | None, typer.Option(help="a trained stage's run; several may be named")
+    ] = None,
+    refined: Annotated[bool, typer.Option(help="what R-Net lets pass, for O-Net")] = False,
     models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
 ) -> None:
     """Mines the training photographs, and gives every portrait a box."""
-    finder = detector(run, models, LOW)
-    refined = any(config_of(r).stage == "rnet" for r in run)
+    runs = run or []
+    finder = detector(runs, models, LOW)
+    refined = refined or any(config_of(r).stage == "rnet" for r in runs)
     found = mine(finder, scenes.read_wider(data / "wider", "train"), refined)
     portraits = scenes.read_mtfl(data / "mtfl5", "training") if refined else []
     served = Detector(load(models, "cpu", names=frozenset({"mtcnn"}))[0].sessions)

@@ -41,6 +41,13 @@ FUSED = {"sface": (0.3, True), "dlib": (0.7, False)}
 
 _EMBEDDING = 128  # numbers of an imported embedder's vector
 
+MTCNN_STAGES: dict[str, tuple[type[PNetSpec | RNetSpec | ONetSpec], dict[str, object]]] = {
+    "pnet": (PNetSpec, {"factor": 0.709, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 1024}),
+    "rnet": (RNetSpec, {"size": 24, "crop": 0.96, "nms": 0.7, "max_candidates": 512}),
+    "onet": (ONetSpec, {"size": 48, "crop": 0.96, "nms": 0.5, "nms_metric": "iou"}),
+}
+"""MTCNN's stages, and what goes with their published weights whatever the settings."""
+
 MTCNN: dict[str, dict[str, object]] = {
     "pnet": {"threshold": 0.75},
     "rnet": {"threshold": 0.6},
@@ -105,40 +112,31 @@ def products(models: Path, runs: Path) -> list[Product]:
 
 
 def _mtcnn(name: str, settings: dict[str, dict[str, object]]) -> Product:
-    def common(stage: str) -> dict[str, object]:
-        return {
-            "model": name,
-            "licence": mtcnn.LICENCE,
-            "research_only": False,
-            "source": mtcnn.SOURCE,
-            "source_sha256": mtcnn.SHA256[stage],
-        } | settings[stage]
+    recipes = tuple(_published(name, stage, f"{name}-{stage}.onnx", settings[stage]) for stage in settings)
+    return Product(name, "detect", name == DEFAULT_DETECTOR, recipes)
 
-    specs: dict[str, ModelSpec] = {
-        "pnet": PNetSpec.model_validate(
-            {"factor": 0.709, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 1024} | common("pnet")
-        ),
-        "rnet": RNetSpec.model_validate(
-            {"size": 24, "crop": 0.96, "nms": 0.7, "max_candidates": 512} | common("rnet")
-        ),
-        "onet": ONetSpec.model_validate(
-            {"size": 48, "crop": 0.96, "nms": 0.5, "nms_metric": "iou"} | common("onet")
-        ),
+
+def _published(name: str, stage: str, file: str, settings: dict[str, object]) -> Recipe:
+    """A stage of MTCNN with the published weights."""
+    about: dict[str, object] = {
+        "model": name,
+        "licence": mtcnn.LICENCE,
+        "research_only": False,
+        "source": mtcnn.SOURCE,
+        "source_sha256": mtcnn.SHA256[stage],
     }
-    return Product(
-        name,
-        "detect",
-        name == DEFAULT_DETECTOR,
-        tuple(Recipe(f"{name}-{s}.onnx", spec, partial(mtcnn.load, s)) for s, spec in specs.items()),
-    )
+    kind, fixed = MTCNN_STAGES[stage]
+    return Recipe(file, kind.model_validate(fixed | about | settings), partial(mtcnn.load, stage))
 
 
 def _cascade(models: Path, runs: Path) -> list[Product]:
-    """The cascade trained here, where all three stages have a run on this machine or a file in the store."""
+    """The cascade, where its trained stages have a run on this machine or a file in the store."""
     recipes = []
-    for stage in ("pnet", "rnet", "onet"):
+    for stage, settings in cascade_recipes.SETTINGS.items():
         run, file = runs / f"cascade_{stage}", f"{cascade_recipes.NAME}-{stage}.onnx"
-        if (run / BEST_WEIGHTS).exists():
+        if stage in cascade_recipes.PUBLISHED:
+            recipes.append(_published(cascade_recipes.NAME, stage, file, settings))
+        elif (run / BEST_WEIGHTS).exists():
             build = partial(_served, run)
             spec = cascade_recipes.spec_of(run)
             recipes.append(Recipe(file, spec, build, half=True, tolerance=cascade_recipes.TOLERANCE))
@@ -146,7 +144,7 @@ def _cascade(models: Path, runs: Path) -> list[Product]:
             spec = OrtSession(models / file, Device("cpu")).spec
             how = f"trained; training/configs/cascade_{stage}.py says how"
             recipes.append(Recipe(file, spec, None, how=how))
-    if len(recipes) < 3:
+    if len(recipes) < len(cascade_recipes.SETTINGS):
         return []
     default = cascade_recipes.NAME == DEFAULT_DETECTOR
     return [Product(cascade_recipes.NAME, "detect", default, tuple(recipes))]

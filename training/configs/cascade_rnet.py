@@ -1,6 +1,6 @@
-"""The cascade's R-Net, on WIDER's photographs, after `cascade_pnet`.
+"""The cascade's R-Net, on WIDER's photographs, behind MTCNN's published P-Net.
 
-python -m training.propose --data DATA --run runs/cascade_pnet --out cache/rnet.npz
+python -m training.propose --data DATA --out cache/rnet.npz
 python -m training.train_cascade cascade_rnet --data DATA --candidates cache/rnet.npz
 """
 
@@ -16,7 +16,7 @@ CONFIG = StageConfig(
     size=24,
     crop=1.3,
     kinds=Kinds(faces=0.2, near=0.3),
-    epochs=8,
+    epochs=10,
     steps=150,
     batch=256,
     learning_rate=3e-3,

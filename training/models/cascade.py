@@ -45,6 +45,12 @@ def _block(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
     return layers.ReLU()(layers.Add()([x, _conv(x, filters, 3, f"{name}_add")]))
 
 
+def _features(x: keras.KerasTensor, units: int) -> keras.KerasTensor:
+    """A dense layer, normalised: without that nearly all of its units went below 0 for good in training."""
+    x = layers.Dense(units, use_bias=False, kernel_initializer="he_normal", name="fc")(x)
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.97, epsilon=EPSILON, name="fc_norm")(x))
+
+
 def pnet(widths: tuple[int, ...] = (16, 16, 16, 32)) -> keras.Model:
     """P-Net: a picture in, maps ((h - window) / 2 + 1, ...) of (logit, offsets) out.
 
@@ -64,7 +70,7 @@ def rnet(size: int = 24, widths: tuple[int, ...] = (16, 32, 64, 64), units: int 
     x = _relu_conv(x, widths[1], 3, "conv1")
     for i, width in enumerate(widths[2:], 2):
         x = _relu_conv(x, width, 3, f"conv{i}", 2)
-    x = layers.ReLU()(layers.Dense(units, name="fc")(layers.Flatten()(x)))
+    x = _features(layers.Flatten()(x), units)
     return keras.Model(image, layers.Dense(5, name="heads")(x), name="rnet")
 
 
@@ -75,7 +81,7 @@ def onet(size: int = 64, widths: tuple[int, ...] = (16, 32, 64, 128), units: int
     for i, width in enumerate(widths[1:], 1):
         x = _block(x, width, f"block{i}")
     x = layers.Dropout(0.2)(layers.Flatten()(x))
-    x = layers.ReLU()(layers.Dense(units, name="fc")(x))
+    x = _features(x, units)
     heads = [
         layers.Dense(5, name="heads")(x),
         layers.Dense(10, bias_initializer=keras.initializers.Constant(0.5), name="points")(x),
