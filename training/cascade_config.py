@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from training.config import BEST_WEIGHTS, RUN_FILE, Augmentation
+from training.config import BEST_WEIGHTS, RUN_FILE, Schedule
 
 if TYPE_CHECKING:
     import keras
@@ -28,14 +28,14 @@ class Kinds(BaseModel):
     points: float = Field(0.0, ge=0, le=1, description="portraits with five points")
 
 
-class StageConfig(BaseModel):
-    """One run of a stage: what the net sees, what of it is drawn, the losses' weights, the schedule."""
+class StageConfig(Schedule):
+    """One run of a stage: what the net sees, what of it is drawn, and the losses' weights.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    `size` is P-Net's window. A run may `start_from` the weights that MTCNN was published with, `imported`.
+    """
 
-    name: str
     stage: Stage
-    size: int = Field(gt=0, description="side of the net's picture, of P-Net's its window, in pixels")
+    steps: int = Field(gt=0, description="batches an epoch")
     crop: float = Field(1.0, gt=0, description="side of what it sees, over the box's longer side")
     face: int = Field(12, gt=0, description="P-Net: side of the square that a face fills")
     tile: int = Field(96, gt=0, description="P-Net: side of the pieces it is trained on")
@@ -48,19 +48,7 @@ class StageConfig(BaseModel):
     rivals: float = Field(0.0, ge=0, description="most hard samples for each face; 0 sets no bound")
     box_weight: float = Field(1.0, ge=0)
     points_weight: float = Field(0.0, ge=0)
-
-    epochs: int = Field(gt=0)
-    steps: int = Field(gt=0, description="batches an epoch")
-    batch: int = Field(gt=0)
-    learning_rate: float = Field(gt=0)
-    final_learning_rate: float = Field(ge=0)
-    warmup_epochs: float = Field(0.0, ge=0)
-    weight_decay: float = Field(0.0, ge=0)
-    ema: float = Field(0.0, ge=0, lt=1, description="momentum of the weights' moving average; 0 is none")
-    start_from: str = Field("", description="`imported`, a run beside this one, or random weights if empty")
     validation: float = Field(0.08, ge=0, lt=1, description="share of WIDER's training photographs held out")
-    seed: int = 0
-    augment: Augmentation = Augmentation()
 
 
 @runtime_checkable

@@ -67,7 +67,6 @@ class Schedule(_Frozen):
 
     name: str
     size: int = Field(gt=0, description="side of the net's picture, in pixels")
-    template: Template
     epochs: int = Field(gt=0)
     batch: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
@@ -87,6 +86,7 @@ class Schedule(_Frozen):
 class TrainConfig(Schedule):
     """One run of a landmark net: its points, and the loss."""
 
+    template: Template
     scheme: Scheme
     loss: LossName
     choose_by: Choice = Field("validation_error", description="the best weights have the least of it")
@@ -101,6 +101,7 @@ class TrainConfig(Schedule):
 class FaceConfig(Schedule):
     """One run of a net for embeddings: what it learns from, and the numbers of its losses."""
 
+    template: Template
     system: Literal["softmax", "triplet", "siamese"]
     dimension: int = Field(gt=0, description="numbers of the embedding")
 

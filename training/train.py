@@ -10,7 +10,6 @@ leaves in `runs/<name>`: `best.weights.h5` (moving averages where there are any,
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -18,16 +17,15 @@ import keras
 import numpy as np
 import typer
 from numpy import ndarray
-from tqdm import tqdm
 
-from training import checkpoint, config, train_faces
+from training import config, epochs, train_faces
 from training.checkpoint import Progress
-from training.config import BEST_WEIGHTS, RUN_FILE, Run, TrainConfig
+from training.config import BEST_WEIGHTS, Run, TrainConfig
 from training.data import batches, crops
-from training.logbook import Logbook
+from training.epochs import Course
 from training.losses import LOSSES
 from training.metrics import nme, rmse, squares
-from training.schedule import optimizer, over
+from training.schedule import optimizer
 
 
 def train(run: Run, settings: TrainConfig, data: Path, folder: Path, resume: bool = False) -> Progress:
@@ -36,12 +34,8 @@ def train(run: Run, settings: TrainConfig, data: Path, folder: Path, resume: boo
     Raises FileExistsError where the folder holds a run and `resume` is not asked for, and ValueError where
     it is, with other data.
     """
-    if not resume and (folder / checkpoint.FILE).exists():
-        raise FileExistsError(f"{folder} holds a run: --resume goes on with it, --out names another place")
     prepared = json.loads((data / "prepare.json").read_text())
-    if resume and json.loads((folder / RUN_FILE).read_text())["data"].get("sha256") != prepared.get("sha256"):
-        raise ValueError(f"{folder} holds a run on other data than {data}")
-    folder.mkdir(parents=True, exist_ok=True)
+    epochs.check(folder, resume, prepared.get("sha256"))
     keras.utils.set_random_seed(settings.seed)
 
     faces = crops.load(data / "train.tfrecord")
@@ -54,43 +48,14 @@ def train(run: Run, settings: TrainConfig, data: Path, folder: Path, resume: boo
     if settings.start_from and not resume:
         net.load_weights(folder.parent / settings.start_from / BEST_WEIGHTS)
     net.compile(optimizer(settings, training.steps), LOSSES[settings.loss])
-    progress = checkpoint.load(folder, net) if resume else Progress()
     facts: dict[str, object] = {
-        "config": settings.model_dump(),
-        "precision": keras.config.dtype_policy().name,
-        "backend": f"{keras.backend.backend()}, keras {keras.__version__}",
-        "parameters": net.count_params(),
         "faces": {"train": len(training), "validation": len(images)},
         "data": prepared,
     }
-    book = Logbook(folder)
-    while not over(progress, settings):
-        epoch, start = progress.epoch, time.perf_counter()
-        net.reset_metrics()
-        loss = float("nan")
-        bar = tqdm(training.epoch(epoch), f"epoch {epoch + 1}", training.steps, leave=False, disable=None)
-        for pictures, targets in bar:
-            loss = float(net.train_on_batch(pictures, targets))
-            bar.set_postfix(loss=f"{loss:.3g}")
-        row = {"epoch": epoch + 1, "loss": loss, "learning_rate": float(net.optimizer.learning_rate)}
-
-        if (epoch + 1) % settings.validate_every == 0 or epoch + 1 == settings.epochs:
-            with checkpoint.Averaged(net):
-                row |= validate(net, images, truth, settings)
-                if row[settings.choose_by] < progress.best:
-                    progress.best, progress.best_epoch = row[settings.choose_by], epoch + 1
-                    checkpoint.save_best(folder / BEST_WEIGHTS, net)
-        row["seconds"] = time.perf_counter() - start
-
-        progress.rows.append(row)
-        progress.epoch = epoch + 1
-        checkpoint.save(folder, net, progress)
-        facts |= {"epochs": progress.epoch, "seconds": round(sum(r["seconds"] for r in progress.rows))}
-        facts |= {"best_epoch": progress.best_epoch, f"best_{settings.choose_by}": progress.best}
-        book.write(progress.rows, facts)
-        print("  ".join(f"{k} {v:.5g}" for k, v in row.items()), flush=True)
-    book.close()
-    return progress
+    course = Course(
+        net, net, training, lambda: validate(net, images, truth, settings), facts, settings.choose_by
+    )
+    return epochs.run(course, settings, folder, resume)
 
 
 def begin_at(net: keras.Model, answer: ndarray) -> None:
@@ -117,14 +82,14 @@ def main(
     data: Annotated[Path, typer.Option(help="the folder that prepare wrote")],
     out: Annotated[Path, typer.Option(help="the run gets a folder of its name in here")] = Path("runs"),
     resume: Annotated[bool, typer.Option(help="go on from the run's checkpoint")] = False,
-    epochs: Annotated[int | None, typer.Option(help="in place of the config's")] = None,
+    until: Annotated[int | None, typer.Option("--epochs", help="in place of the config's")] = None,
     seed: Annotated[int | None, typer.Option(help="in place of the config's")] = None,
     precision: Annotated[str, typer.Option(help="a Keras dtype policy, such as mixed_bfloat16")] = "float32",
     imagenet_weights: Annotated[Path | None, typer.Option(help="Keras's .h5 for the net's backbone")] = None,
 ) -> None:
     """Trains one named run."""
     keras.config.set_dtype_policy(precision)
-    given = {k: v for k, v in (("epochs", epochs), ("seed", seed)) if v is not None}
+    given = {k: v for k, v in (("epochs", until), ("seed", seed)) if v is not None}
     try:
         faces = config.find_face(name)
         if faces is not None:

@@ -8,32 +8,28 @@ come from `training.propose`. The best weights are those of the greatest average
 crops of photographs that are not trained on.
 """
 
-import json
 import sys
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import keras
 import numpy as np
 import typer
 from numpy import ndarray
-from tqdm import tqdm
 
 from app.vision import boxes
-from training import cascade_config, checkpoint
+from training import cascade_config, epochs
 from training.average_precision import Matched, average_precision
 from training.cascade_config import StageConfig, StageRun
 from training.checkpoint import Progress
-from training.config import BEST_WEIGHTS, RUN_FILE, Augmentation
+from training.config import BEST_WEIGHTS, Augmentation
 from training.data import candidates, scenes
 from training.data.candidates import CropBatches
 from training.data.tiles import Tiles
 from training.detector_losses import cascade_loss
+from training.epochs import Course, Source
 from training.importers.packages import CACHE
-from training.logbook import Logbook
 from training.models import mtcnn_tuned
 from training.schedule import optimizer
 
@@ -42,14 +38,6 @@ VALIDATION_SEED = 2024
 _SHARES = tuple(name for name in Augmentation.model_fields if name.endswith("_share"))
 STILL = dict.fromkeys(_SHARES, 0.0) | {"rotate": 0.0}
 """Validation crops are as served, but for the moved box."""
-
-
-class Source(Protocol):
-    """Batches by epoch."""
-
-    steps: int
-
-    def epoch(self, epoch: int, seed: int | None = None) -> Iterator[tuple[ndarray, ndarray]]: ...
 
 
 @dataclass(frozen=True)
@@ -72,7 +60,7 @@ def read(data: Path, found: Path | None, settings: StageConfig) -> Learnt:
     quiet = settings.model_copy(update={"steps": VALIDATION_STEPS, "augment": plain})
     if settings.stage == "pnet":
         training: Source = Tiles([photos[i] for i in inside], settings)
-        validation: Source = Tiles([photos[i] for i in outside], quiet)
+        validation: Tiles | CropBatches = Tiles([photos[i] for i in outside], quiet)
     else:
         if found is None:
             raise ValueError(f"{settings.name} needs --candidates, which training.propose makes")
@@ -103,11 +91,7 @@ def train(run: StageRun, settings: StageConfig, learnt: Learnt, folder: Path, re
     Raises FileExistsError where the folder holds a run and `resume` is not asked for, and ValueError where
     it is, with other data.
     """
-    if not resume and (folder / checkpoint.FILE).exists():
-        raise FileExistsError(f"{folder} holds a run: --resume goes on with it, --out names another place")
-    if resume and json.loads((folder / RUN_FILE).read_text())["data"]["sha256"] != learnt.facts["sha256"]:
-        raise ValueError(f"{folder} holds a run on other data")
-    folder.mkdir(parents=True, exist_ok=True)
+    epochs.check(folder, resume, learnt.facts["sha256"])
     keras.utils.set_random_seed(settings.seed)
     net = run.build()
     if settings.start_from == "imported" and not resume:
@@ -115,40 +99,16 @@ def train(run: StageRun, settings: StageConfig, learnt: Learnt, folder: Path, re
     elif settings.start_from and not resume:
         net.load_weights(folder.parent / settings.start_from / BEST_WEIGHTS)
     loss = cascade_loss(settings.hardest, settings.rivals, settings.box_weight, settings.points_weight)
-    net.compile(optimizer(settings, learnt.training.steps), loss)  # type: ignore[arg-type] # the schedule alone
-    progress = checkpoint.load(folder, net) if resume else Progress()
-    facts: dict[str, object] = {
-        "config": settings.model_dump(),
-        "backend": f"{keras.backend.backend()}, keras {keras.__version__}",
-        "parameters": net.count_params(),
-        "data": learnt.facts,
-    }
-    book = Logbook(folder)
-    while progress.epoch < settings.epochs:
-        epoch, start = progress.epoch, time.perf_counter()
-        net.reset_metrics()
-        mean = float("nan")
-        batches, steps = learnt.training.epoch(epoch), learnt.training.steps
-        bar = tqdm(batches, f"epoch {epoch + 1}", steps, leave=False, disable=None)
-        for images, truth in bar:
-            mean = float(net.train_on_batch(images, truth))
-            bar.set_postfix(loss=f"{mean:.3g}")
-        row = {"epoch": epoch + 1, "loss": mean, "learning_rate": float(net.optimizer.learning_rate)}
-        with checkpoint.Averaged(net):
-            row |= validate(net, learnt.validation, settings)
-            if row["validation_error"] < progress.best:
-                progress.best, progress.best_epoch = row["validation_error"], epoch + 1
-                checkpoint.save_best(folder / BEST_WEIGHTS, net)
-        row["seconds"] = time.perf_counter() - start
-        progress.rows.append(row)
-        progress.epoch = epoch + 1
-        checkpoint.save(folder, net, progress)
-        facts |= {"epochs": progress.epoch, "seconds": round(sum(r["seconds"] for r in progress.rows))}
-        facts |= {"best_epoch": progress.best_epoch, "best_validation_error": progress.best}
-        book.write(progress.rows, facts)
-        print("  ".join(f"{k} {v:.5g}" for k, v in row.items()), flush=True)
-    book.close()
-    return progress
+    net.compile(optimizer(settings, learnt.training.steps), loss)
+    course = Course(
+        net,
+        net,
+        learnt.training,
+        lambda: validate(net, learnt.validation, settings),
+        {"data": learnt.facts},
+        error="1 - average precision on validation",
+    )
+    return epochs.run(course, settings, folder, resume)
 
 
 def validate(
@@ -192,12 +152,12 @@ def main(
     found: Annotated[Path | None, typer.Option("--candidates", help="what training.propose wrote")] = None,
     out: Annotated[Path, typer.Option(help="the run gets a folder of its name in here")] = Path("runs"),
     resume: Annotated[bool, typer.Option(help="go on from the run's checkpoint")] = False,
-    epochs: Annotated[int | None, typer.Option(help="in place of the config's")] = None,
+    until: Annotated[int | None, typer.Option("--epochs", help="in place of the config's")] = None,
     seed: Annotated[int | None, typer.Option(help="in place of the config's")] = None,
 ) -> None:
     """Trains one named stage."""
     run = cascade_config.find(name)
-    given = {k: v for k, v in (("epochs", epochs), ("seed", seed)) if v is not None}
+    given = {k: v for k, v in (("epochs", until), ("seed", seed)) if v is not None}
     settings = run.CONFIG.model_copy(update=given)
     try:
         train(run, settings, read(data, found, settings), out / name, resume)
