@@ -21,7 +21,7 @@ from training.models.mtcnn_tuned import tuned
 from training.train_cascade import Learnt, train, validate
 
 SETTINGS = StageConfig(
-    name="cascade_rnet",
+    name="cascade_rnet_scratch",
     stage="rnet",
     size=24,
     crop=1.3,
@@ -111,21 +111,21 @@ def test_the_published_nets_are_trained_with_one_head(stage: str, outputs: int) 
 
 def test_a_run_learns_resumes_and_is_exported(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
-    run = find("cascade_rnet")
+    run = find("cascade_rnet_scratch")
     data = learnt(SETTINGS)
     before = validate(run.build(), data.validation, SETTINGS)
-    train(run, SETTINGS.model_copy(update={"epochs": 2}), data, tmp_path / "cascade_rnet", resume=False)
+    train(run, SETTINGS.model_copy(update={"epochs": 2}), data, tmp_path / "cascade_rnet_scratch", resume=False)
     with pytest.raises(FileExistsError, match="--resume"):
-        train(run, SETTINGS, data, tmp_path / "cascade_rnet", resume=False)
-    progress = train(run, SETTINGS, data, tmp_path / "cascade_rnet", resume=True)
+        train(run, SETTINGS, data, tmp_path / "cascade_rnet_scratch", resume=False)
+    progress = train(run, SETTINGS, data, tmp_path / "cascade_rnet_scratch", resume=True)
     assert progress.epoch == 3
     last = progress.rows[-1]
     assert last["validation_error"] < 0.15 < before["validation_error"]
     assert last["validation_iou"] > 0.6 > before["validation_iou"]
 
-    assert config_of(tmp_path / "cascade_rnet") == SETTINGS
-    net = build_trained(tmp_path / "cascade_rnet")
-    path = export_run(tmp_path / "cascade_rnet", tmp_path)
+    assert config_of(tmp_path / "cascade_rnet_scratch") == SETTINGS
+    net = build_trained(tmp_path / "cascade_rnet_scratch")
+    path = export_run(tmp_path / "cascade_rnet_scratch", tmp_path)
     session = OrtSession(path, Device("cpu", threads=1))
     assert isinstance(session.spec, RNetSpec)
     assert (session.spec.crop, session.spec.size) == (1.3, 24)
@@ -133,15 +133,15 @@ def test_a_run_learns_resumes_and_is_exported(tmp_path: Path) -> None:
     crops: ndarray = np.random.default_rng(0).integers(0, 256, (5, 24, 24, 3), np.uint8)
     wanted = np.asarray(net(crops.astype(np.float32)))
     np.testing.assert_allclose(session.run(crops)["offsets"], wanted[:, 1:5], atol=1e-4)
-    assert spec_of(tmp_path / "cascade_rnet").source_sha256 == "0" * 64
+    assert spec_of(tmp_path / "cascade_rnet_scratch").source_sha256 == "0" * 64
 
 
 def test_a_run_goes_on_with_its_own_data_alone(tmp_path: Path) -> None:
     data = learnt(SETTINGS.model_copy(update={"steps": 1, "epochs": 1}))
-    train(find("cascade_rnet"), SETTINGS.model_copy(update={"epochs": 1}), data, tmp_path, resume=False)
+    train(find("cascade_rnet_scratch"), SETTINGS.model_copy(update={"epochs": 1}), data, tmp_path, resume=False)
     other = Learnt(data.training, data.validation, data.facts | {"sha256": "1" * 64})
     with pytest.raises(ValueError, match="other data"):
-        train(find("cascade_rnet"), SETTINGS, other, tmp_path, resume=True)
+        train(find("cascade_rnet_scratch"), SETTINGS, other, tmp_path, resume=True)
 
 
 def test_pnet_learns_from_pieces() -> None:
@@ -163,5 +163,5 @@ def test_pnet_learns_from_pieces() -> None:
 
 
 def test_an_unknown_stage_run_names_those_there_are() -> None:
-    with pytest.raises(ValueError, match="cascade_onet, cascade_pnet, cascade_rnet"):
+    with pytest.raises(ValueError, match="cascade_onet, cascade_onet_scratch, cascade_pnet"):
         find("nothing")

@@ -1,4 +1,4 @@
-"""The cascade's R-Net, on WIDER's photographs, behind MTCNN's published P-Net.
+"""The cascade's R-Net: MTCNN's published one, trained on with WIDER's photographs.
 
 python -m training.propose --data DATA --out cache/rnet.npz
 python -m training.train_cascade cascade_rnet --data DATA --candidates cache/rnet.npz
@@ -6,28 +6,21 @@ python -m training.train_cascade cascade_rnet --data DATA --candidates cache/rne
 
 import keras
 
-from training.cascade_config import Kinds, StageConfig
-from training.configs import cascade_pnet
-from training.models.cascade import rnet
+from training.configs import cascade_rnet_scratch
+from training.models.mtcnn_tuned import tuned
 
-CONFIG = StageConfig(
-    name="cascade_rnet",
-    stage="rnet",
-    size=24,
-    crop=1.3,
-    kinds=Kinds(faces=0.2, near=0.3),
-    epochs=10,
-    steps=150,
-    batch=256,
-    learning_rate=3e-3,
-    final_learning_rate=1e-5,
-    warmup_epochs=0.5,
-    weight_decay=0.02,
-    ema=0.99,
-    augment=cascade_pnet.CONFIG.augment.model_copy(update={"shift": 0.08, "scale": 0.15, "rotate": 6}),
+CONFIG = cascade_rnet_scratch.CONFIG.model_copy(
+    update={
+        "name": "cascade_rnet",
+        "start_from": "imported",
+        "crop": 0.96,
+        "learning_rate": 3e-4,
+        "weight_decay": 1e-4,
+        "epochs": 5,
+    }
 )
 
 
 def build() -> keras.Model:
     """The net, untrained."""
-    return rnet()
+    return tuned("rnet")

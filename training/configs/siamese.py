@@ -1,4 +1,4 @@
-"""The tutorial's Siamese network, on pairs."""
+"""The tutorial's Siamese network, on pairs, from the weights of `siamese_softmax`."""
 
 import keras
 
@@ -14,9 +14,11 @@ CONFIG = softmax.CONFIG.model_copy(
         "pairs": 1920,
         "pair_loss": "crossed",
         "batch": 48,
-        "epochs": 12,
+        "start_from": "siamese_softmax",
+        "epochs": 7,
         "learning_rate": 1e-3,
         "weight_decay": 0.0,
+        "ema": 0.97,
     }
 )
 
