@@ -160,6 +160,9 @@ def verification(
         list[str] | None,
         typer.Option(help="an embedder of the store, else the default; several may be named"),
     ] = None,
+    run: Annotated[
+        list[Path] | None, typer.Option(help="a training run's folder; several may be named")
+    ] = None,
     models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
     detector: Annotated[str | None, typer.Option(help="a detector of the store, else the default")] = None,
@@ -174,7 +177,12 @@ def verification(
     analyzer = Analyzer(store.load(models, "cpu", threads=threads), {"detect": detector})
     listed, curves = read_pairs(data / "lfw", pairs), {}
     located = evaluate_verification.located_pairs(analyzer, listed)
-    for name in model or [analyzer.defaults.embed]:
+    for folder in run or []:
+        figures = evaluate_verification.measure(evaluate_verification.embedder_of(folder), listed, located)
+        curves[folder.name] = figures.curve
+        (folder / "verification.json").write_text(json.dumps(figures.rows(pairs), indent=2) + "\n")
+        print("\n".join(figures.lines(pairs)), flush=True)
+    for name in model or ([] if run else [analyzer.defaults.embed]):
         figures = evaluate_verification.measure(analyzer.embedder(name), listed, located)
         curves[name] = figures.curve
         for line in figures.lines(pairs):

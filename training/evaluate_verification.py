@@ -1,5 +1,6 @@
 """Verification measured end to end: detector, alignment, embedder, LFW's pairs, and threshold calibration."""
 
+import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,15 +13,17 @@ from tqdm import tqdm
 
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions
-from app.pipeline.embedder import Embedder
+from app.pipeline.embedder import Embedder, NetEmbedder, PairEmbedder
 from app.pipeline.faces import Timing
+from app.runtime.session import Device, OrtSession
 from app.vision.image import decode
 from app.vision.pyramid import Octaves
 from app.vision.spec import Calibration, Probability
-from training import verification
+from training import recipes, verification
 from training.calibration import Calibrated, fit_probability, read_calibration, write_calibration
 from training.data.lfw import Pair
 from training.data.people import Picture
+from training.importers.packages import CACHE
 
 MAX_PIXELS = 50_000_000
 FARS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
@@ -222,6 +225,17 @@ def measure(embedder: Embedder, pairs: list[Pair], located: Located) -> Verifica
         None if embedder.spec.metric == "probability" else fit_probability(genuine, impostors),
         verification.roc(similarity, same),
     )
+
+
+def embedder_of(run: Path) -> Embedder:
+    """A training run's embedder, exported as it would be served."""
+    with tempfile.TemporaryDirectory() as folder:
+        sessions = []
+        for recipe in recipes.faces_of(run):
+            file = Path(folder) / recipe.file
+            recipe.write(file, file.with_suffix(".npz"), CACHE)
+            sessions.append(OrtSession(file, Device("cpu")))
+    return PairEmbedder(*sessions) if len(sessions) == 2 else NetEmbedder(sessions[0])
 
 
 def at_most(pictures: list[Picture], most: int) -> list[Picture]:

@@ -16,7 +16,7 @@ import typer
 
 from app.runtime.store import MANIFEST, read_manifest, sha256
 from training import cards
-from training.export import describe, export, serving_net, write_manifest
+from training.export import describe, write_manifest
 from training.importers.packages import CACHE
 from training.recipes import Product, Recipe, products
 
@@ -59,10 +59,7 @@ def _build(recipe: Recipe, path: Path, golden: Path, cache: Path) -> None:
             sys.exit(f"{path} is missing, and its run is not on this machine: {recipe.how}")
         print(f"{recipe.file:22} left as it is: {recipe.how}")
         return
-    net = recipe.build(cache)
-    if len(net.input_shape) == 4:
-        net = serving_net(net, recipe.unit_length)
-    worst = export(net, recipe.spec, path, golden, half=recipe.half, tolerance=recipe.tolerance)
+    worst = recipe.write(path, golden, cache)
     print(f"{recipe.file:22} ONNX differs from Keras by at most {worst:.2g}")
 
 

@@ -25,6 +25,7 @@ from app.vision.spec import (
 from training import cascade_recipes
 from training.calibration import Calibrated, read_calibration
 from training.config import BEST_WEIGHTS, RUN_FILE, build_trained, config_of, face_config_of
+from training.export import export, serving_net
 from training.importers import dlib_resnet, mtcnn, sface
 from training.models.fusion import fusion
 from training.systems import trained_system
@@ -83,6 +84,15 @@ class Recipe:
     half: bool = False
     tolerance: float = 2e-5
     how: str = ""
+
+    def write(self, path: Path, golden: Path, cache: Path) -> float:
+        """Makes the file and its golden answers; tells by how much ONNX and Keras differ at most."""
+        if self.build is None:
+            raise ValueError(f"{self.file} cannot be made here: {self.how}")
+        net = self.build(cache)
+        if len(net.input_shape) == 4:
+            net = serving_net(net, self.unit_length)
+        return export(net, self.spec, path, golden, half=self.half, tolerance=self.tolerance)
 
 
 @dataclass(frozen=True)
@@ -212,50 +222,53 @@ def _fused(calibration: dict[str, Calibrated]) -> Product:
 
 def _trained_faces(name: str, models: Path, runs: Path, calibration: dict[str, Calibrated]) -> list[Product]:
     files, run = [f"{name}.onnx"] + ([f"{name}-head.onnx"] if name == "siamese" else []), runs / name
-    if not (run / BEST_WEIGHTS).exists():
-        if not all((models / file).exists() for file in files):
-            return []
+    if (run / BEST_WEIGHTS).exists():
+        recipes = faces_of(run, calibration.get(name))
+    elif all((models / file).exists() for file in files):
         how = f"trained; `python -m training.train {name}` makes its run, see training/configs/{name}.py"
         specs = [OrtSession(models / file, Device("cpu")).spec for file in files]
-        kept = tuple(Recipe(f, spec, None, how=how) for f, spec in zip(files, specs, strict=True))
-        return [Product(name, "embed", name == DEFAULT_EMBEDDER, kept)]
+        recipes = [Recipe(f, spec, None, how=how) for f, spec in zip(files, specs, strict=True)]
+    else:
+        return []
+    return [Product(name, "embed", name == DEFAULT_EMBEDDER, tuple(recipes))]
+
+
+def faces_of(run: Path, known: Calibrated | None = None) -> list[Recipe]:
+    """The files of a run of a net for embeddings: the net or branch, and a Siamese network's head."""
     config, data = face_config_of(run), json.loads((run / RUN_FILE).read_text())["data"]
-    common = {
-        "model": name,
+    siamese = config.system == "siamese"
+    begun = f", from the weights of {config.start_from}" if config.start_from else ""
+    about = {
+        "model": config.name,
         "licence": RESEARCH_ONLY,
         "research_only": True,
-        "source": f"trained here on faces of {' and '.join(data['sources'])}: training/configs/{name}.py",
+        "source": f"trained here on faces of {' and '.join(data['sources'])}{begun}: "
+        f"training/configs/{config.name}.py",
         "source_sha256": data["sha256"],
         "dimension": config.dimension,
     }
-    known = calibration.get(name)
-    spec = EmbedderSpec.model_validate(
-        common
-        | {
-            "size": config.size,
-            "template": config.template,
-            "flip_average": config.system != "siamese",
-            "metric": "probability" if config.system == "siamese" else "cosine",
-        }
-        | ({} if known is None else known.model_dump())
-    )
+    seen = {
+        "size": config.size,
+        "template": config.template,
+        "flip_average": not siamese,
+        "metric": "probability" if siamese else "cosine",
+    }
+    spec = EmbedderSpec.model_validate(about | seen | ({} if known is None else known.model_dump()))
 
     def embedding(cache: Path) -> keras.Model:
         net = trained_system(run).embed
-        outputs = {"embedding": net.output}
-        return keras.Model(
-            net.input, outputs | ({"branch": net.output} if config.system == "siamese" else {})
-        )
+        return keras.Model(net.input, {"embedding": net.output} | ({"branch": net.output} if siamese else {}))
 
     def head(cache: Path) -> keras.Model:
         net = trained_system(run).head
         assert net is not None
         return keras.Model(net.input, {"probability": keras.ops.sigmoid(net.output)})
 
-    recipes = [Recipe(files[0], spec, embedding, "embedding", half=True, tolerance=2e-3)]
-    if config.system == "siamese":
-        recipes.append(Recipe(files[1], HeadSpec.model_validate({**common}), head, tolerance=2e-5))
-    return [Product(name, "embed", name == DEFAULT_EMBEDDER, tuple(recipes))]
+    recipes = [Recipe(f"{config.name}.onnx", spec, embedding, "embedding", half=True, tolerance=2e-3)]
+    if siamese:
+        judge = HeadSpec.model_validate(about)
+        recipes.append(Recipe(f"{config.name}-head.onnx", judge, head, tolerance=2e-5))
+    return recipes
 
 
 def _trained_landmarks(name: str, models: Path, runs: Path) -> list[Product]:

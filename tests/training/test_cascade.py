@@ -114,7 +114,9 @@ def test_a_run_learns_resumes_and_is_exported(tmp_path: Path) -> None:
     run = find("cascade_rnet_scratch")
     data = learnt(SETTINGS)
     before = validate(run.build(), data.validation, SETTINGS)
-    train(run, SETTINGS.model_copy(update={"epochs": 2}), data, tmp_path / "cascade_rnet_scratch", resume=False)
+    train(
+        run, SETTINGS.model_copy(update={"epochs": 2}), data, tmp_path / "cascade_rnet_scratch", resume=False
+    )
     with pytest.raises(FileExistsError, match="--resume"):
         train(run, SETTINGS, data, tmp_path / "cascade_rnet_scratch", resume=False)
     progress = train(run, SETTINGS, data, tmp_path / "cascade_rnet_scratch", resume=True)
@@ -138,7 +140,9 @@ def test_a_run_learns_resumes_and_is_exported(tmp_path: Path) -> None:
 
 def test_a_run_goes_on_with_its_own_data_alone(tmp_path: Path) -> None:
     data = learnt(SETTINGS.model_copy(update={"steps": 1, "epochs": 1}))
-    train(find("cascade_rnet_scratch"), SETTINGS.model_copy(update={"epochs": 1}), data, tmp_path, resume=False)
+    train(
+        find("cascade_rnet_scratch"), SETTINGS.model_copy(update={"epochs": 1}), data, tmp_path, resume=False
+    )
     other = Learnt(data.training, data.validation, data.facts | {"sha256": "1" * 64})
     with pytest.raises(ValueError, match="other data"):
         train(find("cascade_rnet_scratch"), SETTINGS, other, tmp_path, resume=True)

@@ -11,11 +11,13 @@ from keras import layers
 from numpy import ndarray
 
 from app.runtime.session import Device, OrtSession
+from app.vision.pyramid import Octaves
 from app.vision.spec import EmbedderSpec, FusionSpec, HeadSpec
 from tests.fakes import COMMON
-from training import config, logbook, systems
+from training import checkpoint, config, logbook, systems
 from training.config import FaceConfig, FaceRun
 from training.data import records
+from training.evaluate_verification import embedder_of
 from training.export import export, serving_net
 from training.models import siamese
 from training.models.fusion import fusion
@@ -223,6 +225,27 @@ def test_branch_and_head_are_two_graphs_that_answer_as_the_whole(tmp_path: Path)
     assert np.linalg.norm(kept["embedding"], axis=1) == pytest.approx(1, abs=1e-5)
     found = sessions[1].run(np.stack([kept["branch"][left], kept["branch"][right]], axis=1))["probability"]
     np.testing.assert_allclose(found[:, 0], 1 / (1 + np.exp(-logits)), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["softmax", "siamese"])
+def test_a_runs_embedder_is_measured_as_it_would_be_served(name: str, tmp_path: Path) -> None:
+    run = config.find_face(name)
+    assert run is not None
+    system = systems.build(run.build(), run.CONFIG, 3)
+    checkpoint.save_best(tmp_path / "best.weights.h5", system.product)
+    data = {"sources": ["made"], "sha256": "0" * 64}
+    facts = {"config": run.CONFIG.model_dump(), "people": {"train": 3}, "data": data}
+    (tmp_path / "run.json").write_text(json.dumps(facts))
+    embedder = embedder_of(tmp_path)
+    assert (embedder.spec.model, embedder.spec.research_only) == (name, True)
+    assert embedder.spec.metric == ("probability" if name == "siamese" else "cosine")
+    rng = np.random.default_rng(0)
+    picture = Octaves(rng.integers(0, 256, (90, 90, 3), np.uint8))
+    points = np.array([[[30, 35], [60, 35], [45, 50], [33, 65], [57, 65]]], np.float32)
+    points = np.concatenate([points, points + 6])
+    assert np.linalg.norm(embedder(picture, points), axis=1) == pytest.approx(1, abs=1e-5)
+    kept = embedder.represent(picture, points)
+    assert embedder.compare(kept[:1], kept[:1])[0] > embedder.compare(kept[:1], kept[1:])[0]
 
 
 def test_a_fusions_cosine_is_the_weighed_mean_of_its_parts(tmp_path: Path) -> None:
