@@ -14,7 +14,7 @@ from training.configs import cnn68
 from training.models import cnn68 as net
 
 CONFIG = cnn68.CONFIG.model_copy(
-    update={"name": "cnn68_stride1", "epochs": 12, "ema": 0.99, "validate_every": 3}
+    update={"name": "cnn68_stride1", "epochs": 8, "ema": 0.99, "validate_every": 2}
 )
 
 

@@ -14,7 +14,7 @@ CONFIG = triplet.CONFIG.model_copy(
         "name": "triplet_scratch",
         "start_from": "",
         "learning_rate": 2e-3,
-        "epochs": 8,
+        "epochs": 5,
         "validate_every": 1,
     }
 )
