@@ -22,7 +22,7 @@ from app.errors import BadModel, FacetError, NotReady
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.executor import Executor
 from app.pipeline.observer import SILENT, Observer
-from app.pipeline.warmup import warm_up
+from app.pipeline.warmup import Warming, warm_up
 from app.runtime import store
 from app.settings import Settings
 
@@ -130,8 +130,11 @@ def executor_of(settings: Settings, observer: Observer = SILENT) -> Executor:
     return Executor(workers, settings.max_queue, settings.deadline_s or None, observer)
 
 
-def load_analyzer(settings: Settings, observer: Observer = SILENT) -> Analyzer:
+def load_analyzer(
+    settings: Settings, observer: Observer = SILENT, warming: Warming | None = None
+) -> Analyzer:
     """The analyzer the settings describe. Raises BadModel or DeviceUnavailable."""
+    told = {} if warming is None else {"opened": warming.begin}
     models = store.load(
         settings.models_dir,
         settings.device,
@@ -140,6 +143,7 @@ def load_analyzer(settings: Settings, observer: Observer = SILENT) -> Analyzer:
         engines=settings.tensorrt_cache,
         names=settings.models,
         sharing=store.Sharing(settings.batching, observer),
+        **told,
     )
     return Analyzer(
         models, {"detect": settings.detector, "landmarks": settings.landmarks, "embed": settings.embedder}
@@ -150,8 +154,12 @@ async def _start(
     app: FastAPI, service: Service, settings: Settings, analyzer: Analyzer | None, observer: Observer
 ) -> None:
     def prepare() -> Analyzer:
-        ready = analyzer or load_analyzer(settings, observer)
-        warm_up(ready)
+        warming = Warming()
+        try:
+            ready = analyzer or load_analyzer(settings, observer, warming)
+            warm_up(ready, warming)
+        finally:
+            warming.close()
         return ready
 
     try:

@@ -1,5 +1,7 @@
 """Warm-up: one real run through every net at the shapes it will see, before the service says ready."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import numpy as np
 
 from app.pipeline.analyzer import Analyzer
@@ -12,11 +14,37 @@ _SIDE = 480
 _EVERY_BATCH = 1 + 4 + 16 + 64  # split greedily, this many items meet every batch size of a GPU session
 
 
-def warm_up(analyzer: Analyzer) -> None:
+class Warming:
+    """Runs sessions once, in a thread of its own: each as soon as it is open, beside the opening of others."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "warm")
+        self._runs: dict[int, tuple[ModelSession, Future[None]]] = {}
+
+    def begin(self, session: ModelSession) -> None:
+        """The session is open."""
+        self._runs[id(session)] = session, self._pool.submit(_run, session)
+
+    def finish(self, session: ModelSession) -> None:
+        """Waits for the session's run; what that raised is raised here. Runs it where it was not begun."""
+        if id(session) not in self._runs:
+            self.begin(session)
+        self._runs[id(session)][1].result()
+
+    def close(self) -> None:
+        """Runs that nobody waits for are not begun any more."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def warm_up(analyzer: Analyzer, warming: Warming | None = None) -> None:
     """Runs every session of every model, and every detector on a picture of noise."""
-    for model in analyzer.models:
-        for session in model.sessions.values():
-            _run(session)
+    warming = warming or Warming()
+    try:
+        for model in analyzer.models:
+            for session in model.sessions.values():
+                warming.finish(session)
+    finally:
+        warming.close()
     picture = np.random.default_rng(0).integers(0, 256, (_SIDE, _SIDE, 3), np.uint8)
     for name in analyzer.detectors:
         analyzer.detect(picture, name, DetectOptions(), Timing())

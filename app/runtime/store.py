@@ -7,7 +7,7 @@ changed or not understood stops the start, with the file named.
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -103,8 +103,12 @@ def load(
     engines: Path | None = None,
     names: frozenset[str] | None = None,
     sharing: Sharing | None = None,
+    opened: Callable[[ModelSession], None] = lambda session: None,
 ) -> list[LoadedModel]:
     """Opens the manifest's models (all, or those named and their parts) on a device, behind its one owner.
+
+    `opened` is told of each session, while there are more to open; with `auto` also of those of a device
+    that is given up afterwards.
 
     Raises BadModel for a damaged store and DeviceUnavailable when the device cannot be had; only
     `auto` falls back to the CPU, with a warning that says why.
@@ -119,7 +123,12 @@ def load(
         try:
             owner = Owner(chosen.lanes, share.watcher, share.merge)
             contents = _verified(folder, [file for entry in entries for file in entry.files])
-            return [_open(folder, entry, contents, chosen, owner) for entry in entries]
+            loaded = []
+            for entry in entries:
+                loaded.append(_open(folder, entry, contents, chosen, owner))
+                for session in loaded[-1].sessions.values():
+                    opened(session)
+            return loaded
         except DeviceUnavailable as error:
             if last:
                 raise
