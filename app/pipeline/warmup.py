@@ -15,7 +15,7 @@ _EVERY_BATCH = 1 + 4 + 16 + 64  # split greedily, this many items meet every bat
 
 
 class Warming:
-    """Runs sessions once, in a thread of its own: each as soon as it is open, beside the opening of others."""
+    """Runs sessions once, in a thread of its own, each as soon as it is open."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, "warm")
