@@ -117,4 +117,4 @@ def test_pairs_are_measured_by_the_protocol(people: list[Picture]) -> None:
 def test_a_roc_curve_is_drawn(tmp_path: Path) -> None:
     e.plot({"m": (np.array([0, 0.1, 1]), np.array([0, 0.9, 1]))}, tmp_path / "sub" / "roc.png", "a title")
     with Pil.open(tmp_path / "sub" / "roc.png") as drawn:
-        assert drawn.size == (640, 480)
+        assert drawn.size == (1100, 480)
