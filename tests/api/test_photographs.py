@@ -237,20 +237,16 @@ def test_one_person_or_two(real: httpx.Client, a: str, b: str, same: bool) -> No
     assert (body["similarity"] >= body["threshold"]) is same
 
 
-def test_every_embedder_tells_one_person_from_two(real: httpx.Client) -> None:
+def test_every_embedder_verifies(real: httpx.Client) -> None:
     models = [m for m in real.get("/models").json()["models"] if m["task"] == "embed"]
     assert models
     for model in models:
-        bodies = []
-        for other in ("obama2.jpg", "biden.jpg"):
+        # Those that learnt from 224 people refuse most genuine pairs at the default rate, 1e-3.
+        name, far = model["name"], "&far=1e-1" if model["research_only"] else ""
+        for other, same in (("obama2.jpg", True), ("biden.jpg", False)):
             files = {"image_a": small("obama.jpg"), "image_b": small(other)}
-            bodies.append(real.post(f"/verify?model={model['name']}", files=files).json())
-        genuine, impostor = bodies
-        assert {body["model"] for body in bodies} == {model["name"]}
-        assert genuine["similarity"] > impostor["similarity"] + 0.1
-        assert not impostor["verified"]
-        if not model["research_only"]:  # the others, of 224 people, refuse most pairs at a FAR of 1e-3
-            assert genuine["verified"]
+            body = real.post(f"/verify?model={name}{far}", files=files).json()
+            assert (body["model"], body["verified"]) == (name, same)
 
 
 def test_the_largest_face_is_the_one_compared(real: httpx.Client) -> None:

@@ -14,7 +14,7 @@ from app.runtime.session import Device, OrtSession
 from app.vision.pyramid import Octaves
 from app.vision.spec import EmbedderSpec, FusionSpec, HeadSpec
 from tests.fakes import COMMON
-from training import checkpoint, config, systems
+from training import checkpoint, config, logbook, systems
 from training.config import FaceConfig, FaceRun
 from training.data import records
 from training.evaluate_verification import embedder_of
@@ -110,6 +110,26 @@ def test_a_run_learns_and_leaves_what_serving_needs(
     assert (tmp_path / "curves.png").stat().st_size > 1000
     system = systems.build(tiny(), settings, 10)
     system.product.load_weights(tmp_path / "best.weights.h5")
+
+
+def test_a_resumed_run_equals_an_unbroken_one(data: Path, tmp_path: Path) -> None:
+    settings = FaceConfig.model_validate(SETTINGS.model_dump() | {"center_weight": 0.01})
+    whole = train(Tiny, settings, data, tmp_path / "whole")
+    with pytest.MonkeyPatch.context() as patch:
+        write = logbook.Logbook.write
+
+        def stop(self: logbook.Logbook, rows: list[dict[str, float]], facts: dict[str, object]) -> None:
+            write(self, rows, facts)
+            raise KeyboardInterrupt
+
+        patch.setattr(logbook.Logbook, "write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(Tiny, settings, data, tmp_path / "broken")
+    resumed = train(Tiny, settings, data, tmp_path / "broken", resume=True)
+    for a, b in zip(whole.rows, resumed.rows, strict=True):
+        assert {k: v for k, v in a.items() if k != "seconds"} == {
+            k: v for k, v in b.items() if k != "seconds"
+        }
 
 
 @pytest.mark.parametrize("name", ["softmax", "centerloss", "triplet", "siamese"])
