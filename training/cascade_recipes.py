@@ -11,21 +11,33 @@ from training.cascade_config import Stage, StageConfig, build_trained, config_of
 from training.config import RUN_FILE
 from training.export import export, serving_net
 from training.models.cascade import serve_crop_net, serve_pnet
+from training.models.yunet import STRIDES
 
 NAME = "cascade"
-SOURCES = {"wider": "WIDER FACE", "mtfl5": "MTFL"}
+SOURCES = {"wider": "WIDER FACE", "mtfl5": "MTFL", "300w": "300-W"}
+GRIDS: dict[str, object] = {"cell": 12, "window": 96, "grids": STRIDES, "best_cell": 25, "nms_per_scale": 1}
+"""What goes with YuNet's weights."""
+
 SETTINGS: dict[Stage, dict[str, object]] = {
-    "pnet": {"factor": 0.709, "threshold": 0.5, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 400},
-    "rnet": {"threshold": 0.1, "nms": 0.7, "max_candidates": 100},
-    "onet": {"threshold": 0.8, "nms": 0.45, "nms_metric": "iou"},
+    "pnet": {"factor": 0.4, "threshold": 0.1, "nms": 0.4, "vote": 0.7, "max_candidates": 150},
+    "rnet": {"threshold": 0.05, "nms": 0.5, "max_candidates": 150, "move": 0.0},
+    "onet": {
+        "crop": 0.91,
+        "threshold": 0.85,
+        "nms": 0.4,
+        "nms_metric": "iou",
+        "trust_pnet": 10.0,
+        "trust_rnet": 1.0,
+        "move": 0.3,
+        "offset": -1.6,
+        "knee": 0.18,
+        "slope": 2.36,
+    },
 }
 """What surrounds the nets, chosen on WIDER's validation part: docs/decisions/0021-cascade.md."""
 
 TOLERANCE = 2e-3
 """Most that ONNX, with its weights in half precision, may differ from Keras."""
-
-PUBLISHED: tuple[Stage, ...] = ("pnet",)
-"""Stages that are MTCNN's own nets: docs/decisions/0021-cascade.md says why."""
 
 _SPECS: dict[Stage, type[BaseModel]] = {"pnet": PNetSpec, "rnet": RNetSpec, "onet": ONetSpec}
 

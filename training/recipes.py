@@ -26,7 +26,7 @@ from training import cascade_recipes
 from training.calibration import Calibrated, read_calibration
 from training.config import BEST_WEIGHTS, RUN_FILE, build_trained, config_of, face_config_of
 from training.export import export, serving_net
-from training.importers import dlib_resnet, mtcnn, sface
+from training.importers import dlib_resnet, mtcnn, sface, yunet
 from training.models.fusion import fusion
 from training.systems import trained_system
 
@@ -63,7 +63,7 @@ MTCNN_THOROUGH: dict[str, dict[str, object]] = {
 }
 """Those of docs/decisions/0020: they find more faces, and take longer."""
 
-DEFAULT_DETECTOR = "mtcnn"
+DEFAULT_DETECTOR = "cascade"
 DEFAULT_LANDMARKS = "landmarks68"
 DEFAULT_EMBEDDER = "fused"
 DATA = {
@@ -110,9 +110,9 @@ def products(models: Path, runs: Path) -> list[Product]:
     """Every model of the store, in the manifest's order."""
     calibration = read_calibration(models)
     return [
+        _cascade(),
         _mtcnn("mtcnn", MTCNN),
         _mtcnn("mtcnn_thorough", MTCNN_THOROUGH),
-        *_cascade(models, runs),
         *(product for name in TRAINED for product in _trained_landmarks(name, models, runs)),
         _embedder("sface", sface, "arcface", calibration, flip_average=False),
         _embedder("dlib", dlib_resnet, "dlib", calibration, flip_average=True),
@@ -139,29 +139,22 @@ def _published(name: str, stage: str, file: str, settings: dict[str, object]) ->
     return Recipe(file, kind.model_validate(fixed | about | settings), partial(mtcnn.load, stage))
 
 
-def _cascade(models: Path, runs: Path) -> list[Product]:
-    """The cascade, where its trained stages have a run on this machine or a file in the store."""
-    recipes = []
-    for stage, settings in cascade_recipes.SETTINGS.items():
-        run, file = runs / f"cascade_{stage}", f"{cascade_recipes.NAME}-{stage}.onnx"
-        if stage in cascade_recipes.PUBLISHED:
-            recipes.append(_published(cascade_recipes.NAME, stage, file, settings))
-        elif (run / BEST_WEIGHTS).exists():
-            build = partial(_served, run)
-            spec = cascade_recipes.spec_of(run)
-            recipes.append(Recipe(file, spec, build, half=True, tolerance=cascade_recipes.TOLERANCE))
-        elif (models / file).exists():
-            spec = OrtSession(models / file, Device("cpu")).spec
-            how = f"trained; training/configs/cascade_{stage}.py says how"
-            recipes.append(Recipe(file, spec, None, how=how))
-    if len(recipes) < len(cascade_recipes.SETTINGS):
-        return []
-    default = cascade_recipes.NAME == DEFAULT_DETECTOR
-    return [Product(cascade_recipes.NAME, "detect", default, tuple(recipes))]
-
-
-def _served(run: Path, _cache: Path) -> keras.Model:
-    return cascade_recipes.served(run)
+def _cascade() -> Product:
+    """YuNet for P-Net, MTCNN's R- and O-Net behind it."""
+    settings = cascade_recipes.SETTINGS
+    about: dict[str, object] = {
+        "model": cascade_recipes.NAME,
+        "licence": yunet.LICENCE,
+        "research_only": False,
+        "source": yunet.SOURCE,
+        "source_sha256": yunet.SHA256,
+    }
+    spec = PNetSpec.model_validate(cascade_recipes.GRIDS | about | settings["pnet"])
+    files = {stage: f"{cascade_recipes.NAME}-{stage}.onnx" for stage in settings}
+    recipes = [Recipe(files["pnet"], spec, yunet.load, tolerance=cascade_recipes.TOLERANCE)]
+    for stage in ("rnet", "onet"):
+        recipes.append(_published(cascade_recipes.NAME, stage, files[stage], settings[stage]))
+    return Product(cascade_recipes.NAME, "detect", cascade_recipes.NAME == DEFAULT_DETECTOR, tuple(recipes))
 
 
 def _embedder(

@@ -49,8 +49,11 @@ class Learnt:
     facts: dict[str, object]
 
 
-def read(data: Path, found: Path | None, settings: StageConfig) -> Learnt:
-    """The photographs and candidates, a part held out. Raises ValueError where candidates are missing."""
+def read(data: Path, found: Path | None, settings: StageConfig, faces: Path | None = None) -> Learnt:
+    """The photographs and candidates, a part held out. Raises ValueError where candidates are missing.
+
+    `faces` is a folder of faces with 68 points, whose five are learnt beside MTFL's.
+    """
     root = data / "wider"
     photos = scenes.read_wider(root, "train")
     out = np.array([scenes.held_out(s.name, settings.validation, settings.seed) for s in photos])
@@ -68,6 +71,11 @@ def read(data: Path, found: Path | None, settings: StageConfig) -> Learnt:
         all_of, guesses = candidates.load(found)
         portraits = scenes.read_mtfl(data / "mtfl5", "training") if settings.kinds.points else []
         labels += [data / "mtfl5" / "training.txt"] if portraits else []
+        if faces is not None:
+            more = scenes.read_crops(faces / "train.tfrecord")
+            guesses = np.concatenate([guesses, scenes.alike(portraits, guesses, more)])
+            portraits += more
+            labels.append(faces / "prepare.json")
         kept = np.array([scenes.held_out(p.name, settings.validation, settings.seed) for p in portraits])
 
         def batches(chosen: ndarray, held: bool, how: StageConfig) -> CropBatches:
@@ -77,7 +85,7 @@ def read(data: Path, found: Path | None, settings: StageConfig) -> Learnt:
 
         training, validation = batches(inside, False, settings), batches(outside, True, quiet)
     facts: dict[str, object] = {
-        "sources": ["wider", *(["mtfl5"] if len(labels) > 2 else [])],
+        "sources": ["wider", *(["mtfl5"] if len(labels) > 2 else []), *(["300w"] if faces else [])],
         "files": [path.name for path in labels],
         "sha256": scenes.data_hash(labels),
         "photographs": {"train": len(inside), "validation": len(outside)},
@@ -150,6 +158,9 @@ def main(
     name: Annotated[str, typer.Argument(help="a module of training.configs")],
     data: Annotated[Path, typer.Option(help="the folder that holds `wider/` and `mtfl5/`")],
     found: Annotated[Path | None, typer.Option("--candidates", help="what training.propose wrote")] = None,
+    faces: Annotated[
+        Path | None, typer.Option(help="faces with 68 points, for O-Net: what training.data.taught wrote")
+    ] = None,
     out: Annotated[Path, typer.Option(help="the run gets a folder of its name in here")] = Path("runs"),
     resume: Annotated[bool, typer.Option(help="go on from the run's checkpoint")] = False,
     until: Annotated[int | None, typer.Option("--epochs", help="in place of the config's")] = None,
@@ -160,7 +171,7 @@ def main(
     given = {k: v for k, v in (("epochs", until), ("seed", seed)) if v is not None}
     settings = run.CONFIG.model_copy(update=given)
     try:
-        train(run, settings, read(data, found, settings), out / name, resume)
+        train(run, settings, read(data, found, settings, faces), out / name, resume)
     except (FileExistsError, FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
 

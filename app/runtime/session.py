@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from app.errors import BadModel, DeviceUnavailable, OutOfMemory
 from app.vision.pyramid import PageRule
-from app.vision.spec import METADATA_KEY, ModelSpec, parse
+from app.vision.spec import METADATA_KEY, ModelSpec, PNetSpec, parse
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -106,6 +106,13 @@ class Device:
             return PageRule(640, 512, 640, 512, batch=16)
         return PageRule(640, 128, 32, 8, batch=1)
 
+    @property
+    def tiles(self) -> PageRule:
+        """The same for a P-Net with grids, which sees far around a face: larger ones, one for each lane."""
+        if self.kind != "cpu":
+            return PageRule(1024, 768, 1024, 768, batch=4)
+        return PageRule(1024, 1024, 32, 32, batch=1, columns=self.lanes)
+
     def providers(self) -> list[str | tuple[str, dict[str, str]]]:
         """ONNX Runtime's provider list for this device, best first.
 
@@ -171,7 +178,8 @@ class OrtSession:
 
     @property
     def pages(self) -> PageRule:
-        return self._device.pages
+        grids = isinstance(self.spec, PNetSpec) and self.spec.grids
+        return self._device.tiles if grids else self._device.pages
 
     def _read_spec(self, path: Path) -> ModelSpec:
         text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)

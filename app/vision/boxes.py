@@ -96,6 +96,25 @@ def offsets_to(boxes: Float32[ndarray, "n 4"], targets: Float32[ndarray, "n 4"])
     return (targets - boxes) / np.concatenate([size, size], axis=1)
 
 
+def toward(
+    boxes: Float32[ndarray, "n 4"], others: Float32[ndarray, "n 4"], share: float
+) -> Float32[ndarray, "n 4"]:
+    """The boxes moved by that share of the way to the others."""
+    return others if share == 1 else boxes + np.float32(share) * (others - boxes)
+
+
+def vote(
+    kept: Float32[ndarray, "n 4"], all_of_them: Float32[ndarray, "m 4"], threshold: float
+) -> Float32[ndarray, "n 4"]:
+    """Each kept box as the mean of those that overlap it by more (Gidaris and Komodakis, 2015).
+
+    A box's IoU with itself counts, so the kept ones should be among the others.
+    """
+    near = (iou(kept, all_of_them) > threshold).astype(np.float32)
+    votes = near.sum(axis=1, keepdims=True)
+    return np.where(votes > 0, near @ all_of_them / np.maximum(votes, 1), kept).astype(np.float32)
+
+
 def clip(boxes: Float32[ndarray, "n 4"], width: int, height: int) -> Float32[ndarray, "n 4"]:
     """Boxes cut to the picture."""
     return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))

@@ -74,7 +74,8 @@ class PageRule:
     """The sizes a page may have: at most `width` x `height`, each a multiple of its step; and pages a call.
 
     With the steps equal to the sizes every page is the same, as a GPU wants it; small steps waste
-    less, as a CPU wants it. All numbers even.
+    less, as a CPU wants it. All numbers even. A level is cut in at least `columns` where it is wide enough,
+    so that as many lanes have work; that is for tiles alone.
     """
 
     width: int
@@ -82,6 +83,7 @@ class PageRule:
     width_step: int
     height_step: int
     batch: int = 1
+    columns: int = 1
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,70 @@ def levels(
         out.append(Level(w + 2 * margin, h + 2 * margin, (width / w, height / h), margin))
         scale *= factor
     return out
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A piece of a level on a page of its own; `own` is the part, x1, y1, x2, y2, that no other tile has.
+
+    Pixels of the level. At the level's edges the tile's own part has no end.
+    """
+
+    level: int
+    x: int
+    y: int
+    width: int
+    height: int
+    own: tuple[float, float, float, float]
+
+    def shape(self, rule: PageRule) -> tuple[int, int]:
+        """The (height, width) of its page."""
+        return _up(self.height, rule.height_step), _up(self.width, rule.width_step)
+
+    def render(self, image: AnyImage, rule: PageRule) -> AnyImage:
+        """Its page, out of the level's image; black beyond."""
+        page = np.zeros((*self.shape(rule), 3), np.uint8)
+        page[: self.height, : self.width] = image[self.y : self.y + self.height, self.x : self.x + self.width]
+        return page
+
+
+TILE_STEP = 32
+"""Tiles begin at multiples of so many pixels, so that a net's strides meet the same pixels in all of them."""
+
+_LEAST_TILE = 256
+"""Pixels a tile is wide at least, if it is not the limits that cut it."""
+
+
+def tiles(sizes: list[Level], rule: PageRule, overlap: int) -> list[Tile]:
+    """The levels in tiles that overlap by so many pixels; a tile's own part ends in the middle of these."""
+    out = []
+    for index, level in enumerate(sizes):
+        columns = _tile_spans(level.width, rule.width, overlap, min(rule.columns, level.width // _LEAST_TILE))
+        rows = _tile_spans(level.height, rule.height, overlap, 1)
+        out += [
+            Tile(index, x, y, w, h, (left, top, right, bottom))
+            for y, h, top, bottom in rows
+            for x, w, left, right in columns
+        ]
+    return out
+
+
+def _tile_spans(length: int, limit: int, overlap: int, least: int) -> list[tuple[int, int, float, float]]:
+    steps = max(1, length - overlap)
+    count = 1 if length <= limit else -(-steps // (limit - overlap))
+    each = _up(-(-steps // max(1, count, least)), TILE_STEP)
+    starts = range(0, steps, each)
+    last = starts[-1]
+    half = overlap / 2
+    return [
+        (
+            start,
+            length - start if start == last else each + overlap,
+            start + half if start else -math.inf,
+            math.inf if start == last else start + each + half,
+        )
+        for start in starts
+    ]
 
 
 def cut(sizes: list[Level], rule: PageRule, cell: int) -> list[tuple[int, int, int, int, int]]:

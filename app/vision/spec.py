@@ -37,16 +37,27 @@ class _Spec(_Frozen):
 
 
 class PNetSpec(_Spec):
-    """P-Net: windows over a pyramid of scales `factor` apart; a face fills their middle, the `cell`."""
+    """P-Net: windows over a pyramid of scales `factor` apart; a face fills their middle, the `cell`.
+
+    A net with `grids` tells each face's size itself (it is anchor-free): the cells of a grid are its stride
+    wide, and pieces overlap by a `window`. The smallest faces sought are `best_cell` pixels at the largest
+    scale, where that has no more than `best_pixels`, else fewer, down to a `cell`.
+    """
 
     kind: Literal["pnet"] = "pnet"
     cell: int = 12
     window: int = 12
     stride: int = 2
+    grids: tuple[int, ...] = Field((), description="strides of its grids; none: windows of one size")
+    best_cell: int = 12
+    best_pixels: int = 4_000_000
     factor: float = Field(gt=0, lt=1)
     threshold: float = Field(ge=0, le=1)
-    nms_per_scale: float = Field(ge=0, le=1)
+    nms_per_scale: float = Field(ge=0, le=1, description="1 where nothing is suppressed within a scale")
     nms: float = Field(ge=0, le=1)
+    vote: float = Field(
+        1, ge=0, le=1, description="a kept box becomes the mean of all that overlap it by more (box voting)"
+    )
     max_candidates: int = Field(gt=0, description="best-scored candidates kept for the next stage")
 
 
@@ -59,6 +70,7 @@ class RNetSpec(_Spec):
     threshold: float = Field(ge=0, le=1)
     nms: float = Field(ge=0, le=1)
     max_candidates: int = Field(gt=0)
+    move: float = Field(1, ge=0, le=1, description="how far a box goes towards the net's own")
 
 
 class ONetSpec(_Spec):
@@ -72,6 +84,10 @@ class ONetSpec(_Spec):
     nms_metric: Literal["iou", "iom"]
     trust_pnet: float = Field(0, ge=0, description="weight of P-Net's log odds in the score, O-Net's is 1")
     trust_rnet: float = Field(0, ge=0, description="weight of R-Net's log odds in the score")
+    offset: float = Field(0, description="what is added to the final log odds, so that a score is the share")
+    knee: float = Field(0, description="of such detections that are faces; above this of the plain log odds")
+    slope: float = Field(1, gt=0, description="they rise so much faster")
+    move: float = Field(1, ge=0, le=1, description="how far a box goes towards the net's own")
 
 
 class LandmarkSpec(_Spec):

@@ -17,9 +17,9 @@ from app.vision.pyramid import Image, Octaves
 PHOTOS = Path("tests/photos")
 
 
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    (model,) = load(Path("models"), "cpu", names=frozenset({"mtcnn"}))
+@pytest.fixture(scope="module", params=["cascade", "mtcnn"])
+def detector(request: pytest.FixtureRequest) -> Detector:
+    (model,) = load(Path("models"), "cpu", names=frozenset({request.param}))
     return Detector(model.sessions)
 
 

@@ -96,3 +96,18 @@ def test_squares_hold_their_boxes_and_their_centres(found: ndarray) -> None:
 def test_clip_cuts_to_the_picture() -> None:
     found = np.array([[-5, 3, 50, 60]], np.float32)
     assert boxes.clip(found, 40, 30).tolist() == [[0, 3, 40, 30]]
+
+
+def test_a_box_goes_part_of_the_way() -> None:
+    found, others = np.array([[0, 0, 10, 10]], np.float32), np.array([[10, 0, 30, 20]], np.float32)
+    assert boxes.toward(found, others, 0.25).tolist() == [[2.5, 0, 15, 12.5]]
+    assert boxes.toward(found, others, 0).tolist() == found.tolist()
+    assert boxes.toward(found, others, 1).tolist() == others.tolist()
+
+
+def test_votes_count_those_that_overlap_enough() -> None:
+    near = np.array([[0, 0, 10, 10], [2, 0, 12, 10], [50, 50, 60, 60]], np.float32)
+    assert boxes.vote(near[:1], near, 0.5).tolist() == [[1, 0, 11, 10]]
+    assert boxes.vote(near[:1], near, 0.7).tolist() == [[0, 0, 10, 10]]
+    assert boxes.vote(near[:1], near[2:], 0.5).tolist() == [[0, 0, 10, 10]]
+    assert boxes.vote(near[:0], near, 0.5).shape == (0, 4)

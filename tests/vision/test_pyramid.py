@@ -107,3 +107,52 @@ def test_a_picture_too_long_for_opencv_is_read_from_a_lower_octave() -> None:
     octave = int(picture.at(np.array([1.0], np.float32))[0])
     assert octave == 2
     assert max(picture[octave].shape) <= pyramid.REMAP_LIMIT
+
+
+TILE_RULES = [
+    PageRule(1024, 1024, 32, 32, columns=2),
+    PageRule(320, 288, 32, 32, columns=5),
+    PageRule(256, 192, 256, 192, batch=4),
+]
+
+
+@pytest.mark.parametrize("rule", TILE_RULES)
+@given(width=st.integers(6, 1500), height=st.integers(6, 1500))
+@settings(max_examples=40)
+def test_every_pixel_is_one_tiles_own_and_far_from_its_inner_edges(
+    rule: PageRule, width: int, height: int
+) -> None:
+    level, overlap = Level(2 * width, 2 * height, (1.0, 1.0)), 96
+    owned = np.zeros((level.height, level.width), np.uint8)
+    for tile in pyramid.tiles([level], rule, overlap):
+        assert tile.x % pyramid.TILE_STEP == tile.y % pyramid.TILE_STEP == 0
+        assert tile.x + tile.width <= level.width
+        assert tile.y + tile.height <= level.height
+        rows, columns = tile.shape(rule)
+        assert rows <= max(rule.height, rule.height_step)
+        assert columns <= max(rule.width, rule.width_step)
+        left, top, right, bottom = tile.own
+        assert left == -np.inf if tile.x == 0 else left == tile.x + overlap / 2
+        assert right == np.inf if tile.x + tile.width == level.width else True
+        assert np.isinf(right) or right == tile.x + tile.width - overlap / 2
+        assert np.isinf(bottom) or bottom == tile.y + tile.height - overlap / 2
+        x1, y1 = (int(max(0, side)) for side in (left, top))
+        x2, y2 = int(min(level.width, right)), int(min(level.height, bottom))
+        owned[y1:y2, x1:x2] += 1
+    assert owned.min() == owned.max() == 1
+
+
+def test_a_tiles_page_is_the_picture_and_black_beyond() -> None:
+    image = np.random.default_rng(0).integers(1, 256, (50, 70, 3), np.uint8)
+    rule = PageRule(64, 64, 32, 32)
+    (tile, *_) = pyramid.tiles([Level(70, 50, (1.0, 1.0))], rule, 32)
+    page = tile.render(image, rule)
+    assert page.shape == (64, 64, 3)
+    assert np.array_equal(page[:50, : tile.width], image[:, : tile.width])
+    assert not page[50:].any()
+
+
+def test_wide_levels_have_a_tile_for_each_lane() -> None:
+    rule = PageRule(1024, 1024, 32, 32, columns=2)
+    sizes = [Level(1000, 700, (1.0, 1.0)), Level(300, 200, (1.0, 1.0))]
+    assert [t.level for t in pyramid.tiles(sizes, rule, 96)] == [0, 0, 1]

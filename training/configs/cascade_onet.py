@@ -14,7 +14,7 @@ CONFIG = cascade_onet_scratch.CONFIG.model_copy(
         "name": "cascade_onet",
         "start_from": "imported",
         "size": 48,
-        "crop": 0.96,
+        "crop": 0.91,
         "learning_rate": 3e-4,
         "weight_decay": 1e-4,
         "epochs": 8,

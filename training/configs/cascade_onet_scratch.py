@@ -1,7 +1,8 @@
 """An O-Net of our own from random weights, on WIDER's photographs and MTFL's points. Not shipped.
 
     python -m training.propose --data DATA --refined --out cache/onet.npz
-    python -m training.train_cascade cascade_onet_scratch --data DATA --candidates cache/onet.npz
+    python -m training.train_cascade cascade_onet_scratch --data DATA --candidates cache/onet.npz \\
+        --faces cache/taught
 
 What came of it stands in docs/decisions/0021-cascade.md.
 """
@@ -17,9 +18,9 @@ CONFIG = StageConfig(
     stage="onet",
     size=64,
     crop=1.4,
-    kinds=Kinds(faces=0.15, near=0.25, points=0.25),
-    points_weight=1.0,
-    epochs=12,
+    kinds=Kinds(faces=0.15, near=0.25, points=0.35),
+    points_weight=2.0,
+    epochs=14,
     steps=160,
     batch=192,
     learning_rate=2e-3,
@@ -31,7 +32,7 @@ CONFIG = StageConfig(
         update={
             "shift": 0.06,
             "scale": 0.12,
-            "rotate": 15,
+            "rotate": 20,
             "shrink_share": 0.2,
             "shrink": 0.3,
             "occlude_share": 0.15,

@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float32
 from numpy import ndarray
 
 from app.vision.image import decode
+from app.vision.points import five_of_ibug68
 from app.vision.pyramid import Octaves
-from training.data import wider
+from training.data import crops, wider
 
 MAX_PIXELS = 50_000_000
 LEAST_HEIGHT = 8.0
@@ -68,6 +69,30 @@ def read_mtfl(root: Path, split: str) -> list[Portrait]:
         image = decode((root / name.replace("\\", "/")).read_bytes(), MAX_PIXELS, name)
         out.append(Portrait(name, Octaves(image), points))
     return out
+
+
+def read_crops(path: Path) -> list[Portrait]:
+    """Faces with 68 points that `training.data.prepare` or `.taught` wrote, as portraits with five."""
+    faces = crops.load(path)
+    five = five_of_ibug68(faces.points).astype(np.float32)
+    return [Portrait(name, Octaves(faces.images[i]), five[i]) for i, name in enumerate(faces.names)]
+
+
+def alike(
+    known: list[Portrait], boxes: Float32[ndarray, "n 4"], others: list[Portrait]
+) -> Float32[ndarray, "m 4"]:
+    """Boxes for other portraits, that lie around their points as the known ones' do."""
+    unit = np.median((boxes - _centre(known)) / _spread(known), axis=0)
+    return (_centre(others) + unit * _spread(others)).astype(np.float32)
+
+
+def _centre(portraits: list[Portrait]) -> ndarray:
+    return np.tile(np.stack([p.points for p in portraits]).mean(axis=1), 2)
+
+
+def _spread(portraits: list[Portrait]) -> ndarray:
+    """The points' mean spread, a portrait (n, 1)."""
+    return np.stack([p.points for p in portraits]).std(axis=1).mean(axis=1)[:, None]
 
 
 def held_out(name: str, share: float, seed: int) -> bool:
