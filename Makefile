@@ -118,7 +118,7 @@ check: .venv/.stamp-dev ## format, lint, types, import rules, links of the docum
 	  echo "the requirements above mix CPU with GPU, or hold an address" >&2; exit 1; fi
 
 test: .venv/.stamp-dev ## the tests, without those that need a GPU (ARGS=... goes to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-gpu: .venv-gpu/.stamp-dev ## the tests that need a GPU
 	$(GPU)/python -m pytest -m gpu tests/gpu $(ARGS)

@@ -81,14 +81,15 @@ def _terms(spec: ModelSpec) -> str:
 
 def _card(entry: ModelEntry, specs: list[ModelSpec], metrics: dict[str, dict[str, str]]) -> str:
     first = specs[0]
+    limits = ", research only" if any(spec.research_only for spec in specs) else ""
     prose = PROSE / f"{entry.name}.md"
     lines = [f"## {entry.name}", ""]
     if prose.exists():
         lines += [prose.read_text().strip(), ""]
     lines += [
         f"- Task: {entry.task}{', the default' if entry.default else ''}",
-        f"- Licence: {first.licence}{', research only' if first.research_only else ''}",
-        f"- Source: {first.source}",
+        f"- Licence: {' AND '.join(dict.fromkeys(spec.licence for spec in specs))}{limits}",
+        f"- Source: {'; '.join(dict.fromkeys(spec.source for spec in specs))}",
         *(f"- {line}" for spec in specs for line in _numbers(spec)),
         "",
         "| file | bytes | sha256 | source sha256 |",
@@ -123,6 +124,17 @@ def _card(entry: ModelEntry, specs: list[ModelSpec], metrics: dict[str, dict[str
     return "\n".join(lines)
 
 
+def _move(spec: RNetSpec | ONetSpec) -> str:
+    return "" if spec.move == 1 else f"; boxes go {spec.move:g} of the way to its own"
+
+
+def _curve(spec: ONetSpec) -> str:
+    if (spec.offset, spec.slope) == (0, 1):
+        return ""
+    steeper = f"and {spec.slope:g} times as steep from log odds of {spec.knee:g}"
+    return f"; the score's log odds {spec.offset:+g}, {steeper}"
+
+
 def _parts(spec: FusionSpec) -> list[str]:
     return [
         f"[{part}](#{part}){' with its mirrored crop averaged in' if flip else ''}"
@@ -138,6 +150,13 @@ def _line(spec: ComparedSpec) -> str:
 
 def _numbers(spec: ModelSpec) -> list[str]:
     match spec:
+        case PNetSpec() if spec.grids:
+            return [
+                f"P-Net: grids of strides {', '.join(map(str, spec.grids))}; the smallest faces are "
+                f"{spec.best_cell} pixels at the largest scale of {spec.best_pixels:,} at most, "
+                f"else down to {spec.cell}; pyramid factor {spec.factor}, threshold {spec.threshold}, "
+                f"NMS {spec.nms}, boxes voted from IoU {spec.vote}, at most {spec.max_candidates} candidates"
+            ]
         case PNetSpec():
             return [
                 f"P-Net: window {spec.window}, a face of {spec.cell} in it, stride {spec.stride}, pyramid "
@@ -147,13 +166,13 @@ def _numbers(spec: ModelSpec) -> list[str]:
         case RNetSpec():
             return [
                 f"R-Net: input {spec.size}x{spec.size}x3, {spec.crop} of the box's side, threshold "
-                f"{spec.threshold}, NMS {spec.nms}, at most {spec.max_candidates} candidates"
+                f"{spec.threshold}, NMS {spec.nms}, at most {spec.max_candidates} candidates{_move(spec)}"
             ]
         case ONetSpec():
             return [
                 f"O-Net: input {spec.size}x{spec.size}x3, {spec.crop} of the box's side, default threshold "
                 f"{spec.threshold}, NMS {spec.nms} ({spec.nms_metric}); in the score P-Net weighs "
-                f"{spec.trust_pnet:g}, R-Net {spec.trust_rnet:g}, O-Net 1"
+                f"{spec.trust_pnet:g}, R-Net {spec.trust_rnet:g}, O-Net 1{_move(spec)}{_curve(spec)}"
             ]
         case LandmarkSpec():
             return [f"Input {spec.size}x{spec.size}x3, template `{spec.template}`, points `{spec.scheme}`"]

@@ -60,6 +60,8 @@ class DetectionFigures:
     false_alarms_at_threshold: float
     alarms_without_faces: int
     points_error: float
+    points_shift: tuple[float, float]
+    points_error_less_shift: float
     points_missed: int
     precision_recall: list[tuple[float, float]]
 
@@ -118,21 +120,45 @@ def false_alarms(matched: list[Matched]) -> float:
     return sum(int((~m.hit & ~m.ignored).sum()) for m in matched) / max(1, len(matched))
 
 
-def points_errors(find: Finder, portraits: list[Portrait]) -> tuple[Float32[ndarray, " n"], int]:
-    """Mean distance of the five points over that of the eyes, a portrait, and how many were not found.
+@dataclass(frozen=True)
+class PointsError:
+    """Five points on portraits: mean distance over that of the eyes, and the same less a common shift.
 
-    Of several faces the surest whose box holds the middle of the labels counts.
+    `shift` is the median of where the found points lie from the labels, in pixels; `missed` are the faces
+    that were not found.
     """
-    errors = []
+
+    error: float
+    shift: tuple[float, float]
+    less_shift: float
+    missed: int
+
+
+def points_error(find: Finder, portraits: list[Portrait]) -> PointsError:
+    """How far the five points are off.
+
+    Of several faces the surest whose box holds the middle of the labels counts. NaN where none was found.
+    """
+    off, apart = [], []
     for portrait in tqdm(portraits, desc="five points", unit="picture", disable=None):
         found = find(portrait.picture[0])
         middle = portrait.points.mean(axis=0)
         around = ((found.boxes[:, :2] < middle) & (found.boxes[:, 2:] > middle)).all(axis=1)
         if around.any():
             chosen = np.flatnonzero(around)[found.scores[around].argmax()]
-            apart = np.linalg.norm(portrait.points[0] - portrait.points[1])
-            errors.append(np.linalg.norm(found.points[chosen] - portrait.points, axis=1).mean() / apart)
-    return np.array(errors, np.float32), len(portraits) - len(errors)
+            apart.append(np.linalg.norm(portrait.points[0] - portrait.points[1]))
+            off.append(found.points[chosen] - portrait.points)
+    if not off:
+        return PointsError(float("nan"), (float("nan"), float("nan")), float("nan"), len(portraits))
+    each, eyes = np.stack(off), np.array(apart)
+    shift = np.median(each.mean(axis=1), axis=0)
+
+    def error(of: ndarray) -> float:
+        return float((np.linalg.norm(of, axis=2).mean(axis=1) / eyes).mean())
+
+    return PointsError(
+        error(each), (float(shift[0]), float(shift[1])), error(each - shift), len(portraits) - len(off)
+    )
 
 
 def measure(find: Finder, model: str, threshold: float, data: Path) -> DetectionFigures:
@@ -141,7 +167,7 @@ def measure(find: Finder, model: str, threshold: float, data: Path) -> Detection
     found = detect_all(find, pictures)
     matched, sure = match_all(pictures, found), match_all(pictures, above(found, threshold))
     without = [find(image) for image in tqdm(faceless.pictures(), desc="no faces", disable=None)]
-    errors, missed = points_errors(find, read_mtfl(data / "mtfl5", "testing"))
+    points = points_error(find, read_mtfl(data / "mtfl5", "testing"))
     return DetectionFigures(
         model,
         len(pictures),
@@ -154,8 +180,10 @@ def measure(find: Finder, model: str, threshold: float, data: Path) -> Detection
         recall(sure),
         false_alarms(sure),
         sum(len(of.scores) for of in above(without, threshold)),
-        float(errors.mean()) if len(errors) else float("nan"),
-        missed,
+        points.error,
+        points.shift,
+        points.less_shift,
+        points.missed,
         _thinned(matched),
     )
 

@@ -2,9 +2,10 @@
 
     python -m training.propose --data DATA --out cache/rnet.npz
     python -m training.propose --data DATA --run runs/cascade_rnet --out cache/onet.npz
+    python -m training.propose --data DATA --model cascade --portraits --out cache/onet.npz
 
-Stages without a run are the store's MTCNN; without any run, the candidates are MTCNN's own, of P-Net or,
-with `--refined`, of R-Net. Thresholds are
+Stages without a run are those of `--model`; without any run, the candidates are P-Net's or,
+with `--refined`, R-Net's. Thresholds are
 low, so that what serving lets pass is there, and more. For O-Net, portraits of MTFL get a box each, that lies
 around their points as MTCNN's boxes do.
 """
@@ -98,15 +99,17 @@ def main(
         list[Path] | None, typer.Option(help="a trained stage's run; several may be named")
     ] = None,
     refined: Annotated[bool, typer.Option(help="what R-Net lets pass, for O-Net")] = False,
+    portrayed: Annotated[bool, typer.Option("--portraits", help="boxes for portraits in any case")] = False,
+    model: Annotated[str, typer.Option(help="the store's detector for stages without a run")] = "mtcnn",
     models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
 ) -> None:
     """Mines the training photographs, and gives every portrait a box."""
     runs = run or []
-    finder = detector(runs, models, LOW)
+    finder = detector(runs, models, LOW, model)
     refined = refined or any(config_of(r).stage == "rnet" for r in runs)
     found = mine(finder, scenes.read_wider(data / "wider", "train"), refined)
-    portraits = scenes.read_mtfl(data / "mtfl5", "training") if refined else []
-    served = Detector(load(models, "cpu", names=frozenset({"mtcnn"}))[0].sessions)
+    portraits = scenes.read_mtfl(data / "mtfl5", "training") if refined or portrayed else []
+    served = Detector(load(models, "cpu", names=frozenset({model}))[0].sessions)
     guesses = boxes_of(served, portraits) if portraits else np.empty((0, 4), np.float32)
     out.parent.mkdir(parents=True, exist_ok=True)
     candidates.save(out, found, guesses)

@@ -88,7 +88,7 @@ class DetectResponse(_Answer):
 
     image: Size
     faces: list[Face]
-    model: str = Field(examples=["mtcnn"])
+    model: str = Field(examples=["cascade"])
     timing_ms: Timing = _TIMING
 
 
@@ -99,7 +99,7 @@ class LandmarksResponse(_Answer):
     faces: list[FaceWithLandmarks]
     scheme: Scheme = Field(description="iBUG's 68 points, or Kaggle's 15, in their order")
     model: str = Field(description="the landmark model", examples=["landmarks68"])
-    detector: str = Field(examples=["mtcnn"])
+    detector: str = Field(examples=["cascade"])
     timing_ms: Timing = _TIMING
 
 
@@ -110,7 +110,7 @@ class EmbedResponse(_Answer):
     faces: list[FaceWithEmbedding]
     dimension: int = Field(examples=[256])
     model: str = Field(description="the embedder", examples=["fused"])
-    detector: str = Field(examples=["mtcnn"])
+    detector: str = Field(examples=["cascade"])
     timing_ms: Timing = _TIMING
 
 
@@ -131,7 +131,7 @@ class VerifyResponse(_Answer):
     )
     metric: Literal["cosine", "probability"] = Field(description="what `similarity` is")
     model: str = Field(examples=["fused"])
-    detector: str = Field(examples=["mtcnn"])
+    detector: str = Field(examples=["cascade"])
     face_a: Face
     face_b: Face
     timing_ms: Timing = Field(

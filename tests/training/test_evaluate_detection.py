@@ -14,7 +14,7 @@ from training.evaluate_detection import (
     best,
     false_alarms,
     match_all,
-    points_errors,
+    points_error,
     recall,
 )
 
@@ -53,19 +53,41 @@ def test_points_are_those_of_the_surest_face_around_the_labels() -> None:
         return answer if image.max() else found(boxes[2:], [0.9])
 
     white, black = (Octaves(np.full((80, 80, 3), v, np.uint8)) for v in (255, 0))
-    errors, missed = points_errors(find, [Portrait("a", white, POINTS), Portrait("b", black, POINTS)])
-    assert errors.tolist() == pytest.approx([0.1])
-    assert missed == 1
+    error = points_error(find, [Portrait("a", white, POINTS), Portrait("b", black, POINTS)])
+    assert error.error == pytest.approx(0.1)
+    assert error.shift == pytest.approx((1, 0))
+    assert error.less_shift == pytest.approx(0, abs=1e-5)
+    assert error.missed == 1
+    assert np.isnan(points_error(find, [Portrait("b", black, POINTS)]).error)
 
 
 def test_the_report_names_every_detector(tmp_path: Path) -> None:
     bands = {"20-40": 0.1, "40-80": 0.2, "80-100000": 0.3}
     boxes = dict.fromkeys(["1", "2", "5", "10", "20", "50", "100"], 0.5)
     one = DetectionFigures(
-        "one", 3, 4, 0.81234, 0.9, bands, boxes, 0.8, 0.7, 0.05, 2, 0.0456, 1, [(0.1, 1), (0.9, 0.4)]
+        "one",
+        3,
+        4,
+        0.81234,
+        0.9,
+        bands,
+        boxes,
+        0.8,
+        0.7,
+        0.05,
+        2,
+        0.0456,
+        (1.5, -1),
+        0.031,
+        1,
+        [(0.1, 1), (0.9, 0.4)],
     )
     text = detection_report.tables([one])
-    for part in ("| one | 0.8123 | 0.1000 | 0.2000 | 0.3000 |", "| one | 0.8 | 0.700 | 0.050 | 2 |", "4.56%"):
+    for part in (
+        "| one | 0.8123 | 0.1000 | 0.2000 | 0.3000 |",
+        "| one | 0.8 | 0.700 | 0.050 | 2 |",
+        "| one | 4.56% | 3.10% | 1.5, -1.0 | 1 |",
+    ):
         assert part in text
     detection_report.plot([one], tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000

@@ -1,10 +1,10 @@
-"""An O-Net of our own from random weights, on WIDER's photographs and MTFL's points. Not shipped.
+"""An O-Net of our own from random weights, on WIDER's photographs, MTFL's points and 300-W's. Not shipped.
 
-    python -m training.propose --data DATA --refined --out cache/onet.npz
+    python -m training.propose --data DATA --model cascade --portraits --out cache/onet.npz
     python -m training.train_cascade cascade_onet_scratch --data DATA --candidates cache/onet.npz \\
         --faces cache/taught
 
-What came of it stands in docs/decisions/0021-cascade.md.
+What came of it stands in docs/decisions/0022-yunet-for-p-net.md.
 """
 
 import keras

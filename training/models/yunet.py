@@ -22,7 +22,11 @@ HEADS = {"cls": 1, "obj": 1, "bbox": 4}
 
 def _unit(x: keras.KerasTensor, filters: int, name: str, *, active: bool = True) -> keras.KerasTensor:
     x = layers.Conv2D(filters, 1, name=f"{name}_point")(x)
-    x = layers.DepthwiseConv2D(3, padding="same", name=f"{name}_depth")(x)
+    # Of one channel a plain convolution is the same, and the converter always writes it in one way.
+    depth = layers.Conv2D(1, 3, padding="same", name=f"{name}_depth")
+    if filters > 1:
+        depth = layers.DepthwiseConv2D(3, padding="same", name=f"{name}_depth")
+    x = depth(x)
     return layers.ReLU()(x) if active else x
 
 

@@ -2,6 +2,7 @@
 
     python -m training.studies.cascade_settings --data DATA
     python -m training.studies.cascade_settings --data DATA --run runs/cascade_pnet --run runs/cascade_rnet
+    python -m training.studies.cascade_settings --data DATA --model cascade --trust 5 --trust 10 --trust 20
 
 The nets see every candidate once, at low thresholds; what they answer is kept, and thresholds, the weights of
 the three scores and the final overlap are tried on that. Stages without a run are MTCNN's. A setting
@@ -42,7 +43,7 @@ GRID = (
     (0.05, 0.1, 0.2, 0.4, 0.58),
     (0.0, 0.2, 0.5),
     (0.0, 0.3, 0.6, 1.0),
-    (0.4, 0.5),
+    (0.3, 0.4, 0.5),
 )
 """Of every number of a `Setting` the values tried."""
 
@@ -82,6 +83,7 @@ def keep(finder: Detector, picture: Octaves) -> Kept:
     given = finder.propose(picture, LEAST_HEIGHT)
     second = finder.refine(picture, given)
     final, third, _ = finder.look(picture, second.boxes)
+    final = boxes.toward(second.boxes, final, finder.spec.move)
     return Kept(
         given.boxes, given.scores, second.odds[:, 0], second.odds[:, 1], _all_odds(third), second.boxes, final
     )
@@ -146,6 +148,9 @@ def main(
     ] = None,
     models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
     model: Annotated[str, typer.Option(help="the store's detector for stages without a run")] = "mtcnn",
+    trust: Annotated[
+        list[float] | None, typer.Option(help="weights of P-Net's log odds, in place of the grid's")
+    ] = None,
     shown: Annotated[int, typer.Option(help="settings printed, by falling AP")] = 25,
 ) -> None:
     """Recall stage by stage, then AP of a grid of settings, on WIDER's validation pictures."""
@@ -158,7 +163,8 @@ def main(
         sizes.append((picture.width, picture.height))
     print(recalls(kept, pictures))
     rows = []
-    for how in (Setting(*values) for values in product(*GRID)):
+    pnet, rnet, weights, *rest = GRID
+    for how in (Setting(*values) for values in product(pnet, rnet, trust or weights, *rest)):
         found = [apply(k, how, size) for k, size in zip(kept, sizes, strict=True)]
         matched = match_all(pictures, found)
         crops = np.mean([(k.scores > how.pnet).sum() for k in kept])
