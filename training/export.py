@@ -86,6 +86,8 @@ def to_onnx(net: keras.Model, *, half: bool) -> onnx.ModelProto:
     _rename_outputs(model.graph, names)
     _free_sizes(model.graph)
     _plain_resize(model.graph)
+    if None in net.input_shape[1:]:
+        _turn_bytes(model.graph)
     _canonical(model.graph)
     if half:
         _store_half(model.graph)
@@ -149,6 +151,17 @@ def _plain_resize(graph: onnx.GraphProto) -> None:
         if node.op_type == "Resize" and mode is not None and mode.s == b"tf_half_pixel_for_nn":
             mode.s = b"asymmetric"
             attributes["nearest_mode"].s = b"floor"
+
+
+def _turn_bytes(graph: onnx.GraphProto) -> None:
+    """Channels first, then to float32: of a large picture a fourth of the bytes to turn."""
+    readers = {name: [n for n in graph.node if name in n.input] for n in graph.node for name in n.output}
+    for cast in [n for n in graph.node if n.op_type == "Cast" and n.input[0] == graph.input[0].name]:
+        (turn, *others) = readers[cast.output[0]]
+        if turn.op_type == "Transpose" and not others:
+            turned, floats = turn.output[0], cast.output[0]
+            turn.input[0], turn.output[0] = graph.input[0].name, floats
+            cast.input[0], cast.output[0] = floats, turned
 
 
 def _canonical(graph: onnx.GraphProto) -> None:
