@@ -103,7 +103,8 @@ def detection(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Ro
         "OpenCV YuNet": lambda i: yunet.detect(images[i]),
         "dlib HOG": lambda i: hog.detect(images[i]),
     }
-    return contest("detection, 1024x768", "facet mtcnn", runs, len(images), rounds)
+    default = f"facet {analyzer.defaults.detect}"
+    return contest("detection, 1024x768", default, runs, len(images), rounds)
 
 
 def _embedded(embedder: Embedder, detector: Detector, image: ndarray, face: Faces) -> ndarray:

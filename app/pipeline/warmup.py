@@ -1,5 +1,6 @@
 """Warm-up: one real run through every net at the shapes it will see, before the service says ready."""
 
+import math
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -11,6 +12,7 @@ from app.runtime.session import PROVIDERS, ModelSession
 from app.vision.spec import FusionSpec, HeadSpec, PNetSpec
 
 _SIDE = 480
+_SMALL = 256
 _EVERY_BATCH = 1 + 4 + 16 + 64  # split greedily, this many items meet every batch size of a GPU session
 
 
@@ -51,11 +53,14 @@ def warm_up(analyzer: Analyzer, warming: Warming | None = None) -> None:
 
 
 def _run(session: ModelSession) -> None:
-    count = 1 if session.provider == PROVIDERS["cpu"] else _EVERY_BATCH
+    on_cpu = session.provider == PROVIDERS["cpu"]
+    count = 1 if on_cpu else _EVERY_BATCH
     match session.spec:
         case PNetSpec():
-            pages = session.pages
-            session.run(np.zeros((count, pages.height, pages.width, 3), np.uint8))
+            # On a GPU every page is of this shape; on a CPU none need be, and a small one warms as well.
+            most = _SMALL if on_cpu else math.inf
+            height, width = (int(min(side, most)) for side in (session.pages.height, session.pages.width))
+            session.run(np.zeros((count, height, width, 3), np.uint8))
         case HeadSpec(dimension=dimension):
             session.run(np.zeros((count, 2, dimension), np.float32))
         case FusionSpec(inputs=inputs):

@@ -1,10 +1,12 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numpy import ndarray
 
 from app.vision import boxes
+from app.vision.points import five_of_ibug68
 from app.vision.pyramid import Octaves
 from training.cascade_config import Kinds, StageConfig
 from training.config import Augmentation
@@ -189,3 +191,23 @@ def test_about_the_share_is_held_out_and_always_the_same() -> None:
     assert 140 < sum(held) < 260
     assert held == [scenes.held_out(name, 0.1, 0) for name in names]
     assert held != [scenes.held_out(name, 0.1, 1) for name in names]
+
+
+def test_boxes_of_other_portraits_lie_around_their_points_alike() -> None:
+    points = np.array([[30, 40], [50, 40], [40, 52], [33, 62], [47, 62]], np.float32)
+    known = [Portrait("a", picture(FACE), points), Portrait("b", picture(FACE), points + 7)]
+    given = np.array([[20, 20, 60, 75], [27, 27, 67, 82]], np.float32)
+    other = Portrait("c", picture(FACE), points * 2 + np.array([5, -3], np.float32))
+    (box,) = scenes.alike(known, given, [other])
+    assert box == pytest.approx(given[0] * 2 + [5, -3, 5, -3], abs=1e-3)
+
+
+def test_faces_with_68_points_are_portraits_with_five(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = np.random.default_rng(0).uniform(0, 30, (2, 68, 2)).astype(np.float32)
+    faces = SimpleNamespace(points=points, names=("a", "b"), images=np.zeros((2, 32, 32, 3), np.uint8))
+    monkeypatch.setattr(scenes.crops, "load", lambda path: faces)
+    found = scenes.read_crops(tmp_path / "train.tfrecord")
+    assert [p.name for p in found] == ["a", "b"]
+    assert found[1].points == pytest.approx(five_of_ibug68(points)[1])

@@ -65,3 +65,12 @@ def test_half_precision_is_storage_alone() -> None:
     assert onnx.TensorProto.FLOAT16 in {t.data_type for t in half.graph.initializer}
     outputs = {out.type.tensor_type.elem_type for out in half.graph.output}
     assert outputs == {onnx.TensorProto.FLOAT}
+
+
+def test_large_pictures_are_turned_as_bytes() -> None:
+    keras.utils.set_random_seed(0)
+    free = keras.Input((None, None, 3))
+    net = keras.Model(free, {"score": layers.Conv2D(4, 3, 2)(free)})
+    nodes = to_onnx(serving_net(net), half=False).graph.node
+    assert [n.op_type for n in nodes][:2] == ["Transpose", "Cast"]
+    assert nodes[0].input[0] == "image"
