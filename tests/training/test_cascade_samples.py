@@ -207,7 +207,7 @@ def test_faces_with_68_points_are_portraits_with_five(
 ) -> None:
     points = np.random.default_rng(0).uniform(0, 30, (2, 68, 2)).astype(np.float32)
     faces = SimpleNamespace(points=points, names=("a", "b"), images=np.zeros((2, 32, 32, 3), np.uint8))
-    monkeypatch.setattr(scenes.crops, "load", lambda path: faces)
+    monkeypatch.setattr("training.data.crops.load", lambda path: faces)
     found = scenes.read_crops(tmp_path / "train.tfrecord")
     assert [p.name for p in found] == ["a", "b"]
     assert found[1].points == pytest.approx(five_of_ibug68(points)[1])
