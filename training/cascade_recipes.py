@@ -34,7 +34,14 @@ SETTINGS: dict[Stage, dict[str, object]] = {
         "slope": 2.36,
     },
 }
-"""What surrounds the nets, chosen on WIDER's validation part: docs/decisions/0021-cascade.md."""
+"""What surrounds the nets, chosen on WIDER's validation part: docs/decisions/0022-yunet-for-p-net.md."""
+
+TRAINED: dict[Stage, dict[str, object]] = {
+    "pnet": {"factor": 0.709, "threshold": 0.5, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 400},
+    "rnet": {"threshold": 0.1, "nms": 0.7, "max_candidates": 100},
+    "onet": {"threshold": 0.8, "nms": 0.45, "nms_metric": "iou"},
+}
+"""What surrounds a run's net, until the study of settings finds better: docs/decisions/0021-cascade.md."""
 
 TOLERANCE = 2e-3
 """Most that ONNX, with its weights in half precision, may differ from Keras."""
@@ -54,7 +61,7 @@ def spec_of(run: Path, name: str = NAME) -> ModelSpec:
         "source": f"trained here on {trained_on}: training/configs/{config.name}.py",
         "source_sha256": data["sha256"],
     }
-    return _SPECS[config.stage].model_validate(common | _shape(config) | SETTINGS[config.stage])  # type: ignore[return-value] # one of the three
+    return _SPECS[config.stage].model_validate(common | _shape(config) | TRAINED[config.stage])  # type: ignore[return-value] # one of the three
 
 
 def _shape(config: StageConfig) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """The cascade's nets: their served forms, their export, and small ones that learn white boxes by heart."""
 
+import json
 from pathlib import Path
 
 import keras
@@ -12,7 +13,7 @@ from app.vision.pyramid import Octaves
 from app.vision.spec import RNetSpec
 from training.cascade_config import Kinds, StageConfig, build_trained, config_of, find
 from training.cascade_recipes import export_run, spec_of
-from training.config import Augmentation
+from training.config import RUN_FILE, Augmentation
 from training.data.candidates import Candidates, CropBatches
 from training.data.scenes import Portrait, Scene
 from training.data.tiles import Tiles
@@ -154,3 +155,15 @@ def test_pnet_learns_from_pieces() -> None:
 def test_an_unknown_stage_run_names_those_there_are() -> None:
     with pytest.raises(ValueError, match="cascade_onet, cascade_onet_scratch, cascade_pnet"):
         find("nothing")
+
+
+@pytest.mark.parametrize("name", ["cascade_pnet", "cascade_rnet", "cascade_onet"])
+def test_every_stages_run_has_a_spec(name: str, tmp_path: Path) -> None:
+    about = {
+        "config": find(name).CONFIG.model_dump(mode="json"),
+        "data": {"sources": ["wider"], "sha256": "0" * 64},
+    }
+    (tmp_path / RUN_FILE).write_text(json.dumps(about))
+    spec = spec_of(tmp_path)
+    assert spec.kind == find(name).CONFIG.stage
+    assert spec.research_only
