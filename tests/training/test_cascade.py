@@ -110,12 +110,17 @@ def test_the_published_nets_are_trained_with_one_head(stage: str, outputs: int) 
     assert tuned(stage).output_shape == (None, outputs)
 
 
-def test_a_run_learns_and_is_exported(tmp_path: Path) -> None:
+def test_a_run_learns_resumes_and_is_exported(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     run = find("cascade_rnet_scratch")
     data = learnt(SETTINGS)
     before = validate(run.build(), data.validation, SETTINGS)
-    progress = train(run, SETTINGS, data, tmp_path / "cascade_rnet_scratch", resume=False)
+    train(
+        run, SETTINGS.model_copy(update={"epochs": 2}), data, tmp_path / "cascade_rnet_scratch", resume=False
+    )
+    with pytest.raises(FileExistsError, match="--resume"):
+        train(run, SETTINGS, data, tmp_path / "cascade_rnet_scratch", resume=False)
+    progress = train(run, SETTINGS, data, tmp_path / "cascade_rnet_scratch", resume=True)
     assert progress.epoch == 3
     last = progress.rows[-1]
     assert last["validation_error"] < 0.15 < before["validation_error"]
@@ -132,6 +137,16 @@ def test_a_run_learns_and_is_exported(tmp_path: Path) -> None:
     wanted = np.asarray(net(crops.astype(np.float32)))
     np.testing.assert_allclose(session.run(crops)["offsets"], wanted[:, 1:5], atol=1e-4)
     assert spec_of(tmp_path / "cascade_rnet_scratch").source_sha256 == "0" * 64
+
+
+def test_a_run_goes_on_with_its_own_data_alone(tmp_path: Path) -> None:
+    data = learnt(SETTINGS.model_copy(update={"steps": 1, "epochs": 1}))
+    train(
+        find("cascade_rnet_scratch"), SETTINGS.model_copy(update={"epochs": 1}), data, tmp_path, resume=False
+    )
+    other = Learnt(data.training, data.validation, data.facts | {"sha256": "1" * 64})
+    with pytest.raises(ValueError, match="other data"):
+        train(find("cascade_rnet_scratch"), SETTINGS, other, tmp_path, resume=True)
 
 
 def test_pnet_learns_from_pieces() -> None:

@@ -132,6 +132,18 @@ def test_a_resumed_run_equals_an_unbroken_one(data: Path, tmp_path: Path) -> Non
         }
 
 
+def test_a_finished_run_is_not_overwritten_nor_resumed_on_other_data(data: Path, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 1})
+    train(Tiny, settings, data, tmp_path)
+    with pytest.raises(FileExistsError, match="--resume"):
+        train(Tiny, settings, data, tmp_path)
+    facts = json.loads((tmp_path / "run.json").read_text())
+    facts["data"]["sha256"] = "another"
+    (tmp_path / "run.json").write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match="other data"):
+        train(Tiny, settings, data, tmp_path, resume=True)
+
+
 @pytest.mark.parametrize("name", ["softmax", "centerloss", "triplet", "siamese"])
 def test_named_runs_build_nets_of_their_own_size(name: str) -> None:
     run = config.find_face(name)
