@@ -1,36 +1,41 @@
-"""Facet: faces in photographs. The HTTP service, and its work on files and folders without a server.
+"""Facet: faces in photographs. The HTTP service, and its operations on files and folders without a server.
 
-The settings' environment variables (FACE_DEVICE, FACE_MODELS_DIR, ...) hold for every command.
+The settings' environment variables (FACE_DEVICE, FACE_MODELS_DIR, ...) apply to every command.
 """
 
+import ipaddress
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
 
-from app import server
-from app.api import about, problems, security, work
-from app.api.params import DetectQuery, VerifyQuery
-from app.api.service import Limits
-from app.errors import FacetError
-from app.files import Run, line, read
-from app.main import limits_of, load_analyzer
-from app.pipeline.analyzer import Analyzer
+from app.errors import FacetError, UnknownModel
+from app.service import problems
+from app.service.local_files import FileRun, line, read
+from app.service.model_info import ModelsResponse
+from app.service.operations import ImageResult, Operations
+from app.service.requests import DetectQuery, VerifyQuery
+from app.service.upload import Upload
 from app.settings import Settings, explain, unknown_variables
+from app.vision.spec import Task
+from app.wiring import limits_of, load_analyzer
 
 Q = TypeVar("Q", DetectQuery, VerifyQuery)
+Operation = Callable[[Operations, Upload, DetectQuery], ImageResult]
 
 Paths = Annotated[list[Path], typer.Argument(help="pictures, and folders to search for pictures")]
-Model = Annotated[str | None, typer.Option(help="the model to take, as `facet models` lists it")]
-MinFaceSize = Annotated[float | None, typer.Option(help="side of the smallest face to look for, in pixels")]
-Score = Annotated[float | None, typer.Option("--threshold", help="lowest score of a face")]
-MaxFaces = Annotated[int | None, typer.Option(help="keep only so many faces of a picture")]
+Model = Annotated[str | None, typer.Option(help="name of a model from `facet models`")]
+MinFaceSize = Annotated[float | None, typer.Option(help="side of the smallest face to search for, in pixels")]
+Score = Annotated[float | None, typer.Option("--threshold", help="minimum score of a face")]
+MaxFaces = Annotated[int | None, typer.Option(help="maximum number of faces per picture")]
 Draw = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="write the pictures here with the answer drawn on")
+    Path | None,
+    typer.Option(metavar="DIR", help="write pictures with the answer drawn on them to this folder"),
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N")]
 
@@ -44,20 +49,22 @@ def serve(
     device: Device = None,
 ) -> None:
     """Run the HTTP service."""
+    from app import server  # the other commands do not wait for FastAPI and uvicorn to be imported
+
     settings = _settings(host=host, port=port, device=device)
     server.log_to_stderr(settings)
     for name in unknown_variables(os.environ):
-        logging.warning("the environment variable %s is no setting of Facet and has no effect", name)
-    if not settings.keys() and not security.is_loopback(settings.host):
+        logging.warning("the environment variable %s is not a setting of Facet and has no effect", name)
+    if not settings.keys() and not is_loopback(settings.host):
         logging.warning(
-            "SECURITY: %s can be reached from elsewhere, and there are no API keys: whoever reaches it may "
-            "use it. Set FACE_API_KEYS or FACE_API_KEYS_FILE, or put a proxy before it that asks who calls.",
+            "SECURITY: %s is reachable from other machines, and no API keys are set: every client may use "
+            "the service. Set FACE_API_KEYS or FACE_API_KEYS_FILE, or put an authenticating proxy in front.",
             settings.host,
         )
     try:
         status = server.serve(settings)
     except FacetError as error:
-        raise _stop(f"cannot start: {' '.join(error.detail.split())}", 1) from None
+        raise _cannot_start(error) from None
     raise typer.Exit(status)
 
 
@@ -71,9 +78,9 @@ def detect(
     draw: Draw = None,
     device: Device = None,
 ) -> None:
-    """Find faces: one JSON line a picture, or with --draw the pictures with the faces drawn on."""
+    """Detect faces: one JSON line per picture; with --draw also pictures with the faces drawn on them."""
     query = _detect_query(model, min_face_size, threshold, max_faces)
-    _work(work.detect, paths, query, draw, device)
+    _process(Operations.detect, {"detect": model}, paths, query, draw, device)
 
 
 @cli.command()
@@ -86,9 +93,9 @@ def landmarks(
     draw: Draw = None,
     device: Device = None,
 ) -> None:
-    """Find faces and their landmarks: JSON lines, or with --draw pictures too."""
+    """Detect faces and their landmarks: JSON lines; with --draw also pictures."""
     query = _detect_query(model, min_face_size, threshold, max_faces)
-    _work(work.landmarks, paths, query, draw, device)
+    _process(Operations.landmarks, {"detect": None, "landmarks": model}, paths, query, draw, device)
 
 
 @cli.command()
@@ -100,9 +107,9 @@ def embed(
     max_faces: MaxFaces = None,
     device: Device = None,
 ) -> None:
-    """Find faces and their embeddings, as JSON lines."""
+    """Detect faces and compute their embeddings, as JSON lines."""
     query = _detect_query(model, min_face_size, threshold, max_faces)
-    _work(work.embed, paths, query, None, device)
+    _process(Operations.embed, {"detect": None, "embed": model}, paths, query, None, device)
 
 
 @cli.command()
@@ -110,17 +117,21 @@ def verify(
     a: Annotated[Path, typer.Argument(help="a picture")],
     b: Annotated[Path, typer.Argument(help="another picture")],
     model: Model = None,
-    threshold: Annotated[float | None, typer.Option(help="similarity that makes them one person")] = None,
-    far: Annotated[float | None, typer.Option(help="false accept rate the threshold is for")] = None,
+    threshold: Annotated[float | None, typer.Option(help="minimum similarity for the same person")] = None,
+    far: Annotated[
+        float | None, typer.Option(help="false accept rate whose calibrated threshold is used")
+    ] = None,
     device: Device = None,
 ) -> None:
-    """Say whether the largest faces of two pictures are of one person, as a JSON line."""
+    """Compare the largest faces of two pictures: one JSON line that says whether they are the same person."""
     query = _query(VerifyQuery, model=model, threshold=threshold, far=far)
-    analyzer, limits = _open(device)
+    settings = _settings(device=device)
+    limits = limits_of(settings)
     files = {"file_a": str(a), "file_b": str(b)}
     try:
+        operations = _open(settings, {"detect": None, "embed": model})
         pair = read(a, limits.image_bytes, "image_a"), read(b, limits.image_bytes, "image_b")
-        typer.echo(line(files, work.verify(analyzer, limits, pair, query)))
+        typer.echo(line(files, operations.verify(pair, query)))
     except FacetError as error:
         typer.echo(line(files, problem=problems.of_error(error, limits)))
         raise typer.Exit(1) from None
@@ -129,36 +140,57 @@ def verify(
 @cli.command()
 def models(device: Device = None) -> None:
     """List the models, as JSON lines."""
-    analyzer, _ = _open(device)
-    for model in about.ModelsResponse.of(analyzer).models:
+    operations = _open(_settings(device=device), None)
+    for model in ModelsResponse.of(operations.analyzer).models:
         typer.echo(model.model_dump_json())
 
 
 def main() -> None:
-    """The entry point of `facet` and `python -m app`."""
+    """Run the command line of `facet` and `python -m app`."""
     cli(prog_name="facet")
 
 
-def _work(
-    job: Callable[..., work.Seen],
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach the address."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    return host.lower() == "localhost"
+
+
+def _process(
+    operation: Operation,
+    tasks: dict[Task, str | None],
     paths: list[Path],
     query: DetectQuery,
     draw: Path | None,
     device: str | None,
 ) -> None:
-    analyzer, limits = _open(device)
-    run = Run(lambda upload: job(analyzer, limits, upload, query), limits, draw)
-    if not run.all_of(paths):
+    settings = _settings(device=device)
+    try:
+        operations = _open(settings, tasks)
+    except UnknownModel as error:
+        unknown = error
+
+        def work(upload: Upload) -> ImageResult:
+            raise unknown
+    else:
+
+        def work(upload: Upload) -> ImageResult:
+            return operation(operations, upload, query)
+
+    if not FileRun(work, limits_of(settings), draw).process(paths):
         raise typer.Exit(1)
 
 
-def _open(device: str | None) -> tuple[Analyzer, Limits]:
+def _open(settings: Settings, tasks: dict[Task, str | None] | None) -> Operations:
+    """Return the operations with the models of these tasks, or with all models. Raises UnknownModel."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    settings = _settings(device=device)
     try:
-        return load_analyzer(settings), limits_of(settings)
+        return Operations(load_analyzer(settings, only=tasks), limits_of(settings))
+    except UnknownModel:
+        raise
     except FacetError as error:
-        raise _stop(f"cannot start: {' '.join(error.detail.split())}", 1) from None
+        raise _cannot_start(error) from None
 
 
 def _settings(**overrides: Any) -> Settings:
@@ -180,7 +212,11 @@ def _query(kind: type[Q], **options: Any) -> Q:
     try:
         return kind.model_validate(options)
     except ValidationError as error:
-        raise _stop(problems.of_validation(error).detail, 2) from None
+        raise _stop(problems.of_validation(error.errors()).detail, 2) from None
+
+
+def _cannot_start(error: FacetError) -> typer.Exit:
+    return _stop(f"cannot start: {' '.join(error.detail.split())}", 1)
 
 
 def _stop(message: str, code: int) -> typer.Exit:

@@ -1,13 +1,13 @@
-"""Domain errors. A leaf: nothing of HTTP, nothing of the frameworks.
+"""Domain errors. This module imports nothing of HTTP and no framework.
 
-`api/problems.py` holds the one table that turns them into problem+json answers.
+`service/problems.py` has the table that turns them into problem+json answers.
 """
 
 
 class FacetError(Exception):
-    """Base of every error the product raises on purpose.
+    """Base of every error that the product raises on purpose.
 
-    `detail` is a sentence for people; `field` names the request's part at fault, where there is one.
+    `detail` is a sentence for people. `field` names the part of the request at fault, if there is one.
     """
 
     def __init__(self, detail: str, field: str | None = None) -> None:
@@ -17,15 +17,15 @@ class FacetError(Exception):
 
 
 class BadImage(FacetError):
-    """The bytes given as an image cannot be used."""
+    """The bytes sent as an image cannot be used."""
 
 
 class NotAnImage(BadImage):
-    """The bytes are no image of any known kind."""
+    """The bytes are not an image of any known format."""
 
 
 class UnsupportedFormat(BadImage):
-    """An image, of a format the service does not read."""
+    """The image has a format that the service does not read."""
 
 
 class TruncatedImage(BadImage):
@@ -33,11 +33,11 @@ class TruncatedImage(BadImage):
 
 
 class TooManyPixels(BadImage):
-    """Width times height is over the limit; the image was not decoded."""
+    """Width times height exceeds the limit; the image was not decoded."""
 
 
 class TooManyBytes(FacetError):
-    """The body, or one image in it, is over the byte limit; reading stopped there."""
+    """The body, or an image in it, exceeds the byte limit; reading stopped there."""
 
     def __init__(self, detail: str, field: str | None = None, limit: int | None = None) -> None:
         super().__init__(detail, field)
@@ -45,51 +45,53 @@ class TooManyBytes(FacetError):
 
 
 class BadParameter(FacetError):
-    """A query parameter or a form field has no usable value."""
+    """A query parameter or a form field has an invalid value."""
 
 
 class UnsupportedMediaType(FacetError):
-    """The request's content type is none of those accepted."""
+    """The request's content type is not accepted."""
 
 
 class BodyTimeout(FacetError):
-    """The body, or the next part of it, did not come in time."""
+    """The body, or the next part of it, did not arrive in time."""
 
 
 class Unauthorized(FacetError):
-    """The request brings none of the service's keys."""
+    """The request has no valid API key."""
 
 
 class UnknownModel(FacetError):
-    """No model of that name does the task."""
+    """No loaded model of that name does the task; or, with `name` None, no loaded model does it at all."""
 
-    def __init__(self, name: str, task: str, known: list[str]) -> None:
-        super().__init__(f"no model named {name!r} does {task}; known: {', '.join(known)}", "model")
+    def __init__(self, name: str | None, task: str, known: list[str]) -> None:
+        known_names = f"known: {', '.join(known)}" if known else f"no model for {task} is loaded"
+        named = "" if name is None else f" named {name!r}"
+        super().__init__(f"No model{named} does {task}; {known_names}.", "model")
         self.known = known
 
 
 class NoFace(FacetError):
-    """A picture that must hold a face holds none that the detector finds."""
+    """The detector found no face in a picture that must contain one."""
 
 
 class NotReady(FacetError):
-    """The service is starting, or draining."""
+    """The service is starting or stopping."""
 
 
 class Overloaded(FacetError):
-    """More work is waiting than the service admits."""
+    """More requests are waiting than the service admits."""
 
 
 class DeadlineExceeded(FacetError):
-    """The work was not done in the time a request may take; what was left of it was dropped."""
+    """The request was not finished within its time limit; the rest of its work was dropped."""
 
 
 class Abandoned(FacetError):
-    """Nobody waits for the answer any more: the client has gone, or the service has ended."""
+    """The client has disconnected, or the service has stopped, before the answer was ready."""
 
 
 class OutOfMemory(FacetError):
-    """The device, or the machine, has no memory for the work."""
+    """The device or the machine has not enough memory for the work."""
 
 
 class BadModel(FacetError):
@@ -97,4 +99,4 @@ class BadModel(FacetError):
 
 
 class DeviceUnavailable(FacetError):
-    """The device asked for cannot run the models."""
+    """The requested device cannot run the models."""

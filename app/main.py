@@ -1,8 +1,7 @@
-"""The application: the one place that wires settings, models, workers and routes together."""
+"""The application: the place that connects settings, models, worker threads and routes."""
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -10,65 +9,75 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from app import draining, logs
-from app.api import about, batch, openapi, problems, routes, wire
-from app.api.access import Access
-from app.api.intake import Held, Intake, Pace
-from app.api.linger import Linger
+from app import logs
+from app.api import batch_routes, face_routes, openapi, problem_handlers, status_routes
 from app.api.metrics import Metrics
-from app.api.security import Keys
-from app.api.service import Limits, Service
+from app.api.middleware.access_log import AccessLog
+from app.api.middleware.api_keys import ApiKeys
+from app.api.transport.body_limits import BodyLimits, BodyMemoryBudget
+from app.api.transport.h11_protocol import limited_protocol
+from app.api.transport.lingering_close import LingeringClose
+from app.api.transport.timeouts import ClientTimeouts
 from app.errors import BadModel, FacetError, NotReady
 from app.pipeline.analyzer import Analyzer
-from app.pipeline.executor import Executor
-from app.pipeline.observer import SILENT, Observer
-from app.pipeline.warmup import Warming, warm_up
-from app.runtime import store
+from app.pipeline.warmup import WarmUp, warm_up
+from app.runtime.shutdown import on_sigterm
+from app.runtime.telemetry import Telemetry
+from app.service.face_service import FaceService
+from app.service.model_info import version
 from app.settings import Settings
+from app.wiring import admission_of, limits_of, load_analyzer
 
 log = logging.getLogger(__name__)
 
-_ABOUT = """Faces in photographs: detection, landmarks, embedding and verification.
+_DESCRIPTION = """Faces in photographs: detection, landmarks, embedding and verification.
 
-A picture comes as a raw `image/*` body, as the multipart part `image`, or as JSON `{"image": "<base64>"}`.
+Send a picture as a raw `image/*` body, as the multipart part `image`, or as JSON `{"image": "<base64>"}`.
 Errors are RFC 9457 problems (`application/problem+json`) with a stable `type`.
 """
 
 
-def create_app(settings: Settings, analyzer: Analyzer | None = None, observer: Observer = SILENT) -> FastAPI:
-    """The service. It loads and warms its models (or those of the given analyzer) once it is started.
+def create_app(
+    settings: Settings, analyzer: Analyzer | None = None, telemetry: Telemetry | None = None
+) -> FastAPI:
+    """Return the service. It loads and warms up its models, or those of the given analyzer, once started.
 
-    While that lasts it answers `/livez`, and 503 elsewhere; one of several workers does not take connections
-    before it is ready. Where it fails, `app.state.give_up` is called, which ends the process by SIGTERM
-    unless whoever runs the server sets another way. On SIGTERM it finishes what it has begun.
+    Until then it answers `/livez`, and 503 elsewhere; one of several workers accepts no connection before it
+    is ready. If the start fails, `app.state.give_up` is called, which ends the process by SIGTERM unless the
+    server sets another way. SIGTERM finishes admitted requests.
+
+    Args:
+        settings: see docs/settings.md.
+        analyzer: models that are loaded already.
+        telemetry: receives the events of the pipeline in place of the service's metrics.
     """
-    held = Held(settings.max_body_memory_mb << 20)
-    metrics = Metrics(held, about.version())
-    observer = metrics if observer is SILENT else observer
-    service = Service(limits_of(settings), executor_of(settings, observer))
+    bodies = BodyMemoryBudget(settings.max_body_memory_mb << 20)
+    metrics = Metrics(bodies, version())
+    telemetry = telemetry or metrics
+    service = FaceService(limits_of(settings), admission_of(settings, telemetry))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        starting = asyncio.create_task(_start(app, service, settings, analyzer, observer))
-        starting.add_done_callback(lambda _: _count_models(metrics, service, settings))
+        starting = asyncio.create_task(_start(app, service, settings, analyzer, telemetry))
+        starting.add_done_callback(lambda _: _record_models(metrics, service, settings))
         try:
-            with draining.on_sigterm(service.executor, settings.grace_s) as ending:
+            with on_sigterm(service.admission, settings.shutdown_timeout_s) as stopping:
                 if settings.workers > 1:
-                    await _first(starting, ending)
+                    await _first(starting, stopping)
                     if service.failure is not None:
                         raise service.failure
-                yield {"watch": metrics}
+                yield {"telemetry": metrics}
         finally:
-            metrics.closed()
+            metrics.service_closed()
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
-            await asyncio.to_thread(service.executor.close)
+            await asyncio.to_thread(service.admission.close)
             await asyncio.to_thread(logs.flush)
 
     app = FastAPI(
         title="Facet",
-        version=about.version(),
-        description=_ABOUT,
+        version=version(),
+        description=_DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -77,89 +86,50 @@ def create_app(settings: Settings, analyzer: Analyzer | None = None, observer: O
     app.state.service = service
     app.state.metrics = metrics
     app.state.give_up = _terminate
-    app.include_router(routes.router)
-    app.include_router(batch.router)
-    app.include_router(about.router)
-    app.add_middleware(Intake, pace=pace_of(settings), held=held)
-    app.add_middleware(Keys, keys=settings.keys())
-    app.add_middleware(Linger)
-    app.add_middleware(Access, metrics=metrics)  # the outermost
+    app.include_router(face_routes.router)
+    app.include_router(batch_routes.router)
+    app.include_router(status_routes.router)
+    app.add_middleware(BodyLimits, timeouts=timeouts_of(settings), budget=bodies)
+    app.add_middleware(ApiKeys, keys=settings.keys())
+    app.add_middleware(LingeringClose)
+    app.add_middleware(AccessLog, metrics=metrics)  # the outermost
     openapi.install(app, locked=bool(settings.keys()))
-    problems.install(app, service.limits)
+    problem_handlers.install(app, service.limits)
     return app
 
 
+def timeouts_of(settings: Settings) -> ClientTimeouts:
+    """Return how long a client may take."""
+    return ClientTimeouts(
+        read=settings.read_timeout_s,
+        body=settings.body_timeout_s,
+        min_body_rate=settings.min_body_rate,
+        write=settings.write_timeout_s,
+    )
+
+
+def protocol_of(settings: Settings) -> Any:
+    """Return the protocol of connections, for `uvicorn.Config(http=...)`."""
+    return limited_protocol(timeouts_of(settings), settings.max_connections)
+
+
 async def _first(task: asyncio.Task[None], event: asyncio.Event) -> None:
-    """Waits for the one that comes first."""
+    """Wait for whichever comes first."""
     waiting = asyncio.create_task(event.wait())
     await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
 
 
-def pace_of(settings: Settings) -> Pace:
-    """How long the settings let a client take."""
-    return Pace(
-        silence=settings.silence_s,
-        body=settings.body_s,
-        rate=settings.body_rate,
-        answer=settings.answer_s,
-    )
-
-
-def protocol_of(settings: Settings) -> Any:
-    """What speaks HTTP on a connection, for `uvicorn.Config(http=...)`."""
-    return wire.protocol(pace_of(settings), settings.max_connections)
-
-
-def limits_of(settings: Settings) -> Limits:
-    """The settings' limits on requests."""
-    return Limits(
-        image_bytes=settings.max_image_bytes,
-        image_pixels=settings.max_image_pixels,
-        faces=settings.max_faces_limit,
-        boxes=settings.max_boxes,
-        batch_images=settings.max_batch_images,
-        batch_bytes=settings.max_batch_bytes,
-    )
-
-
-def executor_of(settings: Settings, observer: Observer = SILENT) -> Executor:
-    """The settings' workers, and room for as many requests as they say."""
-    cores = max(1, len(os.sched_getaffinity(0)) // settings.workers)
-    workers = settings.max_concurrent or min(32, max(4, 2 * cores))
-    return Executor(workers, settings.max_queue, settings.deadline_s or None, observer)
-
-
-def load_analyzer(
-    settings: Settings, observer: Observer = SILENT, warming: Warming | None = None
-) -> Analyzer:
-    """The analyzer the settings describe. Raises BadModel or DeviceUnavailable."""
-    told = {} if warming is None else {"opened": warming.begin}
-    models = store.load(
-        settings.models_dir,
-        settings.device,
-        threads=settings.threads,
-        memory_mb=settings.gpu_memory_mb,
-        engines=settings.tensorrt_cache,
-        names=settings.models,
-        sharing=store.Sharing(settings.batching, observer),
-        **told,
-    )
-    return Analyzer(
-        models, {"detect": settings.detector, "landmarks": settings.landmarks, "embed": settings.embedder}
-    )
-
-
 async def _start(
-    app: FastAPI, service: Service, settings: Settings, analyzer: Analyzer | None, observer: Observer
+    app: FastAPI, service: FaceService, settings: Settings, analyzer: Analyzer | None, telemetry: Telemetry
 ) -> None:
     def prepare() -> Analyzer:
-        warming = Warming()
+        runs = WarmUp()
         try:
-            ready = analyzer or load_analyzer(settings, observer, warming)
-            warm_up(ready, warming)
+            ready = analyzer or load_analyzer(settings, telemetry, runs.begin)
+            warm_up(ready, runs)
         finally:
-            warming.close()
+            runs.close()
         return ready
 
     try:
@@ -176,9 +146,9 @@ async def _start(
         give_up()
 
 
-def _count_models(metrics: Metrics, service: Service, settings: Settings) -> None:
+def _record_models(metrics: Metrics, service: FaceService, settings: Settings) -> None:
     with suppress(NotReady):
-        metrics.opened(service.analyzer, settings.max_queue)
+        metrics.service_opened(service.analyzer, settings.max_queue)
 
 
 def _terminate() -> None:

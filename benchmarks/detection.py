@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import typer
 
 from app.pipeline.analyzer import Analyzer
-from app.runtime.store import load
+from app.runtime.model_store import load
 from app.vision.pyramid import AnyImage
 from benchmarks.others import MtcnnTf, YuNet
 from training import detection_report

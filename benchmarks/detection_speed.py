@@ -25,10 +25,10 @@ from numpy import ndarray
 
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions
-from app.pipeline.faces import Timing
-from app.runtime.store import load
+from app.runtime.model_store import LoadOptions, load
+from app.runtime.timing import Timing
 from app.vision.image import decode
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from benchmarks import others
 from benchmarks.peers import contest, machine
 from benchmarks.stages import PHOTO
@@ -72,7 +72,7 @@ def measure(
 
         def ours(name: str, image: ndarray = image, spent: dict[str, list[dict[str, float]]] = spent) -> int:
             timing = Timing()
-            faces = analyzer.detectors[name].detect(Octaves(image), options, timing)
+            faces = analyzer.detectors[name].detect(ImagePyramid(image), options, timing)
             spent[name].append(timing.ms)
             return len(faces)
 
@@ -85,7 +85,7 @@ def measure(
         runs["OpenCV YuNet"] = lambda _, image=image: yunet.detect(image)  # type: ignore[misc] # likewise
         for name in names:
             found[name] = ours(name)
-        for row in contest(title, f"facet {analyzer.defaults.detect}", runs, 1, rounds):
+        for row in contest(title, f"facet {analyzer.defaults['detect']}", runs, 1, rounds):
             name = row.contender.removeprefix("facet ")
             best = {s: min(ms[s] for ms in spent[name]) for s in STAGES} if name in spent else {}
             rows.append(
@@ -117,7 +117,7 @@ def main(
     """Milliseconds by size and by number of faces."""
     warnings.simplefilter("ignore")
     cv2.setNumThreads(2)
-    analyzer = Analyzer(load(Path("models"), "cpu", threads=2))
+    analyzer = Analyzer(load(Path("models"), "cpu", options=LoadOptions(threads=2)))
     images = {f"{name}, 1 face": scene(w, h, 1, h // 3) for name, (w, h) in SIZES.items()}
     images |= {f"1024x768, {n} faces": scene(1024, 768, n, 48) for n in NUMBERS}
     text, rows = measure(analyzer, images, rounds)

@@ -30,10 +30,12 @@ from tqdm import tqdm
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.embedder import Embedder
-from app.pipeline.faces import Faces, Timing
-from app.runtime.store import load
+from app.pipeline.faces import Faces
+from app.pipeline.verifier import DecisionThreshold
+from app.runtime.model_store import LoadOptions, load
+from app.runtime.timing import Timing
 from app.vision.image import decode
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from benchmarks import others
 
 SIZE = (1024, 768)
@@ -95,7 +97,7 @@ def detection(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Ro
     tf, ort, yunet, hog = others.MtcnnTf(), others.MtcnnOrt(), others.YuNet(), others.DlibHog()
 
     def ours(detector: Detector) -> Callable[[int], object]:
-        return lambda i: detector.detect(Octaves(images[i]), options, Timing())
+        return lambda i: detector.detect(ImagePyramid(images[i]), options, Timing())
 
     runs = {f"facet {name}": ours(detector) for name, detector in analyzer.detectors.items()} | {
         "mtcnn 1.0.0": lambda i: tf.detect(images[i]),
@@ -103,19 +105,20 @@ def detection(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Ro
         "OpenCV YuNet": lambda i: yunet.detect(images[i]),
         "dlib HOG": lambda i: hog.detect(images[i]),
     }
-    default = f"facet {analyzer.defaults.detect}"
+    default = f"facet {analyzer.defaults['detect']}"
     return contest("detection, 1024x768", default, runs, len(images), rounds)
 
 
 def _embedded(embedder: Embedder, detector: Detector, image: ndarray, face: Faces) -> ndarray:
-    picture = Octaves(image)
+    picture = ImagePyramid(image)
     return embedder(picture, detector.refine_points(picture, face.points))
 
 
 def embedding(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:
     """One face, found already: alignment and embedding."""
     faces = [
-        (image, analyzer.detector(None).detect(Octaves(image), DetectOptions(), Timing())) for image in images
+        (image, analyzer.detector(None).detect(ImagePyramid(image), DetectOptions(), Timing()))
+        for image in images
     ]
     faces = [(image, found.largest(*SIZE)) for image, found in faces if len(found)]
     sface, resnet = others.SFace(), others.DlibResNet()
@@ -125,22 +128,25 @@ def embedding(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Ro
     }
     runs["OpenCV SFace"] = lambda i: sface.embed(faces[i][0], faces[i][1].boxes[0], faces[i][1].points[0])
     runs["dlib ResNet"] = lambda i: resnet.embed(faces[i][0], faces[i][1].boxes[0])
-    return contest("embedding of one face", f"facet {analyzer.defaults.embed}", runs, len(faces), rounds)
+    return contest("embedding of one face", f"facet {analyzer.defaults['embed']}", runs, len(faces), rounds)
 
 
 def landmarks(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:
     """One face, found already: alignment and points."""
     faces = [
-        (image, analyzer.detector(None).detect(Octaves(image), DetectOptions(), Timing())) for image in images
+        (image, analyzer.detector(None).detect(ImagePyramid(image), DetectOptions(), Timing()))
+        for image in images
     ]
     faces = [(image, found.largest(*SIZE)) for image, found in faces if len(found)]
     trees = others.DlibPoints68()
     runs: dict[str, Callable[[int], object]] = {
-        f"facet {name}": lambda i, m=landmarker: m(Octaves(faces[i][0]), faces[i][1].points)  # type: ignore[misc]
+        f"facet {name}": lambda i, m=landmarker: m(ImagePyramid(faces[i][0]), faces[i][1].points)  # type: ignore[misc]
         for name, landmarker in analyzer.landmarkers.items()
     }
     runs["dlib 68 points"] = lambda i: trees.points(faces[i][0], faces[i][1].boxes[0])
-    return contest("landmarks of one face", f"facet {analyzer.defaults.landmarks}", runs, len(faces), rounds)
+    return contest(
+        "landmarks of one face", f"facet {analyzer.defaults['landmarks']}", runs, len(faces), rounds
+    )
 
 
 def verification(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:
@@ -150,7 +156,7 @@ def verification(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list
 
     def ours(i: int) -> object:
         pair = (decode(files[i], 50_000_000, "image_a"), decode(files[i - 1], 50_000_000, "image_b"))
-        return analyzer.verify(pair, None, 0.3, None, Timing())
+        return analyzer.verify(pair, analyzer.embedder(None), DecisionThreshold(0.3, None), Timing())
 
     runs: dict[str, Callable[[int], object]] = {
         "facet": ours,
@@ -187,7 +193,7 @@ def main(
     """Ours beside its peers, in turns, on 2 threads."""
     warnings.simplefilter("ignore")
     cv2.setNumThreads(2)
-    analyzer = Analyzer(load(Path("models"), "cpu", threads=2))
+    analyzer = Analyzer(load(Path("models"), "cpu", options=LoadOptions(threads=2)))
     images = pictures(data, count)
     own = pictures(None, count)
     rows = [
@@ -211,7 +217,7 @@ def main(
 
 
 def _has_face(analyzer: Analyzer, image: ndarray) -> bool:
-    return len(analyzer.detector(None).detect(Octaves(image), DetectOptions(), Timing())) > 0
+    return len(analyzer.detector(None).detect(ImagePyramid(image), DetectOptions(), Timing())) > 0
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions
-from app.pipeline.faces import Timing
-from app.runtime.store import load
+from app.runtime.model_store import load
+from app.runtime.timing import Timing
 from app.vision.boxes import iou
 from app.vision.image import decode
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from benchmarks.others import MtcnnTf
 from training.average_precision import average_precision
 from training.data import wider
@@ -42,7 +42,7 @@ def main(data: Annotated[Path, typer.Option(help="the folder that holds `wider/`
     theirs_low: list[Found] = []
     for picture in tqdm(pictures, unit="picture", disable=None):
         image = decode(picture.path.read_bytes(), 50_000_000, "image")
-        faces = detector.detect(Octaves(image), DetectOptions(threshold=LOW), Timing())
+        faces = detector.detect(ImagePyramid(image), DetectOptions(threshold=LOW), Timing())
         ours.append(Found(faces.boxes, faces.scores, faces.points))
         theirs.append(reference.found(image))
         theirs_low.append(reference.found(image, threshold_onet=LOW))

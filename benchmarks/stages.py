@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions
-from app.pipeline.faces import Timing
-from app.runtime.store import load
+from app.runtime.model_store import LoadOptions, load
+from app.runtime.timing import Timing
 from app.vision.image import decode
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 
 SIZES = {
     "VGA": (640, 480),
@@ -44,7 +44,7 @@ def main(
     ),
 ) -> None:
     """Milliseconds by stage and picture size."""
-    analyzer = Analyzer(load(Path("models"), device, threads=threads))
+    analyzer = Analyzer(load(Path("models"), device, options=LoadOptions(threads=threads)))
     detector = analyzer.detector(None)
     landmarker, embedder = analyzer.landmarker(None), analyzer.embedder(None)
     portrait = decode(PHOTO.read_bytes(), 50_000_000, "image")
@@ -59,7 +59,7 @@ def main(
         for _ in range(rounds + 2):
             timing = Timing()
             with timing.stage("decode"):
-                picture = Octaves(decode(file, 50_000_000, "image"))
+                picture = ImagePyramid(decode(file, 50_000_000, "image"))
             faces = detector.detect(picture, DetectOptions(), timing)
             with timing.stage("landmarks"):
                 landmarker(picture, faces.points)

@@ -9,10 +9,12 @@ from numpy import ndarray
 
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.faces import Faces, Timing
-from app.runtime.session import PROVIDERS, ModelSession
-from app.runtime.store import FileEntry, LoadedModel, ModelEntry
-from app.vision.pyramid import Octaves, PageRule
+from app.pipeline.faces import Faces
+from app.runtime.device import PROVIDERS
+from app.runtime.model_store import FileEntry, LoadedModel, ModelEntry
+from app.runtime.session import ModelSession
+from app.runtime.timing import Timing
+from app.vision.pyramid import ImagePyramid
 from app.vision.spec import (
     TASK_OF_KIND,
     Calibration,
@@ -24,6 +26,7 @@ from app.vision.spec import (
     Probability,
     RNetSpec,
 )
+from app.vision.tiling import TilingPolicy
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,7 +49,7 @@ class FakeSession:
     spec: ModelSpec
     answer: Callable[[ndarray], Mapping[str, ndarray]]
     provider: str = PROVIDERS["cpu"]
-    pages: PageRule = field(default_factory=lambda: PageRule(64, 64, 2, 2))
+    pages: TilingPolicy = field(default_factory=lambda: TilingPolicy(64, 64, 2, 2))
     seen: list[int] = field(default_factory=list)
 
     def run(self, images: ndarray) -> Mapping[str, ndarray]:
@@ -70,7 +73,7 @@ class FakeDetector(Detector):
     def enlarged_pixels(self, width: int, height: int, min_face_size: float) -> float:
         return width * height * (12 / min_face_size) ** 2
 
-    def detect(self, picture: Octaves, options: DetectOptions, timing: Timing) -> Faces:
+    def detect(self, picture: ImagePyramid, options: DetectOptions, timing: Timing) -> Faces:
         self.on_detect()
         with timing.stage("fake"):
             width, height = picture.width, picture.height
@@ -82,10 +85,10 @@ class FakeDetector(Detector):
         keep = np.flatnonzero((faces.scores > threshold) & bright)
         return faces.take(keep[: options.max_faces])
 
-    def refine_points(self, picture: Octaves, points: ndarray) -> ndarray:
+    def refine_points(self, picture: ImagePyramid, points: ndarray) -> ndarray:
         return points
 
-    def locate(self, picture: Octaves, given: ndarray, timing: Timing) -> Faces:
+    def locate(self, picture: ImagePyramid, given: ndarray, timing: Timing) -> Faces:
         scores = np.linspace(0.99, 0.8, max(2, len(given)), dtype=np.float32)[: len(given)]
         side = given[:, None, 2:] - given[:, None, :2]
         return Faces(given, scores, (given[:, None, :2] + FIVE_IN_BOX * side).astype(np.float32))

@@ -10,7 +10,8 @@ from app.errors import BadModel
 from app.main import load_analyzer
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions
-from app.pipeline.faces import Faces, Timing
+from app.pipeline.faces import Faces
+from app.runtime.timing import Timing
 from app.settings import Settings
 from app.vision.image import decode
 from app.vision.pyramid import Image

@@ -4,9 +4,11 @@ import datetime
 import json
 from pathlib import Path
 
-from app.runtime.session import Device, OrtSession
-from app.runtime.store import ModelEntry, read_manifest
+from app.runtime.device import Device
+from app.runtime.model_store import ModelEntry, read_manifest
+from app.runtime.session import OrtSession
 from app.vision.spec import (
+    AnchorFreeSpec,
     ComparedSpec,
     EmbedderSpec,
     FusionSpec,
@@ -124,15 +126,15 @@ def _card(entry: ModelEntry, specs: list[ModelSpec], metrics: dict[str, dict[str
     return "\n".join(lines)
 
 
-def _move(spec: RNetSpec | ONetSpec) -> str:
-    return "" if spec.move == 1 else f"; boxes go {spec.move:g} of the way to its own"
+def _blend(spec: RNetSpec | ONetSpec) -> str:
+    return "" if spec.box_blend == 1 else f"; weight of its box against the given one {spec.box_blend:g}"
 
 
 def _curve(spec: ONetSpec) -> str:
-    if (spec.offset, spec.slope) == (0, 1):
+    curve = spec.score_calibration
+    if (curve.bias, curve.slope) == (0, 1):
         return ""
-    steeper = f"and {spec.slope:g} times as steep from log odds of {spec.knee:g}"
-    return f"; the score's log odds {spec.offset:+g}, {steeper}"
+    return f"; score calibration: bias {curve.bias:+g}, slope {curve.slope:g} above a logit of {curve.knee:g}"
 
 
 def _parts(spec: FusionSpec) -> list[str]:
@@ -150,10 +152,10 @@ def _line(spec: ComparedSpec) -> str:
 
 def _numbers(spec: ModelSpec) -> list[str]:
     match spec:
-        case PNetSpec() if spec.grids:
+        case AnchorFreeSpec():
             return [
-                f"P-Net: grids of strides {', '.join(map(str, spec.grids))}; the smallest faces are "
-                f"{spec.best_cell} pixels at the largest scale of {spec.best_pixels:,} at most, "
+                f"Proposals: anchor-free, strides {', '.join(map(str, spec.strides))}; the smallest faces "
+                f"are {spec.best_cell} pixels at the largest scale of {spec.best_pixels:,} at most, "
                 f"else down to {spec.cell}; pyramid factor {spec.factor}, threshold {spec.threshold}, "
                 f"NMS {spec.nms}, boxes voted from IoU {spec.vote}, at most {spec.max_candidates} candidates"
             ]
@@ -166,13 +168,14 @@ def _numbers(spec: ModelSpec) -> list[str]:
         case RNetSpec():
             return [
                 f"R-Net: input {spec.size}x{spec.size}x3, {spec.crop} of the box's side, threshold "
-                f"{spec.threshold}, NMS {spec.nms}, at most {spec.max_candidates} candidates{_move(spec)}"
+                f"{spec.threshold}, NMS {spec.nms}, at most {spec.max_candidates} candidates{_blend(spec)}"
             ]
         case ONetSpec():
             return [
                 f"O-Net: input {spec.size}x{spec.size}x3, {spec.crop} of the box's side, default threshold "
-                f"{spec.threshold}, NMS {spec.nms} ({spec.nms_metric}); in the score P-Net weighs "
-                f"{spec.trust_pnet:g}, R-Net {spec.trust_rnet:g}, O-Net 1{_move(spec)}{_curve(spec)}"
+                f"{spec.threshold}, NMS {spec.nms} ({spec.nms_metric}); score weights: proposals "
+                f"{spec.score_weights.proposal:g}, R-Net {spec.score_weights.rnet:g}, O-Net 1"
+                f"{_blend(spec)}{_curve(spec)}"
             ]
         case LandmarkSpec():
             return [f"Input {spec.size}x{spec.size}x3, template `{spec.template}`, points `{spec.scheme}`"]

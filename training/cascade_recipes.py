@@ -15,23 +15,20 @@ from training.models.yunet import STRIDES
 
 NAME = "cascade"
 SOURCES = {"wider": "WIDER FACE", "mtfl5": "MTFL", "300w": "300-W"}
-GRIDS: dict[str, object] = {"cell": 12, "window": 96, "grids": STRIDES, "best_cell": 22, "nms_per_scale": 1}
-"""What goes with YuNet's weights."""
+YUNET: dict[str, object] = {"cell": 12, "window": 96, "strides": STRIDES, "best_cell": 22}
+"""Settings that go with YuNet's weights."""
 
 SETTINGS: dict[Stage, dict[str, object]] = {
     "pnet": {"factor": 0.36, "threshold": 0.15, "nms": 0.4, "vote": 0.7, "max_candidates": 150},
-    "rnet": {"threshold": 0.15, "nms": 0.5, "max_candidates": 150, "move": 0.0},
+    "rnet": {"threshold": 0.15, "nms": 0.5, "max_candidates": 150, "box_blend": 0.0},
     "onet": {
         "crop": 0.91,
         "threshold": 0.85,
         "nms": 0.4,
         "nms_metric": "iou",
-        "trust_pnet": 10.0,
-        "trust_rnet": 1.0,
-        "move": 0.3,
-        "offset": -1.6,
-        "knee": 0.18,
-        "slope": 2.36,
+        "score_weights": {"proposal": 10.0, "rnet": 1.0},
+        "score_calibration": {"bias": -1.6, "knee": 0.18, "slope": 2.36},
+        "box_blend": 0.3,
     },
 }
 """What surrounds the nets, chosen on WIDER's validation part: docs/decisions/0022-yunet-for-p-net.md."""

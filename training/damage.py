@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from app.pipeline.detector import Detector
 from app.pipeline.landmarks import Landmarker
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from training import page
 from training.data.sources import Sample
 from training.landmark_errors import five_found, truth_of
@@ -107,7 +107,7 @@ def measure(
             for j, amount in enumerate(damage.amounts):
                 rng = np.random.default_rng((seed, i))
                 image, points = damage.apply(pixels, sample.points, amount, rng)
-                picture = Octaves(image)
+                picture = ImagePyramid(image)
                 five = five_found(detector, picture, points)
                 if five is None:
                     continue

@@ -14,7 +14,8 @@ import typer
 
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.landmarks import Landmarker
-from app.runtime import store
+from app.runtime import model_store
+from app.runtime.model_store import LoadOptions
 from training import (
     cards,
     damage,
@@ -125,9 +126,9 @@ def detection(
     note: Annotated[bool, typer.Option("--record", help="put the figures on the models' cards")] = False,
 ) -> None:
     """WIDER FACE's validation pictures, MTFL's five points, and pictures without faces."""
-    analyzer = Analyzer(store.load(models, "cpu", threads=threads))
+    analyzer = Analyzer(model_store.load(models, "cpu", options=LoadOptions(threads=threads)))
     figures = []
-    for name in model or [analyzer.defaults.detect]:
+    for name in model or [analyzer.defaults["detect"]]:
         detector = analyzer.detector(name)
         finder = evaluate_detection.served(detector)
         figures.append(evaluate_detection.measure(finder, name, detector.spec.threshold, data))
@@ -174,7 +175,9 @@ def verification(
     roc: Annotated[Path | None, typer.Option(help="where the ROC curves go, as PNG")] = None,
 ) -> None:
     """LFW's pairs end to end: ten-fold accuracy, AUC, EER, TAR at FAR; an undetected face is an error."""
-    analyzer = Analyzer(store.load(models, "cpu", threads=threads), {"detect": detector})
+    analyzer = Analyzer(
+        model_store.load(models, "cpu", options=LoadOptions(threads=threads)), {"detect": detector}
+    )
     listed, curves = read_pairs(data / "lfw", pairs), {}
     located = evaluate_verification.located_pairs(analyzer, listed)
     for folder in run or []:
@@ -182,7 +185,7 @@ def verification(
         curves[folder.name] = figures.curve
         (folder / "verification.json").write_text(json.dumps(figures.rows(pairs), indent=2) + "\n")
         print("\n".join(figures.lines(pairs)), flush=True)
-    for name in model or ([] if run else [analyzer.defaults.embed]):
+    for name in model or ([] if run else [analyzer.defaults["embed"]]):
         figures = evaluate_verification.measure(analyzer.embedder(name), listed, located)
         curves[name] = figures.curve
         for line in figures.lines(pairs):
@@ -223,11 +226,11 @@ def rates(
     note: Annotated[bool, typer.Option("--record", help="put the figures on the models' cards")] = False,
 ) -> None:
     """Whether the promised false accept rates hold on other people: every pair of their pictures."""
-    analyzer = Analyzer(store.load(models, "cpu", threads=threads))
+    analyzer = Analyzer(model_store.load(models, "cpu", options=LoadOptions(threads=threads)))
     pictures = evaluate_verification.at_most(read_people(source), most)
     located = evaluate_verification.locate(analyzer, [p.path for p in pictures], [p.person for p in pictures])
     sets = " and ".join(Path(one.partition(":")[2]).name for one in source)
-    for name in model or [analyzer.defaults.embed]:
+    for name in model or [analyzer.defaults["embed"]]:
         figures = evaluate_verification.measure_rates(analyzer.embedder(name), located)
         for line in figures.lines(name, sets):
             print(line, flush=True)

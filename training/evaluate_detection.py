@@ -13,9 +13,9 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.faces import Timing
+from app.runtime.timing import Timing
 from app.vision.image import decode
-from app.vision.pyramid import AnyImage, Octaves
+from app.vision.pyramid import AnyImage, ImagePyramid
 from training.average_precision import Matched, average_precision, curve, match
 from training.data import faceless, wider
 from training.data.scenes import Portrait, read_mtfl
@@ -71,7 +71,7 @@ def served(detector: Detector) -> Finder:
     options = DetectOptions(min_face_size=LEAST_HEIGHT, threshold=LOW_THRESHOLD)
 
     def find(image: AnyImage) -> Found:
-        faces = detector.detect(Octaves(image), options, Timing())
+        faces = detector.detect(ImagePyramid(image), options, Timing())
         return Found(faces.boxes, faces.scores, faces.points)
 
     return find

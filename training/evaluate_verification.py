@@ -13,11 +13,12 @@ from tqdm import tqdm
 
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions
-from app.pipeline.embedder import Embedder, NetEmbedder, PairEmbedder
-from app.pipeline.faces import Timing
-from app.runtime.session import Device, OrtSession
+from app.pipeline.embedder import CosineEmbedder, Embedder, SiameseEmbedder
+from app.runtime.device import Device
+from app.runtime.session import OrtSession
+from app.runtime.timing import Timing
 from app.vision.image import decode
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from app.vision.spec import Calibration, Probability
 from training import recipes, verification
 from training.calibration import Calibrated, fit_probability, read_calibration, write_calibration
@@ -153,8 +154,8 @@ def represent(embedder: Embedder, located: Located) -> ndarray:
     return vectors
 
 
-def _picture(path: Path) -> Octaves:
-    return Octaves(decode(path.read_bytes(), MAX_PIXELS, "image"))
+def _picture(path: Path) -> ImagePyramid:
+    return ImagePyramid(decode(path.read_bytes(), MAX_PIXELS, "image"))
 
 
 def similarities(embedder: Embedder, a: ndarray, b: ndarray) -> ndarray:
@@ -235,7 +236,7 @@ def embedder_of(run: Path) -> Embedder:
             file = Path(folder) / recipe.file
             recipe.write(file, file.with_suffix(".npz"), CACHE)
             sessions.append(OrtSession(file, Device("cpu")))
-    return PairEmbedder(*sessions) if len(sessions) == 2 else NetEmbedder(sessions[0])
+    return SiameseEmbedder(*sessions) if len(sessions) == 2 else CosineEmbedder(sessions[0])
 
 
 def at_most(pictures: list[Picture], most: int) -> list[Picture]:

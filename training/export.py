@@ -18,8 +18,9 @@ from keras import ops
 from numpy import ndarray
 from onnx import TensorProto, helper, numpy_helper
 
-from app.runtime.session import Device, OrtSession
-from app.runtime.store import sha256
+from app.runtime.device import Device
+from app.runtime.model_store import sha256
+from app.runtime.session import OrtSession
 from app.vision.spec import METADATA_KEY, ModelSpec
 
 OPSET, IR_VERSION = 18, 8

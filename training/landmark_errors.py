@@ -1,7 +1,9 @@
 """Every test face's landmarks, end to end through `app.pipeline` and from given boxes."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float32
@@ -10,18 +12,22 @@ from tqdm import tqdm
 
 from app.errors import BadModel
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.faces import Timing
 from app.pipeline.landmarks import Landmarker
-from app.runtime import store
-from app.runtime.session import Device, ModelSession
+from app.runtime import model_store
+from app.runtime.device import Device
+from app.runtime.session import ModelSession
+from app.runtime.timing import Timing
 from app.vision import align
 from app.vision.points import COUNTS, Scheme, fifteen_of_ibug68
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from app.vision.spec import LandmarkSpec
 from training.config import build_trained, config_of
 from training.data import batches, crops
 from training.data.sources import READERS, Sample
 from training.matching import box_of, labelled, raised
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class KerasSession:
     """A Keras net as the pipeline's `ModelSession`: what a run's weights do before they are exported."""
 
     provider = "Keras"
-    pages = Device().pages
+    device = Device()
 
     def __init__(self, folder: Path) -> None:
         config = config_of(folder)
@@ -73,11 +79,15 @@ class KerasSession:
             return {"points": np.empty((0, 2 * COUNTS[self.spec.scheme]), np.float32)}
         return {"points": np.asarray(self._net(images.astype(np.float32), training=False), np.float32)}
 
+    def map(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Return `work` of every item, one after the other."""
+        return [work(item) for item in items]
+
 
 def load_detector(models: Path, name: str | None = None) -> Detector:
     """A detector of the store, else its default, on the CPU."""
-    found = [e.name for e in store.read_manifest(models).models if e.task == "detect" and e.default]
-    return Detector(store.load(models, "cpu", names=frozenset({name or found[0]}))[0].sessions)
+    found = [e.name for e in model_store.read_manifest(models).models if e.task == "detect" and e.default]
+    return Detector(model_store.load(models, "cpu", names=frozenset({name or found[0]}))[0].sessions)
 
 
 def run_session(folder: Path) -> ModelSession:
@@ -87,7 +97,7 @@ def run_session(folder: Path) -> ModelSession:
 
 def load_session(models: Path, name: str) -> ModelSession:
     """A landmark model of the store, on the CPU. Raises BadModel for a name that is none."""
-    loaded = store.load(models, "cpu", names=frozenset({name}))[0]
+    loaded = model_store.load(models, "cpu", names=frozenset({name}))[0]
     if loaded.entry.task != "landmarks":
         raise BadModel(f"{name} is no landmark net")
     return loaded.sessions["landmarks"]
@@ -106,7 +116,7 @@ def truth_of(sample: Sample, scheme: Scheme) -> Float32[ndarray, "1 k 2"]:
 
 
 def five_found(
-    detector: Detector, picture: Octaves, points: Float32[ndarray, "k 2"]
+    detector: Detector, picture: ImagePyramid, points: Float32[ndarray, "k 2"]
 ) -> Float32[ndarray, "1 5 2"] | None:
     """The detector's five points of the labelled face: of several found, the one over its labels."""
     faces = detector.detect(picture, DetectOptions(), Timing())
@@ -120,7 +130,7 @@ def measure(samples: list[Sample], detector: Detector, landmarker: Landmarker) -
     truth = np.concatenate([truth_of(s, scheme) for s in samples])
     detected, given = np.full_like(truth, np.nan), np.empty_like(truth)
     for i, sample in enumerate(tqdm(samples, disable=None, leave=False)):
-        picture = Octaves(sample.pixels())
+        picture = ImagePyramid(sample.pixels())
         five = five_found(detector, picture, sample.points)
         if five is not None:
             detected[i] = landmarker(picture, five)[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from app.runtime.store import read_manifest
+from app.runtime.model_store import read_manifest
 from app.vision.points import COUNTS, REGIONS, Scheme
 from training import cards, page
 from training.landmark_errors import Found

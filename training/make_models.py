@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from app.runtime.store import MANIFEST, read_manifest, sha256
+from app.runtime.model_store import MANIFEST, read_manifest, sha256
 from training import cards
 from training.export import describe, write_manifest
 from training.importers.packages import CACHE

@@ -13,8 +13,8 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.faces import Timing
-from app.vision.pyramid import Octaves
+from app.runtime.timing import Timing
+from app.vision.pyramid import ImagePyramid
 
 BORDER = 0.25
 """Of the picture's longer side."""
@@ -38,7 +38,7 @@ def five(detector: Detector, image: UInt8[ndarray, "h w 3"]) -> Five:
     height, width = image.shape[:2]
     border = round(BORDER * max(height, width))
     wide = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_CONSTANT)
-    picture = Octaves(cv2.resize(wide, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC))
+    picture = ImagePyramid(cv2.resize(wide, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC))
     faces = detector.detect(picture, OPTIONS, Timing()).largest(picture.width, picture.height)
     detected = len(faces) > 0
     if not detected:

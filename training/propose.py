@@ -21,10 +21,12 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.faces import Timing
-from app.runtime.batching import Owner, SharedSession, Unwatched
-from app.runtime.session import Device, ModelSession, OrtSession
-from app.runtime.store import load, read_manifest
+from app.runtime.device import Device
+from app.runtime.model_store import load, read_manifest
+from app.runtime.scheduler import DeviceScheduler, ScheduledSession
+from app.runtime.session import ModelSession, OrtSession
+from app.runtime.timing import Timing
+from app.vision.spec import stage_of
 from training.cascade_config import Stage, config_of
 from training.cascade_recipes import export_run
 from training.data import candidates, scenes
@@ -52,15 +54,15 @@ def detector(
     Stages without a run are those of a model of the store.
     """
     device = Device("cpu")
-    owner = Owner(device.lanes, Unwatched(), merge=False)
+    scheduler = DeviceScheduler(device.slots)
     (entry,) = [m for m in read_manifest(models).models if m.name == model]
     files = [models / file.file for file in entry.files]
     with tempfile.TemporaryDirectory() as folder:
         files += [export_run(run, Path(folder)) for run in runs]
-        nets = [OrtSession(path, device, lanes=True) for path in files]
+        nets = [OrtSession(path, device, parallel=True) for path in files]
     for net in nets:
-        net.spec = net.spec.model_copy(update=settings.get(cast(Stage, net.spec.kind), {}))
-    sessions: dict[str, ModelSession] = {net.spec.kind: SharedSession(net, owner) for net in nets}
+        net.spec = net.spec.model_copy(update=settings.get(cast(Stage, stage_of(net.spec)), {}))
+    sessions: dict[str, ModelSession] = {stage_of(net.spec): ScheduledSession(net, scheduler) for net in nets}
     return Detector(sessions)
 
 

@@ -10,8 +10,10 @@ from types import ModuleType
 
 import keras
 
-from app.runtime.session import Device, OrtSession
+from app.runtime.device import Device
+from app.runtime.session import OrtSession
 from app.vision.spec import (
+    AnchorFreeSpec,
     EmbedderSpec,
     FusionSpec,
     HeadSpec,
@@ -59,7 +61,7 @@ MTCNN: dict[str, dict[str, object]] = {
 MTCNN_THOROUGH: dict[str, dict[str, object]] = {
     "pnet": {"threshold": 0.5},
     "rnet": {"threshold": 0.58},
-    "onet": {"threshold": 0.95, "trust_pnet": 0.6, "trust_rnet": 1.0},
+    "onet": {"threshold": 0.95, "score_weights": {"proposal": 0.6, "rnet": 1.0}},
 }
 """Those of docs/decisions/0020: they find more faces, and take longer."""
 
@@ -149,7 +151,7 @@ def _cascade() -> Product:
         "source": yunet.SOURCE,
         "source_sha256": yunet.SHA256,
     }
-    spec = PNetSpec.model_validate(cascade_recipes.GRIDS | about | settings["pnet"])
+    spec = AnchorFreeSpec.model_validate(cascade_recipes.YUNET | about | settings["pnet"])
     files = {stage: f"{cascade_recipes.NAME}-{stage}.onnx" for stage in settings}
     recipes = [Recipe(files["pnet"], spec, yunet.load, tolerance=cascade_recipes.TOLERANCE)]
     for stage in ("rnet", "onet"):

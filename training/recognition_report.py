@@ -4,8 +4,9 @@ import csv
 import json
 from pathlib import Path
 
-from app.runtime.session import Device, OrtSession
-from app.runtime.store import read_manifest
+from app.runtime.device import Device
+from app.runtime.model_store import read_manifest
+from app.runtime.session import OrtSession
 from app.vision.spec import ComparedSpec
 from training import cards
 from training.page import table

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from app.pipeline.detector import Detector
 from app.pipeline.landmarks import Landmarker
 from app.vision import align
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from training import landmark_errors, portraits
 from training.data import kaggle
 
@@ -46,7 +46,7 @@ def answer(pictures: kaggle.Pictures, landmarker: Landmarker, detector: Detector
             five, detected = portraits.five(detector, image)
             if not detected:
                 undetected.append(int(pictures.ids[row]))
-        found.append(landmarker(Octaves(image), five)[0])
+        found.append(landmarker(ImagePyramid(image), five)[0])
     points = np.stack(found) if found else pictures.points
     return Answer(np.clip(points, 0, kaggle.SIDE - 1).astype(np.float32), tuple(undetected))
 

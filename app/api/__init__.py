@@ -1,1 +1,1 @@
-"""The HTTP API: routes, schemas, request reading, problems."""
+"""The HTTP API: routes, request bodies, middleware, transport."""

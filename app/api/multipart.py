@@ -1,4 +1,4 @@
-"""multipart/form-data into memory: a part over its limit ends the reading, nothing goes to disk."""
+"""multipart/form-data in memory: a part over its limit stops the reading; nothing is written to disk."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.errors import BadParameter, TooManyBytes
 
-_MOST_PARTS = 16
+_MAX_PARTS = 16
 
 
 @dataclass
 class Part:
-    """One part. Whether it has a filename or a type does not matter here. `over`: its data was too much."""
+    """One part. Filename and content type are ignored. `over` means that its data exceeded the limit."""
 
     name: str = ""
     data: bytearray = field(default_factory=bytearray)
@@ -21,58 +21,70 @@ class Part:
 
 
 async def parse(
-    content_type: str, body: AsyncIterator[bytes], most: int, parts: int = _MOST_PARTS, lenient: bool = False
+    content_type: str,
+    body: AsyncIterator[bytes],
+    max_bytes: int,
+    max_parts: int = _MAX_PARTS,
+    lenient: bool = False,
 ) -> list[Part]:
-    """The body's parts in order, at most so many, each of at most `most` bytes.
+    """Return the body's parts in order.
 
-    Raises TooManyBytes naming the part, and BadParameter for a body that is malformed or ends early. When
-    `lenient`, a part that is over its limit loses its data and does not end the reading.
+    Args:
+        content_type: the request's content type with its boundary.
+        body: the chunks of the body.
+        max_bytes: maximum size of a part.
+        max_parts: maximum number of parts.
+        lenient: whether a part over the limit only loses its data, and reading continues.
+
+    Raises:
+        TooManyBytes: a part exceeds its limit; the error names it.
+        BadParameter: the body is malformed, ends early, or has too many parts.
     """
     _, options = parse_options_header(content_type)
-    reader = _Reader(most, parts, lenient)
+    reader = _PartReader(max_bytes, max_parts, lenient)
     try:
         parser = MultipartParser(options.get(b"boundary", b""), reader.callbacks())  # type: ignore[arg-type]
         async for chunk in body:
             parser.write(chunk)
     except FormParserError as error:
-        raise BadParameter(f"The multipart body is not understood: {error}.") from error
+        raise BadParameter(f"The multipart body is malformed: {error}.") from error
     if not reader.ended:
         raise BadParameter("The multipart body ends early: its last boundary is missing.")
     return reader.parts
 
 
-class _Reader:
-    """Gathers the parts as the parser comes upon their pieces."""
+class _PartReader:
+    """Collects the parts from the parser's callbacks."""
 
-    def __init__(self, most: int, most_parts: int, lenient: bool) -> None:
+    def __init__(self, max_bytes: int, max_parts: int, lenient: bool) -> None:
         self.parts: list[Part] = []
-        self._most_parts = most_parts
+        self._max_parts = max_parts
         self._lenient = lenient
         self.ended = False
-        self._most = most
+        self._max_bytes = max_bytes
         self._header = bytearray()
         self._value = bytearray()
 
     def callbacks(self) -> dict[str, object]:
         return {
             "on_part_begin": self._begin,
-            "on_header_field": self._take_header,
-            "on_header_value": self._take_value,
+            "on_header_field": self._add_header_name,
+            "on_header_value": self._add_header_value,
             "on_header_end": self._end_header,
             "on_headers_finished": self._check_name,
-            "on_part_data": self._take_data,
+            "on_part_data": self._add_data,
             "on_end": self._end,
         }
 
     def _begin(self) -> None:
-        if len(self.parts) == self._most_parts:
-            raise BadParameter(f"The multipart body has more than {self._most_parts} parts.")
+        if len(self.parts) == self._max_parts:
+            raise BadParameter(f"The multipart body has more than {self._max_parts} parts.")
         self.parts.append(Part())
 
-    def _take_header(self, data: bytes, start: int, end: int) -> None:
+    def _add_header_name(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
 
-    def _take_value(self, data: bytes, start: int, end: int) -> None:
+    def _add_header_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
 
     def _end_header(self) -> None:
@@ -86,11 +98,13 @@ class _Reader:
         if not self.parts[-1].name:
             raise BadParameter("A part of the multipart body has no name in its Content-Disposition.")
 
-    def _take_data(self, data: bytes, start: int, end: int) -> None:
+    def _add_data(self, data: bytes, start: int, end: int) -> None:
         part = self.parts[-1]
-        if len(part.data) + end - start > self._most:
+        if len(part.data) + end - start > self._max_bytes:
             if not self._lenient:
-                raise TooManyBytes(f"The {part.name} is over the limit of {self._most} bytes.", part.name)
+                raise TooManyBytes(
+                    f"The {part.name} exceeds the limit of {self._max_bytes} bytes.", part.name
+                )
             part.over = True
             part.data.clear()
         if not part.over:

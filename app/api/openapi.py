@@ -1,4 +1,4 @@
-"""What OpenAPI is told beyond the routes' own types, and the pages that show it, without foreign hosts."""
+"""The OpenAPI document beyond the routes' own types, and its page, which loads nothing from other hosts."""
 
 import base64
 from functools import cache
@@ -10,9 +10,9 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
-from app.api.headers import page_policy
-from app.api.problems import KINDS, MEDIA_TYPE, Problem
-from app.api.security import is_open
+from app.api.middleware.api_keys import is_open
+from app.api.middleware.security_headers import page_policy
+from app.service.problems import KINDS, MEDIA_TYPE, Problem
 
 _ASSETS = "/docs/assets"
 
@@ -20,7 +20,7 @@ _BINARY = {"type": "string", "format": "binary"}
 
 
 def problem(status: int, text: str) -> dict[str, Any]:
-    """A response that is a problem, with one of that status as its example."""
+    """Return the description of a response that is a problem, with an example of that status."""
     kind = next(kind for kind in KINDS.values() if kind.status == status)
     example = {"type": kind.uri, "title": kind.title, "status": status, "detail": kind.about}
     schema = {"$ref": "#/components/schemas/Problem"}
@@ -28,55 +28,57 @@ def problem(status: int, text: str) -> dict[str, Any]:
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    401: problem(401, "The service has API keys, and the request brings none of them."),
-    406: problem(406, "Accept asks for a type that is not offered."),
-    408: problem(408, "The body came too slowly."),
+    401: problem(401, "The service has API keys, and the request sends none of them."),
+    406: problem(406, "`Accept` names no type that is offered."),
+    408: problem(408, "The body arrived too slowly."),
     413: problem(
-        413, "A picture is over the byte limit (cut off while reading) or the pixel limit (not decoded)."
+        413, "A picture exceeds the byte limit (reading stops there) or the pixel limit (it is not decoded)."
     ),
-    415: problem(415, "The content type, or the picture's format, is not read."),
+    415: problem(415, "The content type, or the picture's format, is not supported."),
     422: problem(
-        422, "Not an image, a damaged one, a bad parameter, an unknown model, or no face to verify."
+        422, "Not an image, a damaged image, a bad parameter, an unknown model, or no face to verify."
     ),
-    503: problem(503, "Not ready, overloaded, out of memory, or too late."),
+    503: problem(503, "Not ready, overloaded, out of memory, or not finished in time."),
 }
 
 DRAWN: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The answer; or, where Accept asks for it, the picture with the answer drawn on it.",
+        "description": "The answer, or the picture with the answer drawn on it if `Accept` asks for one.",
         "content": {"image/png": {"schema": _BINARY}, "image/jpeg": {"schema": _BINARY}},
     }
 }
 
 _BOXES = {
     "type": "array",
-    "description": "boxes to look at, [x1, y1, x2, y2] in pixels, with sides of 1 pixel or more, in place of "
-    "detection: `threshold`, `min_face_size` and `max_faces` then do nothing",
+    "description": "boxes [x1, y1, x2, y2] in pixels, with sides of 1 pixel or more. They replace detection; "
+    "`threshold`, `min_face_size` and `max_faces` are then ignored",
     "items": {"type": "array", "minItems": 4, "maxItems": 4, "items": {"type": "number"}},
 }
 
 
 def one_picture(boxes: bool = False) -> dict[str, Any]:
-    """The request body of an address that takes one picture."""
+    """Return the request body of a route for one picture."""
     return _body(_content(("image",), boxes) | {f"image/{kind}": {"schema": _BINARY} for kind in _KINDS})
 
 
 def two_pictures() -> dict[str, Any]:
-    """The request body of `/verify`."""
+    """Return the request body of `/verify`."""
     return _body(_content(("image_a", "image_b"), boxes=False))
 
 
 def many_pictures() -> dict[str, Any]:
-    """The request body of an address that takes several pictures."""
-    pictures = {"type": "array", "items": _BINARY, "minItems": 1, "description": "a part for each picture"}
+    """Return the request body of a route for several pictures."""
+    pictures = {"type": "array", "items": _BINARY, "minItems": 1, "description": "one part per picture"}
     schema = {"type": "object", "properties": {"image": pictures}, "required": ["image"]}
     return _body({"multipart/form-data": {"schema": schema}})
 
 
 def install(app: FastAPI, locked: bool = False) -> None:
-    """Adds the problem's schema to OpenAPI, and `/docs` with Swagger UI's files out of fastapi-swagger.
+    """Add the schema of problems to OpenAPI, and `/docs` with the files of Swagger UI from fastapi-swagger.
 
-    `locked`: addresses need a key, but for those that `security` leaves open.
+    Args:
+        app: the application.
+        locked: whether paths need an API key, except those that `api_keys` leaves open.
     """
     app.mount(_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="docs-assets")
 
@@ -92,7 +94,7 @@ def install(app: FastAPI, locked: bool = False) -> None:
             swagger_ui_parameters={
                 "tryItOutEnabled": True,
                 "displayRequestDuration": True,
-                "validatorUrl": None,  # Swagger UI would show the description to a foreign host
+                "validatorUrl": None,  # Swagger UI would send the document to another host
             },
         )
         policy = page_policy(bytes(page.body).decode(), assets=True)
@@ -108,7 +110,7 @@ def install(app: FastAPI, locked: bool = False) -> None:
         schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
         for unused in ("HTTPValidationError", "ValidationError"):
             schema["components"]["schemas"].pop(unused, None)
-        schema["paths"]["/problems/{name}"]["get"]["responses"].pop("422")  # any text is a name
+        schema["paths"]["/problems/{name}"]["get"]["responses"].pop("422")  # any text is a valid name
         for operations in schema["paths"].values():
             body = operations.get("post", {}).get("requestBody", {"content": {}})
             if json := body["content"].get("application/json"):
@@ -133,21 +135,21 @@ _KINDS = ("jpeg", "png", "webp", "bmp", "gif")
 
 @cache
 def _example() -> str:
-    """A small picture with a face, in base64."""
-    return base64.b64encode((Path(__file__).parent / "example.jpg").read_bytes()).decode()
+    """Return a small picture with a face, in base64."""
+    return base64.b64encode((Path(__file__).parent / "page" / "example.jpg").read_bytes()).decode()
 
 
 def _content(names: tuple[str, ...], boxes: bool) -> dict[str, Any]:
     files: dict[str, Any] = {name: _BINARY for name in names}
     texts: dict[str, Any] = {
-        name: {"type": "string", "format": "byte", "description": "base64, a data URL's prefix allowed"}
+        name: {"type": "string", "format": "byte", "description": "base64; a data URL prefix is allowed"}
         for name in names
     }
     if boxes:
         files["boxes"] = {
             "type": "string",
-            "description": "JSON, [[x1, y1, x2, y2], ...]: skips detection, and `threshold`, `min_face_size` "
-            "and `max_faces` then do nothing",
+            "description": "JSON, [[x1, y1, x2, y2], ...]: skips detection; `threshold`, `min_face_size` and "
+            "`max_faces` are then ignored",
         }
         texts["boxes"] = _BOXES
     return {

@@ -1,1 +1,1 @@
-"""The pipeline: detector, landmark net, embedder, verifier, and the analyzer that owns them."""
+"""The pipeline: detection, landmarks, embedding and verification on pictures in memory."""

@@ -1,4 +1,4 @@
-"""The analyzer: every model the service has, and the whole way from a picture to an answer."""
+"""The analyzer: all loaded models, by task and name, and the operations that combine several of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,27 +10,21 @@ from numpy import ndarray
 from app.errors import BadModel, NoFace, UnknownModel
 from app.pipeline import verifier
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.embedder import Embedder, FusedEmbedder, NetEmbedder, PairEmbedder
-from app.pipeline.faces import Faces, Timing
+from app.pipeline.embedder import CosineEmbedder, Embedder, FusedEmbedder, SiameseEmbedder
+from app.pipeline.faces import Faces
 from app.pipeline.landmarks import Landmarker
-from app.pipeline.verifier import Verdict
-from app.runtime.store import LoadedModel
-from app.vision.pyramid import AnyImage, Image, Octaves
+from app.pipeline.verifier import DecisionThreshold, Verdict
+from app.runtime.model_store import LoadedModel
+from app.runtime.timing import Timing
+from app.vision.pyramid import AnyImage, ImagePyramid
 from app.vision.spec import Task
 
-
-@dataclass(frozen=True)
-class Defaults:
-    """The model each task takes when none is named."""
-
-    detect: str
-    landmarks: str
-    embed: str
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `/verify` answers: the verdict and the two faces it is about."""
+    """The result of a verification: the verdict and the two faces that were compared."""
 
     verdict: Verdict
     face_a: Faces
@@ -38,130 +32,122 @@ class Comparison:
 
 
 class Analyzer:
-    """Detection, landmarks, embedding and verification by model name."""
+    """All loaded models.
 
-    def __init__(self, models: list[LoadedModel], overrides: Mapping[Task, str | None] | None = None) -> None:
+    Args:
+        models: the models; at least one detector.
+        defaults: the default model of a task, in place of the one that the manifest marks.
+
+    Raises:
+        BadModel: there is no detector, a default is not loaded, or a model's parts do not fit.
+    """
+
+    def __init__(self, models: list[LoadedModel], defaults: Mapping[Task, str | None] | None = None) -> None:
         self.models = models
-        self.detectors = {m.entry.name: Detector(m.sessions) for m in models if m.entry.task == "detect"}
+        self.detectors = {m.entry.name: Detector(m.sessions) for m in _of_task(models, "detect")}
         self.landmarkers = {
-            m.entry.name: Landmarker(m.sessions["landmarks"]) for m in models if m.entry.task == "landmarks"
+            m.entry.name: Landmarker(m.sessions["landmarks"]) for m in _of_task(models, "landmarks")
         }
         self.embedders: dict[str, Embedder] = {}
-        for m in sorted(models, key=lambda m: len(m.entry.parts)):  # those of parts last
-            if m.entry.task == "embed":
-                self.embedders[m.entry.name] = self._embedder(m)
-        chosen = overrides or {}
-        self.defaults = Defaults(
-            **{task: self._default(task, chosen.get(task)) for task in ("detect", "landmarks", "embed")}
-        )
-
-    def _embedder(self, model: LoadedModel) -> Embedder:
-        sessions, missing = model.sessions, [p for p in model.entry.parts if p not in self.embedders]
-        if missing:
-            raise BadModel(f"{model.entry.name} is made of {', '.join(missing)}, which is no loaded embedder")
-        if "fusion" in sessions:
-            return FusedEmbedder([self.embedders[p] for p in model.entry.parts], sessions["fusion"])
-        if "head" in sessions:
-            return PairEmbedder(sessions["embedder"], sessions["head"])
-        return NetEmbedder(sessions["embedder"])
-
-    def _default(self, task: Task, override: str | None) -> str:
-        names = [m.entry.name for m in self.models if m.entry.task == task]
-        if override is not None:
-            if override not in names:
-                raise BadModel(f"no loaded model named {override!r} does {task}; loaded: {', '.join(names)}")
-            return override
-        marked = [m.entry.name for m in self.models if m.entry.task == task and m.entry.default]
-        if not names:
-            raise BadModel(f"no loaded model does {task}")
-        return (marked or names)[0]
+        for m in sorted(_of_task(models, "embed"), key=lambda m: len(m.entry.parts)):  # parts first
+            self.embedders[m.entry.name] = self._embedder(m)
+        if not self.detectors:
+            raise BadModel("no loaded model does detect; every operation needs a detector")
+        self.defaults = _defaults(models, defaults or {})
 
     def detector(self, name: str | None) -> Detector:
-        return _pick(self.detectors, name or self.defaults.detect, "detect")
+        """Return the detector of that name, or the default. Raises UnknownModel."""
+        return self._pick(self.detectors, name, "detect")
 
     def landmarker(self, name: str | None) -> Landmarker:
-        return _pick(self.landmarkers, name or self.defaults.landmarks, "landmarks")
+        """Return the landmark model of that name, or the default. Raises UnknownModel."""
+        return self._pick(self.landmarkers, name, "landmarks")
 
     def embedder(self, name: str | None) -> Embedder:
-        return _pick(self.embedders, name or self.defaults.embed, "embed")
+        """Return the embedder of that name, or the default. Raises UnknownModel."""
+        return self._pick(self.embedders, name, "embed")
 
-    def detect(self, image: Image, model: str | None, options: DetectOptions, timing: Timing) -> Faces:
-        """The picture's faces."""
-        return self.detector(model).detect(Octaves(image), options, timing)
-
-    def landmarks(
-        self,
-        image: Image,
-        model: str | None,
-        options: DetectOptions,
-        timing: Timing,
-        boxes: Float32[ndarray, "n 4"] | None = None,
-    ) -> Faces:
-        """The picture's faces with landmarks; or those of the given boxes, in their order."""
-        landmarker, picture = self.landmarker(model), Octaves(image)
-        faces = self._faces(picture, options, timing, boxes)
+    def landmarks(self, picture: ImagePyramid, faces: Faces, landmarker: Landmarker, timing: Timing) -> Faces:
+        """Return the faces with landmarks."""
         with timing.stage("align"):
             crops, transforms = landmarker.crops(picture, faces.points)
         with timing.stage("landmarks"):
-            return replace(faces, landmarks=landmarker.find(crops, transforms))
+            return replace(faces, landmarks=landmarker.regress(crops, transforms))
 
-    def embed(
-        self,
-        image: Image,
-        model: str | None,
-        options: DetectOptions,
-        timing: Timing,
-        boxes: Float32[ndarray, "n 4"] | None = None,
-    ) -> Faces:
-        """The picture's faces with embeddings; or those of the given boxes, in their order."""
-        embedder, picture = self.embedder(model), Octaves(image)
-        faces = self._faces(picture, options, timing, boxes)
-        with timing.stage("align"):
-            points = self.detector(None).refine_points(picture, faces.points)
+    def embed(self, picture: ImagePyramid, faces: Faces, embedder: Embedder, timing: Timing) -> Faces:
+        """Return the faces with embeddings, aligned by points that the default detector refines."""
+        points = self._refined(picture, faces, timing)
         with timing.stage("embed"):
             return replace(faces, embeddings=embedder(picture, points))
 
     def verify(
         self,
         images: tuple[AnyImage, AnyImage],
-        model: str | None,
-        threshold: float | None,
-        far: float | None,
+        embedder: Embedder,
+        threshold: DecisionThreshold,
         timing: Timing,
     ) -> Comparison:
-        """Whether the largest faces of two pictures are of one person. Raises NoFace naming the picture."""
-        embedder = self.embedder(model)
-        bar = verifier.bar(embedder.spec, threshold, far)  # bad parameters fail before any work
-        found = []
+        """Compare the largest faces of two pictures.
+
+        Raises:
+            NoFace: a picture has no face; the error names it.
+        """
+        faces = []
         for field, image in zip(("image_a", "image_b"), images, strict=True):
-            picture = Octaves(image)
-            face = self._faces(picture, DetectOptions(), timing, None).largest(picture.width, picture.height)
+            picture = ImagePyramid(image)
+            detections = self.detector(None).detect(picture, DetectOptions(), timing)
+            face = detections.largest(picture.width, picture.height)
             if len(face) == 0:
-                raise NoFace(f"no face found in {field}", field)
-            with timing.stage("align"):
-                points = self.detector(None).refine_points(picture, face.points)
+                raise NoFace(f"No face was found in {field}.", field)
+            points = self._refined(picture, face, timing)
             with timing.stage("embed"):
-                found.append(replace(face, embeddings=embedder.represent(picture, points)))
-        a, b = found
+                faces.append(replace(face, embeddings=embedder.represent(picture, points)))
+        a, b = faces
         assert a.embeddings is not None
         assert b.embeddings is not None
         with timing.stage("embed"):
             similarity = float(embedder.compare(a.embeddings, b.embeddings)[0])
-        return Comparison(Verdict(similarity, verifier.probability(embedder.spec, similarity), bar), a, b)
+        verdict = Verdict(similarity, verifier.probability(embedder.spec, similarity), threshold)
+        return Comparison(verdict, a, b)
 
-    def _faces(
-        self, picture: Octaves, options: DetectOptions, timing: Timing, boxes: ndarray | None
-    ) -> Faces:
-        detector = self.detector(None)
-        if boxes is None:
-            return detector.detect(picture, options, timing)
-        return detector.locate(picture, boxes, timing)
+    def _refined(self, picture: ImagePyramid, faces: Faces, timing: Timing) -> Float32[ndarray, "n 5 2"]:
+        with timing.stage("align"):
+            return self.detector(None).refine_points(picture, faces.points)
+
+    def _embedder(self, model: LoadedModel) -> Embedder:
+        sessions, missing = model.sessions, [p for p in model.entry.parts if p not in self.embedders]
+        if missing:
+            raise BadModel(f"{model.entry.name} needs {', '.join(missing)}, which is not a loaded embedder")
+        if "fusion" in sessions:
+            return FusedEmbedder([self.embedders[p] for p in model.entry.parts], sessions["fusion"])
+        if "head" in sessions:
+            return SiameseEmbedder(sessions["embedder"], sessions["head"])
+        return CosineEmbedder(sessions["embedder"])
+
+    def _pick(self, models: Mapping[str, T], name: str | None, task: Task) -> T:
+        chosen = name or self.defaults.get(task)
+        if chosen is None or chosen not in models:
+            raise UnknownModel(name, task, sorted(models))
+        return models[chosen]
 
 
-T = TypeVar("T")
+def _of_task(models: list[LoadedModel], task: Task) -> list[LoadedModel]:
+    return [model for model in models if model.entry.task == task]
 
 
-def _pick(table: Mapping[str, T], name: str, task: str) -> T:
-    if name not in table:
-        raise UnknownModel(name, task, sorted(table))
-    return table[name]
+def _defaults(models: list[LoadedModel], chosen: Mapping[Task, str | None]) -> dict[Task, str]:
+    """Return the default model of each task for which a model is loaded. Raises BadModel."""
+    defaults: dict[Task, str] = {}
+    tasks: tuple[Task, ...] = ("detect", "landmarks", "embed")
+    for task in tasks:
+        entries = [model.entry for model in _of_task(models, task)]
+        names = [entry.name for entry in entries]
+        name = chosen.get(task)
+        if name is not None and name not in names:
+            raise BadModel(
+                f"no loaded model named {name!r} does {task}; loaded: {', '.join(names) or 'none'}"
+            )
+        marked = [entry.name for entry in entries if entry.default]
+        if name or names:
+            defaults[task] = name or (marked or names)[0]
+    return defaults

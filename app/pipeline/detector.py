@@ -1,4 +1,4 @@
-"""Detection: the MTCNN cascade (Zhang et al., 2016) over a packed pyramid."""
+"""Detection: a cascade of three nets (MTCNN, Zhang et al., 2016) with either kind of proposal net."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,20 +9,30 @@ from jaxtyping import Float32
 from numpy import ndarray
 
 from app.errors import BadModel
-from app.pipeline.faces import NO_FACES, Faces, Timing
-from app.pipeline.proposals import Candidates, log_odds, proposer
-from app.runtime.session import LaneSession, ModelSession
+from app.pipeline.anchor_free import AnchorFreeProposer
+from app.pipeline.faces import NO_FACES, Faces
+from app.pipeline.proposals import Candidates, Proposer
+from app.pipeline.sliding_window import SlidingWindowProposer
+from app.runtime.session import ModelSession
+from app.runtime.timing import Timing
 from app.vision import align, boxes
 from app.vision.points import FIVE_MIRROR
-from app.vision.pyramid import Octaves
-from app.vision.spec import ONetSpec, PNetSpec, RNetSpec
+from app.vision.pyramid import ImagePyramid
+from app.vision.scores import logit, sigmoid
+from app.vision.spec import AnchorFreeSpec, ONetSpec, PNetSpec, RNetSpec, ScoreCalibration
 
-S = TypeVar("S", PNetSpec, RNetSpec, ONetSpec)
+S = TypeVar("S", RNetSpec, ONetSpec)
 
 
 @dataclass(frozen=True)
 class DetectOptions:
-    """`min_face_size` in pixels; `threshold` of the final score, the model's own if None."""
+    """Options of a search.
+
+    Attributes:
+        min_face_size: side of the smallest face in pixels.
+        threshold: minimum final score; the model's own if None.
+        max_faces: number of highest-scored faces to return; all if None.
+    """
 
     min_face_size: float = 20.0
     threshold: float | None = None
@@ -30,49 +40,62 @@ class DetectOptions:
 
 
 class Detector:
-    """P-, R- and O-Net: candidates from all scales, refined twice, with five points.
+    """Three stages: candidates from all scales, refined twice, with five points.
 
-    A stage's score is its net's; or, where O-Net's spec trusts the earlier ones too, the weighted mean of the
-    log odds of all nets so far, as a probability.
+    The score of a stage is that of its net or, if O-Net's spec gives the earlier nets a weight, the
+    probability of the weighted mean of the logits of all nets so far.
+
+    Args:
+        sessions: sessions of the stages `pnet`, `rnet` and `onet`.
+
+    Raises:
+        BadModel: a stage is missing.
     """
 
     def __init__(self, sessions: Mapping[str, ModelSession]) -> None:
-        pnet, self._p = _stage(sessions, "pnet", PNetSpec)
-        self._proposer = proposer(pnet, self._p)
-        self._rnet, self._r = _stage(sessions, "rnet", RNetSpec)
+        self._proposer, self._cell = _proposer(sessions.get("pnet"))
+        self._rnet, self._rnet_spec = _stage(sessions, "rnet", RNetSpec)
         self._onet, self.spec = _stage(sessions, "onet", ONetSpec)
 
-    def enlarged_pixels(self, width: int, height: int, min_face_size: float) -> float:
-        """Pixels of the picture at the largest scale that faces so small need."""
-        return width * height * (self._p.cell / min_face_size) ** 2
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.spec.model
 
-    def detect(self, picture: Octaves, options: DetectOptions, timing: Timing) -> Faces:
-        """The picture's faces, by falling score."""
+    def enlarged_pixels(self, width: int, height: int, min_face_size: float) -> float:
+        """Return the number of pixels of the largest scale that a search for faces this small needs."""
+        return width * height * (self._cell / min_face_size) ** 2
+
+    def detect(self, picture: ImagePyramid, options: DetectOptions, timing: Timing) -> Faces:
+        """Return the picture's faces, by descending score."""
         with timing.stage("pnet"):
-            found = self.propose(picture, options.min_face_size)
+            candidates = self.propose(picture, options.min_face_size)
         with timing.stage("rnet"):
-            found = self.refine(picture, found)
+            candidates = self.refine(picture, candidates)
         with timing.stage("onet"):
             threshold = self.spec.threshold if options.threshold is None else options.threshold
-            faces = self._output(picture, found, threshold)
+            faces = self._output(picture, candidates, threshold)
         return faces if options.max_faces is None else faces.take(np.arange(len(faces))[: options.max_faces])
 
-    def locate(self, picture: Octaves, given: Float32[ndarray, "n 4"], timing: Timing) -> Faces:
-        """Score and five points for given boxes, in their order; the boxes stay as they are.
+    def locate(self, picture: ImagePyramid, given: Float32[ndarray, "n 4"], timing: Timing) -> Faces:
+        """Return score and five points for given boxes, in their order; the boxes are not changed.
 
-        O-Net looks twice: once at the box as given, once at the box it would rather have seen.
+        Runs O-Net twice: on the given box, then on the box regressed from it.
         """
         if len(given) == 0:
             return NO_FACES
         with timing.stage("onet"):
-            better, _, _ = self.look(picture, given)
-            _, scores, points = self.look(picture, better)
+            regressed, _, _ = self.run_onet(picture, given)
+            _, scores, points = self.run_onet(picture, regressed)
         return Faces(given, scores, points)
 
-    def refine_points(self, picture: Octaves, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n 5 2"]:
-        """The mean of the five points and those found anew, on faces turned upright by them and mirrored too.
+    def refine_points(
+        self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]
+    ) -> Float32[ndarray, "n 5 2"]:
+        """Return more accurate five points for embedding, at the cost of one more batch of O-Net.
 
-        For what is aligned by the points, and is worth one more batch of O-Net's.
+        O-Net runs on the face turned upright by the points, and on its mirror image. The result is the mean
+        of the given points and of the mean of both answers.
         """
         if len(points) == 0:
             return points
@@ -81,65 +104,78 @@ class Detector:
         crops = align.warp(picture, transforms, size)
         out = self._onet.run(np.concatenate([crops, crops[:, :, ::-1]]))["points"].reshape(2, -1, 5, 2)
         mirrored = out[1][:, FIVE_MIRROR] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
-        found = align.apply(align.invert(transforms), (out[0] + mirrored) / 2 * size - np.float32(0.5))
-        return (points + found) / 2
+        refined = align.apply(align.invert(transforms), (out[0] + mirrored) / 2 * size - np.float32(0.5))
+        return (points + refined) / 2
 
-    def propose(self, picture: Octaves, min_face: float) -> Candidates:
-        """P-Net's candidates, by falling score."""
+    def propose(self, picture: ImagePyramid, min_face: float) -> Candidates:
+        """Return the candidates of the proposal stage, by descending score."""
         return self._proposer.propose(picture, min_face)
 
-    def refine(self, picture: Octaves, given: Candidates) -> Candidates:
-        """Those of the candidates that R-Net lets pass, moved, by falling score."""
-        spec = self._r
-        squares = boxes.square(given.boxes, spec.crop)
+    def refine(self, picture: ImagePyramid, candidates: Candidates) -> Candidates:
+        """Return the candidates that R-Net accepts, with adjusted boxes, by descending score."""
+        spec = self._rnet_spec
+        squares = boxes.square(candidates.boxes, spec.crop)
         out = self._rnet.run(align.warp(picture, align.of_boxes(squares, spec.size), spec.size))
-        moved = boxes.toward(given.boxes, boxes.apply_offsets(squares, out["offsets"]), spec.move)
-        scores, odds = self._weighed(given.odds, out["score"])
-        found = Candidates(moved, scores, odds).take(np.flatnonzero(scores > spec.threshold))
-        return found.take(boxes.nms(found.boxes, found.scores, spec.nms)[: spec.max_candidates])
+        regressed = boxes.apply_offsets(squares, out["offsets"])
+        moved = boxes.interpolate(candidates.boxes, regressed, spec.box_blend)
+        scores, logits = self._fuse_scores(candidates.logits, out["score"])
+        refined = Candidates(moved, scores, logits).take(np.flatnonzero(scores > spec.threshold))
+        return refined.take(boxes.nms(refined.boxes, refined.scores, spec.nms)[: spec.max_candidates])
 
-    def _output(self, picture: Octaves, found: Candidates, threshold: float) -> Faces:
-        moved, scores, points = self.look(picture, found.boxes)
-        moved = boxes.toward(found.boxes, moved, self.spec.move)
-        scores = self._calibrated(self._weighed(found.odds, scores)[0])
+    def run_onet(
+        self, picture: ImagePyramid, given: Float32[ndarray, "n 4"]
+    ) -> tuple[Float32[ndarray, "n 4"], Float32[ndarray, " n"], Float32[ndarray, "n 5 2"]]:
+        """Return O-Net's regressed boxes, its own scores, and five points for boxes."""
+        size = self.spec.size
+        squares = boxes.square(given, self.spec.crop)
+        out = self._onet.run(align.warp(picture, align.of_boxes(squares, size), size))
+        side = squares[:, None, 2:] - squares[:, None, :2]
+        points = squares[:, None, :2] + out["points"].reshape(-1, 5, 2) * side - np.float32(0.5)
+        return boxes.apply_offsets(squares, out["offsets"]), out["score"], points
+
+    def _output(self, picture: ImagePyramid, candidates: Candidates, threshold: float) -> Faces:
+        regressed, scores, points = self.run_onet(picture, candidates.boxes)
+        moved = boxes.interpolate(candidates.boxes, regressed, self.spec.box_blend)
+        fused, _ = self._fuse_scores(candidates.logits, scores)
+        scores = calibrate(fused, self.spec.score_calibration)
         passed = np.flatnonzero(scores > threshold)
         keep = passed[boxes.nms(moved[passed], scores[passed], self.spec.nms, self.spec.nms_metric)]
         faces = Faces(moved, scores, points).take(keep)
         faces = replace(faces, boxes=boxes.clip(faces.boxes, picture.width, picture.height))
         return faces.take(np.flatnonzero(boxes.area(faces.boxes) > 0))
 
-    def _weighed(self, before: ndarray, scores: ndarray) -> tuple[ndarray, ndarray]:
-        """A stage's scores (n,) with those of the nets before weighed in, and all log odds so far."""
-        odds = np.concatenate([before, log_odds(scores)[:, None]], axis=1)
-        weights = np.array([self.spec.trust_pnet, self.spec.trust_rnet, 1], np.float32)[: odds.shape[1]]
+    def _fuse_scores(
+        self, earlier: Float32[ndarray, "n nets"], scores: Float32[ndarray, " n"]
+    ) -> tuple[Float32[ndarray, " n"], Float32[ndarray, "n more"]]:
+        """Return a stage's scores fused with those of the earlier nets, and the logits of all nets so far."""
+        logits = np.concatenate([earlier, logit(scores)[:, None]], axis=1)
+        weighting = self.spec.score_weights
+        weights = np.array([weighting.proposal, weighting.rnet, 1], np.float32)[: logits.shape[1]]
         if not weights[:2].any():
-            return scores, odds
-        return _likely(odds @ weights / weights.sum()), odds
-
-    def _calibrated(self, scores: Float32[ndarray, " n"]) -> Float32[ndarray, " n"]:
-        spec = self.spec
-        if (spec.offset, spec.slope) == (0, 1):
-            return scores
-        odds = log_odds(scores)
-        return _likely(odds + spec.offset + (spec.slope - 1) * np.maximum(0, odds - np.float32(spec.knee)))
-
-    def look(self, picture: Octaves, found: ndarray) -> tuple[ndarray, ndarray, ndarray]:
-        """O-Net's boxes (n, 4), its own scores (n,), and points (n, 5, 2) for boxes (n, 4)."""
-        size = self.spec.size
-        squares = boxes.square(found, self.spec.crop)
-        out = self._onet.run(align.warp(picture, align.of_boxes(squares, size), size))
-        side = squares[:, None, 2:] - squares[:, None, :2]
-        points = squares[:, None, :2] + out["points"].reshape(-1, 5, 2) * side - np.float32(0.5)
-        return boxes.apply_offsets(squares, out["offsets"]), out["score"], points
+            return scores, logits
+        return sigmoid(logits @ weights / weights.sum()), logits
 
 
-def _stage(sessions: Mapping[str, ModelSession], kind: str, spec_type: type[S]) -> tuple[LaneSession, S]:
-    session = sessions.get(kind)
-    if not isinstance(session, LaneSession) or not isinstance(session.spec, spec_type):
-        raise BadModel(f"a detector needs a {kind}")
+def calibrate(scores: Float32[ndarray, " n"], curve: ScoreCalibration) -> Float32[ndarray, " n"]:
+    """Return scores mapped by a piecewise linear curve of their logits."""
+    if (curve.bias, curve.slope) == (0, 1):
+        return scores
+    logits = logit(scores)
+    return sigmoid(logits + curve.bias + (curve.slope - 1) * np.maximum(0, logits - np.float32(curve.knee)))
+
+
+def _proposer(session: ModelSession | None) -> tuple[Proposer, int]:
+    """Return the proposal stage, and the side of the faces that it finds at the smallest, in pixels."""
+    match session and session.spec:
+        case PNetSpec() as spec:
+            return SlidingWindowProposer(session, spec), spec.cell  # type: ignore[arg-type] # not None
+        case AnchorFreeSpec() as spec:
+            return AnchorFreeProposer(session, spec), spec.cell  # type: ignore[arg-type] # not None
+    raise BadModel("a detector needs a pnet")
+
+
+def _stage(sessions: Mapping[str, ModelSession], stage: str, spec_type: type[S]) -> tuple[ModelSession, S]:
+    session = sessions.get(stage)
+    if session is None or not isinstance(session.spec, spec_type):
+        raise BadModel(f"a detector needs an {stage}")
     return session, session.spec
-
-
-def _likely(odds: Float32[ndarray, " n"]) -> Float32[ndarray, " n"]:
-    """Probabilities of log odds."""
-    return (1 / (1 + np.exp(-odds))).astype(np.float32)

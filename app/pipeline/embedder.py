@@ -1,4 +1,4 @@
-"""Embedding: a face's crop, aligned by five points, to a vector of length 1; and two faces' similarity."""
+"""Embedding: a face's crop, aligned by five points, to a unit vector; and the similarity of two faces."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -10,45 +10,47 @@ from numpy import ndarray
 from app.errors import BadModel
 from app.runtime.session import ModelSession
 from app.vision import align
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from app.vision.spec import ComparedSpec, EmbedderSpec, FusionSpec, HeadSpec
 
 
 @runtime_checkable
 class Embedder(Protocol):
-    """A model of vectors. `spec` says how two of them are held against each other."""
+    """A model of face vectors. `spec` says how two vectors are compared."""
 
     @property
     def spec(self) -> ComparedSpec: ...
 
-    def __call__(self, picture: Octaves, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
-        """Unit vectors (n, dimension) for faces with five points each."""
+    def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+        """Return unit vectors for faces with five points each."""
 
-    def represent(self, picture: Octaves, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
-        """What `compare` takes: the unit vectors, unless a head judges something else."""
+    def represent(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+        """Return the input of `compare`: the unit vectors, or what a Siamese network's head takes."""
 
     def compare(self, a: Float32[ndarray, "n d"], b: Float32[ndarray, "n d"]) -> Float32[ndarray, " n"]:
-        """The similarities (n,) of two faces each; greater means more alike."""
+        """Return the similarities of pairs of faces; greater means more alike."""
 
 
-class NetEmbedder:
-    """One net on faces aligned by five points; vectors are compared by their cosine."""
+class CosineEmbedder:
+    """One net on faces aligned by five points; vectors are compared by their cosine.
+
+    Raises:
+        BadModel: the session is not that of an embedder.
+    """
 
     def __init__(self, session: ModelSession) -> None:
-        if not isinstance(session.spec, EmbedderSpec):
-            raise BadModel(f"{session.spec.model} is no embedder")
-        self.spec: EmbedderSpec = session.spec
+        self._crops = AlignedCrops(session)
+        self.spec = self._crops.spec
         self._session = session
-        self._template = align.template(self.spec.template, self.spec.size)
 
-    def __call__(self, picture: Octaves, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
-        """Unit vectors (n, dimension) for faces with five points each."""
+    def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+        """Return unit vectors for faces with five points each."""
         return self.vectors(picture, points, self.spec.flip_average)
 
     def vectors(
-        self, picture: Octaves, points: Float32[ndarray, "n 5 2"], flip_average: bool
+        self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"], flip_average: bool
     ) -> Float32[ndarray, "n d"]:
-        """The same, with the mirrored crop's vector added before normalising or without."""
+        """Return unit vectors; with `flip_average` the mirrored crop's vector is added before normalising."""
         crops = self._crops(picture, points)
         if not flip_average:
             return self._session.run(crops)["embedding"]
@@ -56,66 +58,91 @@ class NetEmbedder:
         total = both[: len(crops)] + both[len(crops) :]
         return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
-    def represent(self, picture: Octaves, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
-        """The unit vectors."""
+    def represent(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+        """Return the unit vectors."""
         return self(picture, points)
 
     def compare(self, a: Float32[ndarray, "n d"], b: Float32[ndarray, "n d"]) -> Float32[ndarray, " n"]:
-        """Their cosines."""
+        """Return the cosines."""
         return cosine(a, b)
 
-    def _crops(self, picture: Octaves, points: ndarray) -> ndarray:
-        return align.warp(picture, align.umeyama(points, self._template), self.spec.size)
 
+class SiameseEmbedder:
+    """A Siamese network: a branch for each face, and a head that judges the outputs of two branches.
 
-class PairEmbedder(NetEmbedder):
-    """A Siamese network: a branch for each face, and a head that judges two branches' answers."""
+    Raises:
+        BadModel: the sessions are not a branch and a head that fit each other.
+    """
 
     def __init__(self, branch: ModelSession, head: ModelSession) -> None:
-        super().__init__(branch)
+        self._crops = AlignedCrops(branch)
+        self.spec = self._crops.spec
         if not isinstance(head.spec, HeadSpec) or head.spec.dimension != self.spec.dimension:
-            raise BadModel(f"{head.spec.model}: its head does not take its branch's answer")
+            raise BadModel(f"{head.spec.model}: its head does not fit its branch")
+        self._branch = branch
         self._head = head
 
-    def represent(self, picture: Octaves, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
-        """The branch's answers, as they are."""
-        return self._session.run(self._crops(picture, points))["branch"]
+    def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+        """Return unit vectors for faces with five points each."""
+        return self._branch.run(self._crops(picture, points))["embedding"]
+
+    def represent(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+        """Return the branch's outputs."""
+        return self._branch.run(self._crops(picture, points))["branch"]
 
     def compare(self, a: Float32[ndarray, "n d"], b: Float32[ndarray, "n d"]) -> Float32[ndarray, " n"]:
-        """The probabilities that they are one person's."""
+        """Return the head's probabilities that both faces are the same person."""
         return self._head.run(np.stack([a, b], axis=1))["probability"][:, 0]
 
 
 class FusedEmbedder:
-    """Several embedders' vectors, end to end, made one by a small net; compared by their cosine."""
+    """Several embedders whose concatenated vectors a small net combines; compared by their cosine.
+
+    Raises:
+        BadModel: the parts do not fit the fusion's spec.
+    """
 
     def __init__(self, parts: Sequence[Embedder], session: ModelSession) -> None:
         if not isinstance(session.spec, FusionSpec):
-            raise BadModel(f"{session.spec.model} is no fusion")
+            raise BadModel(f"{session.spec.model} is not a fusion of embedders")
         self.spec: FusionSpec = session.spec
-        nets = [part for part in parts if type(part) is NetEmbedder]
+        nets = [part for part in parts if isinstance(part, CosineEmbedder)]
         if len(nets) != len(self.spec.flip_average):
-            raise BadModel(f"{self.spec.model} is made of nets whose vectors are compared by their cosine")
-        given = sum(part.spec.dimension for part in parts)
-        if given != self.spec.inputs:
-            raise BadModel(f"{self.spec.model} takes {self.spec.inputs} numbers, and its parts give {given}")
+            raise BadModel(f"{self.spec.model} combines only nets whose vectors are compared by their cosine")
+        length = sum(part.spec.dimension for part in parts)
+        if length != self.spec.inputs:
+            raise BadModel(f"{self.spec.model} takes {self.spec.inputs} numbers; its parts give {length}")
         self._parts = list(zip(nets, self.spec.flip_average, strict=True))
         self._session = session
 
-    def __call__(self, picture: Octaves, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
-        """Unit vectors (n, dimension) for faces with five points each."""
+    def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+        """Return unit vectors for faces with five points each."""
         vectors = [part.vectors(picture, points, flip) for part, flip in self._parts]
         return self._session.run(np.concatenate(vectors, axis=1))["embedding"]
 
-    def represent(self, picture: Octaves, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
-        """The unit vectors."""
+    def represent(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+        """Return the unit vectors."""
         return self(picture, points)
 
     def compare(self, a: Float32[ndarray, "n d"], b: Float32[ndarray, "n d"]) -> Float32[ndarray, " n"]:
-        """Their cosines."""
+        """Return the cosines."""
         return cosine(a, b)
 
 
+class AlignedCrops:
+    """Crops of faces, aligned by five points to an embedder's template."""
+
+    def __init__(self, session: ModelSession) -> None:
+        if not isinstance(session.spec, EmbedderSpec):
+            raise BadModel(f"{session.spec.model} is not an embedder")
+        self.spec: EmbedderSpec = session.spec
+        self._template = align.template(self.spec.template, self.spec.size)
+
+    def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> ndarray:
+        """Return uint8 (n, size, size, 3)."""
+        return align.warp(picture, align.umeyama(points, self._template), self.spec.size)
+
+
 def cosine(a: Float32[ndarray, "n d"], b: Float32[ndarray, "n d"]) -> Float32[ndarray, " n"]:
-    """The cosines of unit vectors, -1 to 1."""
+    """Return the cosines of pairs of unit vectors, -1 to 1."""
     return np.clip((a * b).sum(axis=1), -1.0, 1.0)

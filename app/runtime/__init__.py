@@ -1,1 +1,1 @@
-"""Sessions and the model store: what turns an ONNX file into a callable net on a device."""
+"""Runtime: devices, sessions, the model store, scheduling, admission control and request contexts."""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
-from app.vision.pyramid import REMAP_LIMIT, Octaves
+from app.vision.pyramid import REMAP_LIMIT, ImagePyramid
 
 Template = Literal["arcface", "dlib", "face", "kaggle15", "onet"]
 """Names of templates, each five points (order `points.FIVE`) in a unit square, edges at 0 and 1."""
@@ -112,7 +112,7 @@ def invert(transforms: Float32[ndarray, "n 2 3"]) -> Float32[ndarray, "n 2 3"]:
 
 
 def warp(
-    octaves: Octaves, transforms: Float32[ndarray, "n 2 3"], size: int
+    pyramid: ImagePyramid, transforms: Float32[ndarray, "n 2 3"], size: int
 ) -> UInt8[ndarray, "n size size 3"]:
     """Crops of the picture by the transforms, black where they reach outside it.
 
@@ -124,11 +124,11 @@ def warp(
         return crops
     back = invert(transforms)
     shrink = np.sqrt(np.abs(back[:, 0, 0] * back[:, 1, 1] - back[:, 0, 1] * back[:, 1, 0]))
-    octave = octaves.at(shrink)
+    octave = pyramid.octave_for(shrink)
     for level in sorted(set(octave.tolist())):  # np.unique loads numpy.ma, a tenth of a second of the start
         chosen = np.flatnonzero(octave == level)
-        maps = _grids(octaves.transforms_to(int(level), back[chosen]), size)
-        crops[chosen] = _remap(octaves[int(level)], maps, size)
+        maps = _grids(pyramid.transforms_to(int(level), back[chosen]), size)
+        crops[chosen] = _remap(pyramid[int(level)], maps, size)
     return crops
 
 

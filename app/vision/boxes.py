@@ -96,11 +96,11 @@ def offsets_to(boxes: Float32[ndarray, "n 4"], targets: Float32[ndarray, "n 4"])
     return (targets - boxes) / np.concatenate([size, size], axis=1)
 
 
-def toward(
-    boxes: Float32[ndarray, "n 4"], others: Float32[ndarray, "n 4"], share: float
+def interpolate(
+    boxes: Float32[ndarray, "n 4"], others: Float32[ndarray, "n 4"], weight: float
 ) -> Float32[ndarray, "n 4"]:
-    """The boxes moved by that share of the way to the others."""
-    return others if share == 1 else boxes + np.float32(share) * (others - boxes)
+    """Return boxes moved towards others: 0 returns the boxes, 1 the others."""
+    return others if weight == 1 else boxes + np.float32(weight) * (others - boxes)
 
 
 def vote(

@@ -21,8 +21,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from app.errors import BadParameter, NotAnImage, TooManyPixels, TruncatedImage, UnsupportedFormat
+from app.vision.file_types import identify
 from app.vision.pyramid import Image
-from app.vision.signatures import identify
 
 ENCODABLE = ("png", "jpeg")
 MOST_PIXELS = 2 * (Pil.MAX_IMAGE_PIXELS or 0)

@@ -1,4 +1,4 @@
-"""Pyramids: a picture's octaves, and the packed canvas of all scales that P-Net reads in one call."""
+"""Image pyramids: a picture at successive halvings, and at the scales that a detector searches."""
 
 import math
 from dataclasses import dataclass
@@ -10,17 +10,20 @@ from numpy import ndarray
 
 Image = UInt8[ndarray, "h w 3"]
 AnyImage = UInt8[ndarray, "_ _ 3"]
-"""A picture among others, whose size need not be theirs."""
+"""A picture whose size may differ from that of the other pictures in a signature."""
 
 REMAP_LIMIT = 32766
-"""The most rows or columns OpenCV's remap takes, in its source and in its answer."""
+"""Maximum rows or columns of OpenCV's remap, in its source and in its output."""
 
 
-class Octaves:
-    """A picture and its halvings (area averages), each made when first asked for.
+class ImagePyramid:
+    """A picture and its successive halvings (area averages), each computed when first needed.
 
-    Octave k is the picture at 2**-k of its size. Reading a face of any size from the octave nearest
-    above the wanted size costs no more than a small face, and does not alias.
+    Octave k has 2**-k of the picture's size. Reading a face of any size from the octave just above the wanted
+    size costs no more than reading a small face, and does not alias.
+
+    Args:
+        image: RGB (h, w, 3) uint8.
     """
 
     def __init__(self, image: Image) -> None:
@@ -36,18 +39,18 @@ class Octaves:
             self._images.append(cv2.resize(above, size, interpolation=cv2.INTER_AREA))
         return self._images[octave]
 
-    def at(self, shrink: Float32[ndarray, " n"]) -> Int[ndarray, " n"]:
-        """The octave to read for a reduction by `shrink` (1 is full size): at most a halving is left.
+    def octave_for(self, shrink: Float32[ndarray, " n"]) -> Int[ndarray, " n"]:
+        """Return the octave to read for a reduction by `shrink` (1 is full size): at most a halving remains.
 
-        Of a picture too long for OpenCV's remap the first octaves are passed over.
+        The first octaves of a picture that is too long for OpenCV's remap are skipped.
         """
         wanted = np.floor(np.log2(np.maximum(np.nan_to_num(shrink, nan=1.0), 1.0)))
         return np.clip(wanted, self._first, self._last).astype(np.int64)
 
     def transforms_to(self, octave: int, back: Float32[ndarray, "n 2 3"]) -> Float32[ndarray, "n 2 3"]:
-        """Transforms to points of the picture, as transforms to points of the octave.
+        """Convert transforms to points of the picture into transforms to points of the octave.
 
-        Whole numbers are pixel centres in both, so half a pixel is added and taken off.
+        Pixel centres are at integers in both, hence the half pixels.
         """
         height, width = self[octave].shape[:2]
         scale = np.array([[width / self.width], [height / self.height]], np.float32)
@@ -58,9 +61,13 @@ class Octaves:
 
 @dataclass(frozen=True)
 class Level:
-    """One scale of the pyramid: its (even) size in pixels, and picture pixels for each of its pixels.
+    """One scale of a detector's search.
 
-    `margin` of these pixels on every side are black.
+    Attributes:
+        width: in pixels, even, margins included.
+        height: likewise.
+        ratio: pixels of the picture per pixel of the level, by x and y.
+        margin: black pixels on every side.
     """
 
     width: int
@@ -69,41 +76,21 @@ class Level:
     margin: int = 0
 
 
-@dataclass(frozen=True)
-class PageRule:
-    """The sizes a page may have: at most `width` x `height`, each a multiple of its step; and pages a call.
-
-    With the steps equal to the sizes every page is the same, as a GPU wants it; small steps waste
-    less, as a CPU wants it. All numbers even. A level is cut in at least `columns` where it is wide enough,
-    so that as many lanes have work; that is for tiles alone.
-    """
-
-    width: int
-    height: int
-    width_step: int
-    height_step: int
-    batch: int = 1
-    columns: int = 1
-
-
-@dataclass(frozen=True)
-class Strip:
-    """A piece of a level, and where on which page it lies. Pixels; all numbers even."""
-
-    level: int
-    x: int
-    y: int
-    width: int
-    height: int
-    page: int
-    page_x: int
-    page_y: int
-
-
 def levels(
     width: int, height: int, min_face: float, cell: int, factor: float, margin: int = 0
 ) -> list[Level]:
-    """The pyramid's scales: the smallest face fills one cell at the first, the picture one at the last."""
+    """Return the scales of a search, largest first.
+
+    The smallest face fills one cell at the first scale; the picture's shorter side fills one at the last.
+
+    Args:
+        width: of the picture in pixels.
+        height: likewise.
+        min_face: side of the smallest face in pixels.
+        cell: side, in pixels of a level, of the faces that the net finds.
+        factor: ratio of one scale to the previous one.
+        margin: black pixels on every side of a level.
+    """
     out = []
     scale = cell / min_face
     while min(width, height) * scale >= cell:
@@ -113,143 +100,16 @@ def levels(
     return out
 
 
-@dataclass(frozen=True)
-class Tile:
-    """A piece of a level on a page of its own; `own` is the part, x1, y1, x2, y2, that no other tile has.
-
-    Pixels of the level. At the level's edges the tile's own part has no end.
-    """
-
-    level: int
-    x: int
-    y: int
-    width: int
-    height: int
-    own: tuple[float, float, float, float]
-
-    def shape(self, rule: PageRule) -> tuple[int, int]:
-        """The (height, width) of its page."""
-        return _up(self.height, rule.height_step), _up(self.width, rule.width_step)
-
-    def render(self, image: AnyImage, rule: PageRule) -> AnyImage:
-        """Its page, out of the level's image; black beyond."""
-        page = np.zeros((*self.shape(rule), 3), np.uint8)
-        page[: self.height, : self.width] = image[self.y : self.y + self.height, self.x : self.x + self.width]
-        return page
+def resize_to_levels(picture: ImagePyramid, sizes: list[Level]) -> list[AnyImage]:
+    """Return the picture at the size of every level."""
+    octaves = picture.octave_for(np.array([min(level.ratio) for level in sizes], np.float32))
+    return [_resize(picture[int(octave)], level) for level, octave in zip(sizes, octaves, strict=True)]
 
 
-TILE_STEP = 32
-"""Tiles begin at multiples of so many pixels, so that a net's strides meet the same pixels in all of them."""
-
-_LEAST_TILE = 256
-"""Pixels a tile is wide at least, if it is not the limits that cut it."""
-
-
-def tiles(sizes: list[Level], rule: PageRule, overlap: int) -> list[Tile]:
-    """The levels in tiles that overlap by so many pixels; a tile's own part ends in the middle of these."""
-    out = []
-    for index, level in enumerate(sizes):
-        columns = _tile_spans(level.width, rule.width, overlap, min(rule.columns, level.width // _LEAST_TILE))
-        rows = _tile_spans(level.height, rule.height, overlap, 1)
-        out += [
-            Tile(index, x, y, w, h, (left, top, right, bottom))
-            for y, h, top, bottom in rows
-            for x, w, left, right in columns
-        ]
-    return out
-
-
-def _tile_spans(length: int, limit: int, overlap: int, least: int) -> list[tuple[int, int, float, float]]:
-    steps = max(1, length - overlap)
-    count = 1 if length <= limit else -(-steps // (limit - overlap))
-    each = _up(-(-steps // max(1, count, least)), TILE_STEP)
-    starts = range(0, steps, each)
-    last = starts[-1]
-    half = overlap / 2
-    return [
-        (
-            start,
-            length - start if start == last else each + overlap,
-            start + half if start else -math.inf,
-            math.inf if start == last else start + each + half,
-        )
-        for start in starts
-    ]
-
-
-def cut(sizes: list[Level], rule: PageRule, cell: int) -> list[tuple[int, int, int, int, int]]:
-    """The levels in pieces `(level, x, y, width, height)` that fit a page.
-
-    Neighbouring pieces overlap by a cell less one stride, so that every cell of a level lies whole in
-    exactly one piece.
-    """
-    pieces = []
-    for index, level in enumerate(sizes):
-        columns = _spans(level.width, rule.width, cell)
-        rows = _spans(level.height, rule.height, cell)
-        pieces += [(index, x, y, w, h) for y, h in rows for x, w in columns]
-    return pieces
-
-
-def _spans(length: int, limit: int, cell: int) -> list[tuple[int, int]]:
-    lost = cell - 2  # pixels of a piece that start no cell of their own
-    steps = (length - lost) // 2
-    count = -(-steps // ((limit - lost) // 2))
-    each = -(-steps // count)
-    return [(2 * start, 2 * min(each, steps - start) + lost) for start in range(0, steps, each)]
-
-
-def pack(
-    pieces: list[tuple[int, int, int, int, int]], rule: PageRule
-) -> tuple[list[Strip], list[tuple[int, int]]]:
-    """Lays pieces on pages, tallest first, in shelves; answers the strips and the pages' (height, width)."""
-    strips: list[Strip] = []
-    shelves: list[list[int]] = []  # page, top, height, used width
-    used: list[int] = []  # rows used on each page
-    for level, x, y, w, h in sorted(pieces, key=lambda p: (-p[4], -p[3])):
-        shelf = next((s for s in shelves if s[3] + w <= rule.width and h <= s[2]), None)
-        if shelf is None:
-            page = next((i for i, rows in enumerate(used) if rows + h <= rule.height), len(used))
-            if page == len(used):
-                used.append(0)
-            shelf = [page, used[page], h, 0]
-            shelves.append(shelf)
-            used[page] += h
-        strips.append(Strip(level, x, y, w, h, shelf[0], shelf[3], shelf[1]))
-        shelf[3] += w
-    extents = [
-        max((s.page_x + s.width for s in strips if s.page == page), default=0) for page in range(len(used))
-    ]
-    shapes = [
-        (_up(rows, rule.height_step), _up(width, rule.width_step))
-        for rows, width in zip(used, extents, strict=True)
-    ]
-    return strips, shapes
-
-
-def _up(value: int, step: int) -> int:
-    return -(-value // step) * step
-
-
-def scaled(picture: Octaves, sizes: list[Level]) -> list[AnyImage]:
-    """The picture at every level's size."""
-    octaves = picture.at(np.array([min(level.ratio) for level in sizes], np.float32))
-    return [_level(picture[int(octave)], level) for level, octave in zip(sizes, octaves, strict=True)]
-
-
-def _level(image: AnyImage, level: Level) -> AnyImage:
+def _resize(image: AnyImage, level: Level) -> AnyImage:
     margin = level.margin
     size = (level.width - 2 * margin, level.height - 2 * margin)
     small = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
     if margin:
         small = cv2.copyMakeBorder(small, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0.0)
     return np.asarray(small)
-
-
-def render(images: list[AnyImage], strips: list[Strip], shape: tuple[int, int]) -> AnyImage:
-    """One page with its strips on it, out of the levels' images; what no strip covers is black."""
-    page = np.zeros((*shape, 3), np.uint8)
-    for s in strips:
-        piece = images[s.level][s.y : s.y + s.height, s.x : s.x + s.width]
-        page[s.page_y : s.page_y + s.height, s.page_x : s.page_x + s.width] = piece
-    return page

@@ -1,7 +1,7 @@
-"""`ModelSpec`: what a model file says of itself, as JSON in its ONNX metadata.
+"""`ModelSpec`: what a model file says about itself, as JSON in its ONNX metadata.
 
-Models own these numbers: input size, template, thresholds with their calibration, licence, source.
-An unknown key, kind, template or scheme is an error at start-up, never ignored.
+Models own these numbers: input size, template, thresholds with their calibration, licence, source. An unknown
+key, kind, template or scheme is an error at the start, never ignored.
 """
 
 from typing import Annotated, Literal
@@ -21,93 +21,121 @@ class _Frozen(BaseModel):
 
 
 class Calibration(_Frozen):
-    """A similarity threshold, and the false accept rate it was chosen for on the calibration set."""
+    """A similarity threshold, and the false accept rate (FAR) for which it was calibrated."""
 
     far: float = Field(gt=0, lt=1)
     threshold: float
-    tar: float = Field(ge=0, le=1, description="true accept rate measured at that threshold")
+    tar: float = Field(ge=0, le=1, description="true accept rate measured at the threshold")
 
 
 class _Spec(_Frozen):
-    model: str = Field(description="the name `model=` takes; files of one cascade share it")
+    model: str = Field(description="name for `model=`; the stages of one detector share it")
     licence: str = Field(description="SPDX identifier, or LicenseRef-research-only")
-    research_only: bool = Field(description="whether a training set's terms forbid commercial use")
-    source: str = Field(description="where the weights come from")
-    source_sha256: str = Field(description="of the published weights, or of the training data")
+    research_only: bool = Field(description="whether the terms of a training set forbid commercial use")
+    source: str = Field(description="origin of the weights")
+    source_sha256: str = Field(description="sha256 of the published weights, or of the training data")
 
 
-class PNetSpec(_Spec):
-    """P-Net: windows over a pyramid of scales `factor` apart; a face fills their middle, the `cell`.
+class _ProposalSpec(_Spec):
+    """What both kinds of proposal nets (stage P) have in common."""
 
-    A net with `grids` tells each face's size itself (it is anchor-free): the cells of a grid are its stride
-    wide, and pieces overlap by a `window`. The smallest faces sought are `best_cell` pixels at the largest
-    scale, where that has no more than `best_pixels`, else fewer, down to a `cell`.
-    """
+    cell: int = Field(12, description="side, in pixels of a scale, of the faces found there")
+    window: int = Field(12, description="side of a cell's receptive field in pixels, the overlap of pieces")
+    factor: float = Field(gt=0, lt=1, description="ratio of one scale to the previous one")
+    threshold: float = Field(ge=0, le=1, description="minimum score of a candidate")
+    nms: float = Field(ge=0, le=1, description="IoU above which the lower-scored candidate is dropped")
+    max_candidates: int = Field(gt=0, description="best-scored candidates passed to the next stage")
+
+
+class PNetSpec(_ProposalSpec):
+    """MTCNN's P-Net: a window of fixed size slides over an image pyramid (Zhang et al., 2016)."""
 
     kind: Literal["pnet"] = "pnet"
-    cell: int = 12
-    window: int = 12
     stride: int = 2
-    grids: tuple[int, ...] = Field((), description="strides of its grids; none: windows of one size")
+    nms_per_scale: float = Field(ge=0, le=1, description="as `nms`, within each scale; 1 for none")
+
+
+class AnchorFreeSpec(_ProposalSpec):
+    """An anchor-free proposal net: each cell of its grids predicts the position and size of one face.
+
+    The smallest faces searched for have `best_cell` pixels at the largest scale if that scale has at most
+    `best_pixels`, else fewer, but not less than `cell`.
+    """
+
+    kind: Literal["anchor_free"] = "anchor_free"
+    strides: tuple[int, ...] = Field(min_length=1, description="strides of its output grids in pixels")
     best_cell: int = 12
     best_pixels: int = 4_000_000
-    factor: float = Field(gt=0, lt=1)
-    threshold: float = Field(ge=0, le=1)
-    nms_per_scale: float = Field(ge=0, le=1, description="1 where nothing is suppressed within a scale")
-    nms: float = Field(ge=0, le=1)
     vote: float = Field(
-        1, ge=0, le=1, description="a kept box becomes the mean of all that overlap it by more (box voting)"
+        1,
+        ge=0,
+        le=1,
+        description="box voting: a kept box becomes the mean of all with a greater IoU; 1 for none",
     )
-    max_candidates: int = Field(gt=0, description="best-scored candidates kept for the next stage")
 
 
 class RNetSpec(_Spec):
-    """R-Net: square crops around P-Net's candidates."""
+    """R-Net: square crops around the proposed candidates."""
 
     kind: Literal["rnet"] = "rnet"
-    size: int
-    crop: float = Field(gt=0, description="side of the square it sees, over the box's longer side")
+    size: int = Field(description="side of its input in pixels")
+    crop: float = Field(gt=0, description="side of the cropped square over the box's longer side")
     threshold: float = Field(ge=0, le=1)
     nms: float = Field(ge=0, le=1)
     max_candidates: int = Field(gt=0)
-    move: float = Field(1, ge=0, le=1, description="how far a box goes towards the net's own")
+    box_blend: float = Field(1, ge=0, le=1, description="weight of the regressed box against the input box")
+
+
+class ScoreWeights(_Frozen):
+    """Weights of the earlier stages' logits in the fused score; O-Net's weight is 1."""
+
+    proposal: float = Field(0, ge=0)
+    rnet: float = Field(0, ge=0)
+
+
+class ScoreCalibration(_Frozen):
+    """A piecewise linear map of the fused logit, so that a score is the share of faces among such detections.
+
+    logit + bias + (slope - 1) * max(0, logit - knee)
+    """
+
+    bias: float = 0
+    knee: float = 0
+    slope: float = Field(1, gt=0)
 
 
 class ONetSpec(_Spec):
     """O-Net: the final boxes, scores and five points."""
 
     kind: Literal["onet"] = "onet"
-    size: int
-    crop: float = Field(gt=0, description="side of the square it sees, over the box's longer side")
+    size: int = Field(description="side of its input in pixels")
+    crop: float = Field(gt=0, description="side of the cropped square over the box's longer side")
     threshold: float = Field(ge=0, le=1, description="default of the `threshold` parameter")
     nms: float = Field(ge=0, le=1)
     nms_metric: Literal["iou", "iom"]
-    trust_pnet: float = Field(0, ge=0, description="weight of P-Net's log odds in the score, O-Net's is 1")
-    trust_rnet: float = Field(0, ge=0, description="weight of R-Net's log odds in the score")
-    offset: float = Field(0, description="what is added to the final log odds, so that a score is the share")
-    knee: float = Field(0, description="of such detections that are faces; above this of the plain log odds")
-    slope: float = Field(1, gt=0, description="they rise so much faster")
-    move: float = Field(1, ge=0, le=1, description="how far a box goes towards the net's own")
+    score_weights: ScoreWeights = ScoreWeights()
+    score_calibration: ScoreCalibration = ScoreCalibration()
+    box_blend: float = Field(1, ge=0, le=1, description="weight of the regressed box against the input box")
 
 
 class LandmarkSpec(_Spec):
     """A landmark net: an aligned crop in, points in units of the crop out."""
 
     kind: Literal["landmarks"] = "landmarks"
-    size: int
+    size: int = Field(description="side of its input in pixels")
     template: Template
     scheme: Scheme
 
 
 class Probability(_Frozen):
-    """The probability of one person, where half of all pairs are: sigmoid(slope * similarity + offset)."""
+    """Logistic curve: P(same person) = sigmoid(slope * similarity + offset), assuming a 50% prior."""
 
     slope: float = Field(gt=0)
     offset: float
 
 
 class ComparedSpec(_Spec):
-    """What a model of vectors says of comparing them."""
+    """How the vectors of a model are compared."""
 
     dimension: int
     metric: Literal["cosine", "probability"] = "cosine"
@@ -115,43 +143,43 @@ class ComparedSpec(_Spec):
     thresholds: tuple[Calibration, ...] = ()
     default_far: float | None = None
     probability: Probability | None = Field(
-        None, description="none where the similarity is a probability itself, or nothing was calibrated"
+        None, description="None if the similarity is a probability itself, or was not calibrated"
     )
 
 
 class EmbedderSpec(ComparedSpec):
-    """An embedder: an aligned crop in, a vector of length 1 out.
+    """An embedder: an aligned crop in, a unit vector out.
 
-    One whose metric is `probability` is the branch of a pair of nets. Its output `branch`, of any length, is
-    what the head takes.
+    If `metric` is `probability`, it is the branch of a Siamese network, and its output `branch`, of any
+    length, is the input of the head.
     """
 
     kind: Literal["embedder"] = "embedder"
-    size: int
+    size: int = Field(description="side of its input in pixels")
     template: Template
     flip_average: bool = Field(description="whether the mirrored crop's vector is added before normalising")
 
 
 class HeadSpec(_Spec):
-    """The head of a pair of nets: two branches' answers (n, 2, dimension) in, a probability out."""
+    """The head of a Siamese network: the outputs of two branches (n, 2, dimension) in, a probability out."""
 
     kind: Literal["head"] = "head"
-    dimension: int = Field(description="of one branch's answer")
+    dimension: int = Field(description="length of one branch's output")
 
 
 class FusionSpec(ComparedSpec):
-    """A model of other models: their vectors, end to end, in; one vector of length 1 out."""
+    """A combination of embedders: their concatenated vectors in, one unit vector out."""
 
     kind: Literal["fusion"] = "fusion"
     parts: tuple[str, ...] = Field(min_length=2, description="names of the embedders, in order")
     flip_average: tuple[bool, ...] = Field(
-        description="of each part, whether the mirrored crop's vector is added; its own spec's does not count"
+        description="per part, whether the mirrored crop's vector is added; overrides the part's own setting"
     )
-    inputs: int = Field(description="numbers of all their vectors together")
+    inputs: int = Field(description="length of the concatenated vectors")
 
 
 ModelSpec = Annotated[
-    PNetSpec | RNetSpec | ONetSpec | LandmarkSpec | EmbedderSpec | HeadSpec | FusionSpec,
+    PNetSpec | AnchorFreeSpec | RNetSpec | ONetSpec | LandmarkSpec | EmbedderSpec | HeadSpec | FusionSpec,
     Field(discriminator="kind"),
 ]
 
@@ -159,6 +187,7 @@ _ADAPTER: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
 
 TASK_OF_KIND: dict[str, Task] = {
     "pnet": "detect",
+    "anchor_free": "detect",
     "rnet": "detect",
     "onet": "detect",
     "landmarks": "landmarks",
@@ -169,5 +198,10 @@ TASK_OF_KIND: dict[str, Task] = {
 
 
 def parse(text: str) -> ModelSpec:
-    """The spec in a file's metadata. Raises pydantic's ValidationError for anything not understood."""
+    """Return the spec in a file's metadata. Raises pydantic's ValidationError if it is invalid."""
     return _ADAPTER.validate_json(text)
+
+
+def stage_of(spec: ModelSpec) -> str:
+    """Return the stage that a net implements: its kind; `pnet` for both kinds of proposal nets."""
+    return "pnet" if isinstance(spec, PNetSpec | AnchorFreeSpec) else spec.kind

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.api.intake import Held
 from app.api.metrics import Metrics
+from app.api.transport.body_limits import Held
 from app.main import create_app
-from app.pipeline.observer import Observer
+from app.runtime.telemetry import Observer
 from app.settings import Settings
 from tests.api.pictures import picture
 from tests.fakes import fake_analyzer
@@ -141,7 +141,7 @@ def test_every_metric_is_in_the_handbook_and_the_other_way_round(counted: httpx.
 def test_workers_count_together_and_the_dead_are_forgotten(tmp_path: Path) -> None:
     program = (
         "import os, sys\n"
-        "from app.api.intake import Held\n"
+        "from app.api.transport.body_limits import Held\n"
         "from app.api.metrics import Metrics\n"
         "metrics = Metrics(Held(1))\n"
         "metrics.begin()\n"

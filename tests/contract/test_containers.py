@@ -11,9 +11,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.api.intake import Held
 from app.api.metrics import Metrics
-from app.pipeline.observer import Reason
+from app.api.transport.body_limits import Held
+from app.runtime.telemetry import Reason
 
 MONITORING = Path("docker/monitoring")
 DASHBOARD = json.loads((MONITORING / "grafana/dashboards/facet.json").read_text())

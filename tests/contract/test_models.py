@@ -6,8 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
-from app.runtime.session import Device, OrtSession
-from app.runtime.store import FileEntry, ModelEntry, read_manifest, sha256
+from app.runtime.device import Device
+from app.runtime.model_store import FileEntry, ModelEntry, read_manifest, sha256
+from app.runtime.session import OrtSession
 from app.vision.points import COUNTS
 from app.vision.spec import TASK_OF_KIND, ComparedSpec, EmbedderSpec, FusionSpec, HeadSpec, LandmarkSpec
 

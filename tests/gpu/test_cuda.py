@@ -10,13 +10,13 @@ import pytest
 from app.errors import DeviceUnavailable, OutOfMemory
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions
-from app.pipeline.faces import Timing
-from app.runtime.batching import Unwatched
+from app.runtime.model_store import Sharing, load
+from app.runtime.scheduler import Unwatched
 from app.runtime.session import ModelSession
-from app.runtime.store import Sharing, load
+from app.runtime.timing import Timing
 from app.vision.boxes import iou
 from app.vision.image import decode
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 
 pytestmark = [
     pytest.mark.gpu,
@@ -38,7 +38,7 @@ def test_every_session_really_runs_on_cuda(pair: tuple[Analyzer, Analyzer]) -> N
 
 @pytest.mark.parametrize("path", PHOTOS, ids=lambda p: p.name)
 def test_the_same_faces_landmarks_and_vectors(pair: tuple[Analyzer, Analyzer], path: Path) -> None:
-    picture = Octaves(decode(path.read_bytes(), 50_000_000, "image"))
+    picture = ImagePyramid(decode(path.read_bytes(), 50_000_000, "image"))
     cuda, cpu = (a.detector(None).detect(picture, DetectOptions(), Timing()) for a in pair)
     assert len(cuda) == len(cpu) > 0
     assert np.diag(iou(cuda.boxes, cpu.boxes)).min() > 0.98

@@ -6,13 +6,14 @@ import pytest
 
 from app.errors import BadModel
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.faces import Faces, Timing
-from app.runtime.store import load
+from app.pipeline.faces import Faces
+from app.runtime.model_store import load
+from app.runtime.timing import Timing
 from app.vision import align
 from app.vision.boxes import iou, overlap
 from app.vision.image import decode
 from app.vision.points import FIVE_MIRROR
-from app.vision.pyramid import Image, Octaves
+from app.vision.pyramid import Image, ImagePyramid
 
 PHOTOS = Path("tests/photos")
 
@@ -28,7 +29,7 @@ def photo(name: str) -> Image:
 
 
 def detect(detector: Detector, image: Image, **options: float) -> Faces:
-    return detector.detect(Octaves(image), DetectOptions(**options), Timing())  # type: ignore[arg-type]
+    return detector.detect(ImagePyramid(image), DetectOptions(**options), Timing())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -66,8 +67,8 @@ def test_refined_points_turn_with_the_face(detector: Detector, angle: float) -> 
     turned = cv2.warpAffine(image, matrix, image.shape[1::-1])
     moved = align.apply(matrix[None].astype(np.float32), points)
     here, there = (
-        detector.refine_points(Octaves(image), points),
-        detector.refine_points(Octaves(turned), moved),
+        detector.refine_points(ImagePyramid(image), points),
+        detector.refine_points(ImagePyramid(turned), moved),
     )
     eyes = np.linalg.norm(points[0, 0] - points[0, 1])
     off = np.linalg.norm(align.apply(matrix[None].astype(np.float32), here) - there, axis=2)
@@ -80,13 +81,15 @@ def test_refined_points_of_a_mirrored_picture_are_the_mirrored_ones(detector: De
     points = detect(detector, image).points
     flip = np.array([[-1, 1], [image.shape[1] - 1, 0]], np.float32)
     mirrored = points[:, FIVE_MIRROR] * flip[0] + flip[1]
-    here = detector.refine_points(Octaves(image), points)
-    there = detector.refine_points(Octaves(np.ascontiguousarray(image[:, ::-1])), mirrored)
+    here = detector.refine_points(ImagePyramid(image), points)
+    there = detector.refine_points(ImagePyramid(np.ascontiguousarray(image[:, ::-1])), mirrored)
     np.testing.assert_allclose(there[:, FIVE_MIRROR] * flip[0] + flip[1], here, atol=1.5)
 
 
 def test_no_points_stay_none(detector: Detector) -> None:
-    assert detector.refine_points(Octaves(photo("obama.jpg")), np.empty((0, 5, 2), np.float32)).shape == (
+    assert detector.refine_points(
+        ImagePyramid(photo("obama.jpg")), np.empty((0, 5, 2), np.float32)
+    ).shape == (
         0,
         5,
         2,
@@ -154,12 +157,12 @@ def test_given_boxes_are_kept_in_order_with_points_and_scores(detector: Detector
     image = photo("astronaut.png")
     face = detect(detector, image)
     given = np.concatenate([np.array([[300, 300, 400, 400]], np.float32), face.boxes])
-    located = detector.locate(Octaves(image), given, Timing())
+    located = detector.locate(ImagePyramid(image), given, Timing())
     assert np.array_equal(located.boxes, given)
     assert located.scores[0] < 0.5 < located.scores[1]
     side = face.boxes[0, 3] - face.boxes[0, 1]
     assert np.abs(located.points[1] - face.points[0]).max() < 0.05 * side
-    assert len(detector.locate(Octaves(image), given[:0], Timing())) == 0
+    assert len(detector.locate(ImagePyramid(image), given[:0], Timing())) == 0
 
 
 def trusting(detector: Detector, pnet: float, rnet: float) -> Detector:
@@ -171,16 +174,16 @@ def trusting(detector: Detector, pnet: float, rnet: float) -> Detector:
 
 
 def test_a_trusting_score_is_the_weighted_mean_of_log_odds(detector: Detector) -> None:
-    picture = Octaves(photo("astronaut.png"))
+    picture = ImagePyramid(photo("astronaut.png"))
     alone, fused = trusting(detector, 0, 0), trusting(detector, 0.5, 1)
     first = fused.propose(picture, 40)
     odds = np.log(first.scores / (1 - first.scores))
-    np.testing.assert_allclose(first.odds[:, 0], odds, rtol=1e-4)
+    np.testing.assert_allclose(first.logits[:, 0], odds, rtol=1e-4)
     second = fused.refine(picture, first)
-    mean = second.odds @ np.array([0.5, 1], np.float32) / 1.5
+    mean = second.logits @ np.array([0.5, 1], np.float32) / 1.5
     np.testing.assert_allclose(np.log(second.scores / (1 - second.scores)), mean, rtol=1e-3)
     own = alone.refine(picture, alone.propose(picture, 40))
-    np.testing.assert_allclose(np.log(own.scores / (1 - own.scores)), own.odds[:, 1], rtol=1e-2)
+    np.testing.assert_allclose(np.log(own.scores / (1 - own.scores)), own.logits[:, 1], rtol=1e-2)
     (face,) = detect(fused, photo("astronaut.png"), threshold=0.5).scores
     (plain,) = detect(alone, photo("astronaut.png"), threshold=0.5).scores
     assert 0.5 < face < 1
@@ -189,7 +192,7 @@ def test_a_trusting_score_is_the_weighted_mean_of_log_odds(detector: Detector) -
 
 def test_stages_are_timed(detector: Detector) -> None:
     timing = Timing()
-    detector.detect(Octaves(photo("astronaut.png")), DetectOptions(), timing)
+    detector.detect(ImagePyramid(photo("astronaut.png")), DetectOptions(), timing)
     assert list(timing.ms) == ["pnet", "rnet", "onet"]
     assert all(ms > 0 for ms in timing.ms.values())
 

@@ -7,21 +7,21 @@ from numpy import ndarray
 from app.errors import BadModel, UnknownModel
 from app.pipeline import embedder as e
 from app.pipeline.analyzer import Analyzer
-from app.pipeline.faces import Timing
 from app.pipeline.warmup import warm_up
-from app.runtime.store import LoadedModel, ModelEntry
-from app.vision.pyramid import Octaves
+from app.runtime.model_store import LoadedModel, ModelEntry
+from app.runtime.timing import Timing
+from app.vision.pyramid import ImagePyramid
 from app.vision.spec import EmbedderSpec, FusionSpec, HeadSpec
 from tests.fakes import COMMON, FIVE_IN_BOX, FakeDetector, FakeSession, cascade, embedder, landmarker, loaded
 
 POINTS = np.stack([FIVE_IN_BOX * 40 + 10, FIVE_IN_BOX * 30 + 20]).astype(np.float32)
 
 
-def picture() -> Octaves:
+def picture() -> ImagePyramid:
     """Left half red, right half blue."""
     image = np.zeros((64, 64, 3), np.uint8)
     image[:, :32, 0], image[:, 32:, 2] = 200, 100
-    return Octaves(image)
+    return ImagePyramid(image)
 
 
 def branch(images: ndarray) -> dict[str, ndarray]:
@@ -39,7 +39,7 @@ def spec(**more: object) -> EmbedderSpec:
     )
 
 
-def pair() -> e.PairEmbedder:
+def pair() -> e.SiameseEmbedder:
     """A branch, and a head that takes 1 less the sum of the differences for the probability."""
     head = HeadSpec(model="pair", dimension=2, **COMMON)
 
@@ -47,7 +47,7 @@ def pair() -> e.PairEmbedder:
         assert pairs.shape[1:] == (2, 2)
         return {"probability": 1 - np.abs(pairs[:, 0] - pairs[:, 1]).sum(axis=1, keepdims=True)}
 
-    return e.PairEmbedder(VectorSession(spec(metric="probability"), branch), VectorSession(head, judge))
+    return e.SiameseEmbedder(VectorSession(spec(metric="probability"), branch), VectorSession(head, judge))
 
 
 class VectorSession(FakeSession):
@@ -72,8 +72,8 @@ def fusion(*parts: str) -> LoadedModel:
 
 
 def test_the_mirrored_crop_is_added_before_normalising() -> None:
-    plain = e.NetEmbedder(FakeSession(spec(), branch))(picture(), POINTS[:1])[0]
-    mirrored = e.NetEmbedder(FakeSession(spec(flip_average=True), branch))(picture(), POINTS[:1])[0]
+    plain = e.CosineEmbedder(FakeSession(spec(), branch))(picture(), POINTS[:1])[0]
+    mirrored = e.CosineEmbedder(FakeSession(spec(flip_average=True), branch))(picture(), POINTS[:1])[0]
     assert plain[0] > 2 * plain[1]
     assert mirrored == pytest.approx([0.5**0.5, 0.5**0.5], abs=1e-3)
 
@@ -91,7 +91,7 @@ def test_a_branch_gives_unit_vectors_and_its_head_what_it_was_trained_on() -> No
 def test_a_head_of_another_width_is_refused() -> None:
     head = FakeSession(HeadSpec(model="pair", dimension=3, **COMMON), branch)
     with pytest.raises(BadModel, match="does not take"):
-        e.PairEmbedder(FakeSession(spec(), branch), head)
+        e.SiameseEmbedder(FakeSession(spec(), branch), head)
 
 
 def test_a_fusion_joins_its_parts_in_order() -> None:
@@ -130,7 +130,7 @@ def test_warm_up_runs_heads_and_fusions_on_what_they_take() -> None:
     analyzer.detectors.clear()
     warm_up(analyzer)
     assert branch_session.seen == head.seen == [1]
-    assert isinstance(analyzer.embedder("pair"), e.PairEmbedder)
+    assert isinstance(analyzer.embedder("pair"), e.SiameseEmbedder)
 
 
 def test_verify_of_a_pair_of_nets_answers_its_probability() -> None:
@@ -154,7 +154,7 @@ def test_a_fusion_decides_itself_which_parts_are_mirrored() -> None:
         model="both", parts=("a", "b"), flip_average=(True, False), inputs=4, dimension=4, **COMMON
     )
     sessions = [FakeSession(spec(flip_average=flip), branch) for flip in (False, True)]
-    parts = [e.NetEmbedder(session) for session in sessions]
+    parts = [e.CosineEmbedder(session) for session in sessions]
     net = e.FusedEmbedder(parts, VectorSession(how, lambda vectors: {"embedding": vectors}))
     found = net(picture(), POINTS[:1])[0]
     assert [session.seen for session in sessions] == [[2], [1]]
@@ -166,6 +166,6 @@ def test_a_fusion_of_a_pair_of_nets_is_refused() -> None:
     how = FusionSpec(
         model="both", parts=("a", "b"), flip_average=(False, False), inputs=4, dimension=4, **COMMON
     )
-    parts = [e.NetEmbedder(FakeSession(spec(), branch)), pair()]
+    parts = [e.CosineEmbedder(FakeSession(spec(), branch)), pair()]
     with pytest.raises(BadModel, match="compared by their cosine"):
         e.FusedEmbedder(parts, VectorSession(how, lambda vectors: {"embedding": vectors}))

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from app.errors import BadModel, DeviceUnavailable, OutOfMemory
 from app.runtime import session
-from app.runtime.batching import Owner, SharedSession, Unwatched
+from app.runtime.scheduler import DeviceScheduler, ScheduledSession, Unwatched
 from app.runtime.session import Bound, Device, OrtSession, batches, candidates
 from app.vision.spec import METADATA_KEY, LandmarkSpec
 from tests.fakes import COMMON
@@ -130,14 +130,16 @@ def test_lanes_answer_as_one_thread_does_in_order(tmp_path: Path, n: int) -> Non
     path = tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json())
     images = np.random.default_rng(0).integers(0, 255, (n, 4, 4, 3), dtype=np.uint8)
     plain = OrtSession(path, Device("cpu"))
-    lanes = SharedSession(OrtSession(path, Device("cpu", threads=3), lanes=True), Owner(3, Unwatched()))
+    lanes = ScheduledSession(
+        OrtSession(path, Device("cpu", threads=3), parallel=True), DeviceScheduler(3, Unwatched())
+    )
     assert np.array_equal(lanes.run(images)["points"], plain.run(images)["points"])
     assert lanes.each(lambda i: i * i, range(n)) == [i * i for i in range(n)]
 
 
 def test_calls_side_by_side_are_of_a_cpu_and_a_session_with_lanes(tmp_path: Path) -> None:
     path = tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json())
-    assert OrtSession(path, Device("cpu", threads=3), lanes=True).lanes == 3
+    assert OrtSession(path, Device("cpu", threads=3), parallel=True).lanes == 3
     assert OrtSession(path, Device("cpu", threads=3)).lanes == 1
     assert Device("cuda", threads=3).lanes == 1
     assert Device("cpu").lanes >= 1

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from app.runtime.session import Device, OrtSession
-from app.vision.pyramid import Octaves
+from app.runtime.device import Device
+from app.runtime.session import OrtSession
+from app.vision.pyramid import ImagePyramid
 from app.vision.spec import RNetSpec
 from training.cascade_config import Kinds, StageConfig, build_trained, config_of, find
 from training.cascade_recipes import export_run, spec_of
@@ -59,7 +60,7 @@ def scenes(count: int) -> list[Scene]:
         box = np.array([*corner, *(corner + np.array([0.8, 1.0]) * height)], np.float32).round()
         x1, y1, x2, y2 = box.astype(int)
         image[y1:y2, x1:x2] = 230
-        out.append(Scene(f"{i}.png", Octaves(image), box[None], np.array([False])))
+        out.append(Scene(f"{i}.png", ImagePyramid(image), box[None], np.array([False])))
     return out
 
 

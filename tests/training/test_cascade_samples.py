@@ -7,7 +7,7 @@ from numpy import ndarray
 
 from app.vision import boxes
 from app.vision.points import five_of_ibug68
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from training.cascade_config import Kinds, StageConfig
 from training.config import Augmentation
 from training.data import candidates, scenes, tiles
@@ -31,12 +31,12 @@ TILE = CONFIG.model_copy(update={"stage": "pnet", "size": 16, "face": 12, "tile"
 FACE = np.array([60, 40, 90, 80], np.float32)
 
 
-def picture(face: ndarray) -> Octaves:
+def picture(face: ndarray) -> ImagePyramid:
     """Grey, with the face's box in white."""
     image = np.full((160, 200, 3), 90, np.uint8)
     x1, y1, x2, y2 = face.astype(int)
     image[y1:y2, x1:x2] = 255
-    return Octaves(image)
+    return ImagePyramid(image)
 
 
 def scene(ignored: bool = False) -> Scene:
@@ -63,7 +63,7 @@ def crops(kinds: Kinds, found: ndarray, ignored: bool = False, **augment: float)
     config = CONFIG.model_copy(update={"kinds": kinds, "augment": Augmentation(**augment)})
     proposals = Candidates(np.zeros(len(found), np.int64), found, np.ones(len(found), np.float32))
     points = np.array([[8, 8], [24, 8], [16, 16], [10, 24], [22, 24]], np.float32)
-    portrait = Portrait("b.jpg", Octaves(np.full((32, 32, 3), 200, np.uint8)), points)
+    portrait = Portrait("b.jpg", ImagePyramid(np.full((32, 32, 3), 200, np.uint8)), points)
     guess = np.array([[4, 2, 28, 30]], np.float32)
     return CropBatches([scene(ignored)], proposals, ([portrait], guess), config)
 

@@ -12,7 +12,7 @@ from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.faces import NO_FACES, Faces, Timing
 from app.pipeline.landmarks import Landmarker
 from app.vision.points import five_of_ibug68
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from app.vision.spec import LandmarkSpec
 from tests.fakes import COMMON, FakeSession
 from training import damage
@@ -87,7 +87,7 @@ class Knows(Detector):
     def __init__(self, points: ndarray) -> None:
         self.points = points
 
-    def detect(self, picture: Octaves, options: DetectOptions, timing: Timing) -> Faces:
+    def detect(self, picture: ImagePyramid, options: DetectOptions, timing: Timing) -> Faces:
         if (picture.height, picture.width) != (140, 120):
             return NO_FACES
         return Faces(box_of(self.points)[None], np.ones(1, np.float32), five_of_ibug68(self.points[None]))

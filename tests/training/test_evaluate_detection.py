@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.vision.pyramid import AnyImage, Octaves
+from app.vision.pyramid import AnyImage, ImagePyramid
 from training import detection_report
 from training.data.scenes import Portrait
 from training.data.wider import LabelledPicture
@@ -52,7 +52,7 @@ def test_points_are_those_of_the_surest_face_around_the_labels() -> None:
     def find(image: AnyImage) -> Found:
         return answer if image.max() else found(boxes[2:], [0.9])
 
-    white, black = (Octaves(np.full((80, 80, 3), v, np.uint8)) for v in (255, 0))
+    white, black = (ImagePyramid(np.full((80, 80, 3), v, np.uint8)) for v in (255, 0))
     error = points_error(find, [Portrait("a", white, POINTS), Portrait("b", black, POINTS)])
     assert error.error == pytest.approx(0.1)
     assert error.shift == pytest.approx((1, 0))

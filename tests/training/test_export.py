@@ -6,8 +6,9 @@ import onnx
 import pytest
 from keras import layers
 
-from app.runtime.session import Device, OrtSession
-from app.runtime.store import sha256
+from app.runtime.device import Device
+from app.runtime.model_store import sha256
+from app.runtime.session import OrtSession
 from app.vision.spec import EmbedderSpec
 from tests.fakes import COMMON
 from training.export import export, serving_net, to_onnx

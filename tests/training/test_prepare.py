@@ -10,7 +10,7 @@ from numpy import ndarray
 from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.faces import NO_FACES, Faces, Timing
 from app.vision import align, points
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from tests.fakes import FIVE_IN_BOX
 from training import portraits
 from training.data import crops, duplicates, kaggle, prepare
@@ -26,10 +26,10 @@ class Finds(Detector):
     def __init__(self, faces: Faces) -> None:
         self.faces = faces
 
-    def detect(self, picture: Octaves, options: DetectOptions, timing: Timing) -> Faces:
+    def detect(self, picture: ImagePyramid, options: DetectOptions, timing: Timing) -> Faces:
         return self.faces
 
-    def locate(self, picture: Octaves, given: ndarray, timing: Timing) -> Faces:
+    def locate(self, picture: ImagePyramid, given: ndarray, timing: Timing) -> Faces:
         side = given[:, None, 2:] - given[:, None, :2]
         five = given[:, None, :2] + FIVE_IN_BOX * side - np.float32(0.5)
         return Faces(given, np.full(len(given), 0.1, np.float32), five.astype(np.float32))
@@ -81,7 +81,7 @@ def test_the_nets_picture_is_the_one_served() -> None:
     faces = prepare.stack([prepare.cut(one, Finds(found(one)), SHAPE)], SHAPE)
     images, unit = plain(faces, SHAPE.span)
     transform = align.umeyama(faces_five(one), align.template("face", SHAPE.span))
-    served = align.warp(Octaves(texture(0)), transform, SHAPE.span)
+    served = align.warp(ImagePyramid(texture(0)), transform, SHAPE.span)
     assert np.abs(images.astype(int) - served.astype(int)).mean() < 1.5
     expected = align.apply(transform, one.points[None])
     np.testing.assert_allclose((unit.reshape(1, 68, 2) * SHAPE.span) - 0.5, expected, atol=1e-3)
@@ -95,7 +95,7 @@ def test_the_photograph_goes_on_beyond_its_edges() -> None:
     image = np.full((20, 20, 3), 90, np.uint8)
     transform = np.array([[[1, 0, 40], [0, 1, 40]]], np.float32)
     assert (prepare.continued(image, transform, 100) >= 89).all()
-    assert (align.warp(Octaves(image), transform, 100) == 0).mean() > 0.9
+    assert (align.warp(ImagePyramid(image), transform, 100) == 0).mean() > 0.9
 
 
 def of_textures(seeds: Mapping[int, float], prefix: str) -> crops.Crops:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from app.runtime.store import read_manifest
+from app.runtime.model_store import read_manifest
 from training import recognition_report as report
 
 MODELS = Path("models")

@@ -10,8 +10,9 @@ import pytest
 from keras import layers
 from numpy import ndarray
 
-from app.runtime.session import Device, OrtSession
-from app.vision.pyramid import Octaves
+from app.runtime.device import Device
+from app.runtime.session import OrtSession
+from app.vision.pyramid import ImagePyramid
 from app.vision.spec import EmbedderSpec, FusionSpec, HeadSpec
 from tests.fakes import COMMON
 from training import checkpoint, config, logbook, systems
@@ -240,7 +241,7 @@ def test_a_runs_embedder_is_measured_as_it_would_be_served(name: str, tmp_path: 
     assert (embedder.spec.model, embedder.spec.research_only) == (name, True)
     assert embedder.spec.metric == ("probability" if name == "siamese" else "cosine")
     rng = np.random.default_rng(0)
-    picture = Octaves(rng.integers(0, 256, (90, 90, 3), np.uint8))
+    picture = ImagePyramid(rng.integers(0, 256, (90, 90, 3), np.uint8))
     points = np.array([[[30, 35], [60, 35], [45, 50], [33, 65], [57, 65]]], np.float32)
     points = np.concatenate([points, points + 6])
     assert np.linalg.norm(embedder(picture, points), axis=1) == pytest.approx(1, abs=1e-5)

@@ -6,7 +6,7 @@ import pytest
 
 from app.pipeline.faces import NO_FACES, Faces
 from app.vision.points import five_of_ibug68, mirror
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from training.data import taught
 from training.data.crops import Crops
 
@@ -23,7 +23,7 @@ class Teacher:
         self.off = off
         self.five: list[np.ndarray] = []
 
-    def __call__(self, picture: Octaves, five: np.ndarray) -> np.ndarray:
+    def __call__(self, picture: ImagePyramid, five: np.ndarray) -> np.ndarray:
         self.five.append(five)
         mirrored = picture[0][0, 0, 0] == 0
         return (mirror(FACE, WIDTH, "ibug68") if mirrored else FACE) + np.array([self.off, 0], np.float32)

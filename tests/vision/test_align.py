@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.vision import align
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 
 TARGET = align.template("arcface", 112)
 
@@ -49,24 +49,26 @@ def test_coinciding_points_give_no_scale_and_no_numbers_that_are_none() -> None:
     transforms = align.umeyama(np.full((1, 5, 2), 3, np.float32), TARGET)
     assert np.all(np.isfinite(transforms))
     assert np.all(np.isfinite(align.invert(transforms)))
-    assert align.warp(Octaves(np.zeros((9, 9, 3), np.uint8)), transforms, 8).shape == (1, 8, 8, 3)
+    assert align.warp(ImagePyramid(np.zeros((9, 9, 3), np.uint8)), transforms, 8).shape == (1, 8, 8, 3)
 
 
 def test_identity_warp_is_the_picture() -> None:
     image = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
     box = np.array([[0, 0, 40, 40]], np.float32)
-    assert np.array_equal(align.warp(Octaves(image), align.of_boxes(box, 40), 40)[0], image)
+    assert np.array_equal(align.warp(ImagePyramid(image), align.of_boxes(box, 40), 40)[0], image)
 
 
 def test_box_crop_is_the_half_open_part_of_the_picture() -> None:
     image = np.random.default_rng(0).integers(0, 255, (60, 60, 3), dtype=np.uint8)
     box = np.array([[7, 11, 27, 31]], np.float32)
-    assert np.array_equal(align.warp(Octaves(image), align.of_boxes(box, 20), 20)[0], image[11:31, 7:27])
+    assert np.array_equal(align.warp(ImagePyramid(image), align.of_boxes(box, 20), 20)[0], image[11:31, 7:27])
 
 
 def test_outside_the_picture_is_black() -> None:
     image = np.full((20, 20, 3), 200, np.uint8)
-    crop = align.warp(Octaves(image), align.of_boxes(np.array([[-20, 0, 20, 40]], np.float32), 40), 40)[0]
+    crop = align.warp(ImagePyramid(image), align.of_boxes(np.array([[-20, 0, 20, 40]], np.float32), 40), 40)[
+        0
+    ]
     assert np.all(crop[:20, 20:] == 200)
     assert np.all(crop[:, :19] == 0)
     assert np.all(crop[21:] == 0)
@@ -77,13 +79,15 @@ def test_large_faces_are_reduced_without_aliasing(octaves: int) -> None:
     side = 16 * 2**octaves
     stripes = np.zeros((side, side, 3), np.uint8)
     stripes[:, ::2] = 255  # a pattern that careless sampling turns all black or all white
-    crop = align.warp(Octaves(stripes), align.of_boxes(np.array([[0, 0, side, side]], np.float32), 16), 16)
+    crop = align.warp(
+        ImagePyramid(stripes), align.of_boxes(np.array([[0, 0, side, side]], np.float32), 16), 16
+    )
     assert abs(float(crop.mean()) - 127.5) < 3
 
 
 def test_a_batch_of_crops_equals_single_crops() -> None:
     rng = np.random.default_rng(2)
-    picture = Octaves(rng.integers(0, 255, (300, 400, 3), dtype=np.uint8))
+    picture = ImagePyramid(rng.integers(0, 255, (300, 400, 3), dtype=np.uint8))
     corner = rng.uniform(-30, 250, (40, 2))
     found = np.concatenate([corner, corner + rng.uniform(5, 300, (40, 1))], axis=1).astype(np.float32)
     transforms = align.of_boxes(found, 24)
@@ -103,7 +107,7 @@ def test_templates_lie_in_their_square_with_the_right_eye_on_the_left(name: alig
 def test_kaggles_template_takes_its_pictures_as_they_are() -> None:
     image = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     five = align.template("kaggle15", 96)
-    crop = align.warp(Octaves(image), align.umeyama(five[None], five), 96)[0]
+    crop = align.warp(ImagePyramid(image), align.umeyama(five[None], five), 96)[0]
     assert np.array_equal(crop, image)
     mirrored = five[[1, 0, 2, 4, 3]] * np.array([-1, 1], np.float32) + np.array([95, 0], np.float32)
     assert mirrored == pytest.approx(five, abs=1e-3)

@@ -100,9 +100,9 @@ def test_clip_cuts_to_the_picture() -> None:
 
 def test_a_box_goes_part_of_the_way() -> None:
     found, others = np.array([[0, 0, 10, 10]], np.float32), np.array([[10, 0, 30, 20]], np.float32)
-    assert boxes.toward(found, others, 0.25).tolist() == [[2.5, 0, 15, 12.5]]
-    assert boxes.toward(found, others, 0).tolist() == found.tolist()
-    assert boxes.toward(found, others, 1).tolist() == others.tolist()
+    assert boxes.interpolate(found, others, 0.25).tolist() == [[2.5, 0, 15, 12.5]]
+    assert boxes.interpolate(found, others, 0).tolist() == found.tolist()
+    assert boxes.interpolate(found, others, 1).tolist() == others.tolist()
 
 
 def test_votes_count_those_that_overlap_enough() -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image as Pil
 
 from app.errors import BadImage
+from app.vision.file_types import identify
 from app.vision.image import decode, orientation
-from app.vision.signatures import identify
 
 PIXELS = 40_000
 HEADS = (

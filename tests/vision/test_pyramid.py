@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.vision import pyramid
-from app.vision.pyramid import Level, Octaves, PageRule
+from app.vision.pyramid import ImagePyramid, Level, TilingPolicy
 
 CELL = 12
 sides = st.integers(1, 3000)
-RULES = [PageRule(640, 128, 32, 8), PageRule(640, 512, 640, 512), PageRule(64, 32, 2, 2)]
+RULES = [TilingPolicy(640, 128, 32, 8), TilingPolicy(640, 512, 640, 512), TilingPolicy(64, 32, 2, 2)]
 
 
 @given(sides, sides, st.floats(12, 400))
@@ -24,7 +24,7 @@ def test_a_margin_is_black_and_lies_around_the_picture() -> None:
     assert [(b.width + 4, b.height + 4, b.ratio) for b in bare] == [
         (f.width, f.height, f.ratio) for f in framed
     ]
-    picture = Octaves(np.full((60, 100, 3), 200, np.uint8))
+    picture = ImagePyramid(np.full((60, 100, 3), 200, np.uint8))
     for image, level in zip(pyramid.scaled(picture, framed), framed, strict=True):
         assert image.shape == (level.height, level.width, 3)
         assert (image[2:-2, 2:-2] == 200).all()
@@ -39,7 +39,7 @@ def test_first_level_makes_the_smallest_face_one_cell() -> None:
 @pytest.mark.parametrize("rule", RULES)
 @settings(deadline=None, max_examples=30)
 @given(width=st.integers(12, 1500), height=st.integers(12, 1500))
-def test_every_cell_lies_whole_in_exactly_one_strip(rule: PageRule, width: int, height: int) -> None:
+def test_every_cell_lies_whole_in_exactly_one_strip(rule: TilingPolicy, width: int, height: int) -> None:
     sizes = [Level(width // 2 * 2, height // 2 * 2, (1.0, 1.0))]
     rows, columns = ((side - CELL) // 2 + 1 for side in (sizes[0].height, sizes[0].width))
     seen = np.zeros((rows, columns), int)
@@ -55,7 +55,7 @@ def test_every_cell_lies_whole_in_exactly_one_strip(rule: PageRule, width: int, 
 @pytest.mark.parametrize("rule", RULES)
 @settings(deadline=None, max_examples=30)
 @given(width=st.integers(20, 1500), height=st.integers(20, 1500))
-def test_strips_lie_apart_on_pages_of_allowed_sizes(rule: PageRule, width: int, height: int) -> None:
+def test_strips_lie_apart_on_pages_of_allowed_sizes(rule: TilingPolicy, width: int, height: int) -> None:
     sizes = pyramid.levels(width, height, 20, CELL, 0.709)
     strips, shapes = pyramid.pack(pyramid.cut(sizes, rule, CELL), rule)
     pages = [np.zeros(shape, int) for shape in shapes]
@@ -73,10 +73,10 @@ def test_strips_lie_apart_on_pages_of_allowed_sizes(rule: PageRule, width: int, 
 
 def test_render_puts_each_piece_where_its_strip_says() -> None:
     image = np.random.default_rng(0).integers(1, 255, (90, 130, 3), dtype=np.uint8)
-    rule = PageRule(64, 32, 2, 2)
+    rule = TilingPolicy(64, 32, 2, 2)
     sizes = [Level(130, 90, (1.0, 1.0))]
     strips, shapes = pyramid.pack(pyramid.cut(sizes, rule, CELL), rule)
-    images = pyramid.scaled(Octaves(image), sizes)
+    images = pyramid.scaled(ImagePyramid(image), sizes)
     pages = [
         pyramid.render(images, [s for s in strips if s.page == page], shape)
         for page, shape in enumerate(shapes)
@@ -87,7 +87,7 @@ def test_render_puts_each_piece_where_its_strip_says() -> None:
 
 
 def test_octaves_halve_and_stop_at_one_pixel() -> None:
-    picture = Octaves(np.full((40, 100, 3), 7, np.uint8))
+    picture = ImagePyramid(np.full((40, 100, 3), 7, np.uint8))
     assert picture[2].shape == (10, 25, 3)
     assert picture.at(np.array([0.3, 1.0, 1.9, 2.0, 5.0, 1e6], np.float32)).tolist() == [0, 0, 0, 1, 2, 5]
     assert picture[5].shape[0] == 1
@@ -95,7 +95,7 @@ def test_octaves_halve_and_stop_at_one_pixel() -> None:
 
 
 def test_octave_points_keep_their_place_in_the_picture() -> None:
-    picture = Octaves(np.zeros((64, 64, 3), np.uint8))
+    picture = ImagePyramid(np.zeros((64, 64, 3), np.uint8))
     same = np.array([[[1, 0, 0], [0, 1, 0]]], np.float32)
     (there,) = picture.transforms_to(2, same)
     corners = np.array([[-0.5, -0.5, 1], [63.5, 63.5, 1]], np.float32)
@@ -103,16 +103,16 @@ def test_octave_points_keep_their_place_in_the_picture() -> None:
 
 
 def test_a_picture_too_long_for_opencv_is_read_from_a_lower_octave() -> None:
-    picture = Octaves(np.zeros((2, 70_000, 3), np.uint8))
+    picture = ImagePyramid(np.zeros((2, 70_000, 3), np.uint8))
     octave = int(picture.at(np.array([1.0], np.float32))[0])
     assert octave == 2
     assert max(picture[octave].shape) <= pyramid.REMAP_LIMIT
 
 
 TILE_RULES = [
-    PageRule(1024, 1024, 32, 32, columns=2),
-    PageRule(320, 288, 32, 32, columns=5),
-    PageRule(256, 192, 256, 192, batch=4),
+    TilingPolicy(1024, 1024, 32, 32, columns=2),
+    TilingPolicy(320, 288, 32, 32, columns=5),
+    TilingPolicy(256, 192, 256, 192, batch=4),
 ]
 
 
@@ -120,7 +120,7 @@ TILE_RULES = [
 @given(width=st.integers(6, 1500), height=st.integers(6, 1500))
 @settings(max_examples=40)
 def test_every_pixel_is_one_tiles_own_and_far_from_its_inner_edges(
-    rule: PageRule, width: int, height: int
+    rule: TilingPolicy, width: int, height: int
 ) -> None:
     level, overlap = Level(2 * width, 2 * height, (1.0, 1.0)), 96
     owned = np.zeros((level.height, level.width), np.uint8)
@@ -144,7 +144,7 @@ def test_every_pixel_is_one_tiles_own_and_far_from_its_inner_edges(
 
 def test_a_tiles_page_is_the_picture_and_black_beyond() -> None:
     image = np.random.default_rng(0).integers(1, 256, (50, 70, 3), np.uint8)
-    rule = PageRule(64, 64, 32, 32)
+    rule = TilingPolicy(64, 64, 32, 32)
     (tile, *_) = pyramid.tiles([Level(70, 50, (1.0, 1.0))], rule, 32)
     page = tile.render(image, rule)
     assert page.shape == (64, 64, 3)
@@ -153,6 +153,6 @@ def test_a_tiles_page_is_the_picture_and_black_beyond() -> None:
 
 
 def test_wide_levels_have_a_tile_for_each_lane() -> None:
-    rule = PageRule(1024, 1024, 32, 32, columns=2)
+    rule = TilingPolicy(1024, 1024, 32, 32, columns=2)
     sizes = [Level(1000, 700, (1.0, 1.0)), Level(300, 200, (1.0, 1.0))]
     assert [t.level for t in pyramid.tiles(sizes, rule, 96)] == [0, 0, 1]

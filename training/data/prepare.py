@@ -31,10 +31,10 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.faces import Timing
-from app.runtime import store
+from app.runtime import model_store
+from app.runtime.timing import Timing
 from app.vision import align, points
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from training import portraits
 from training.data import crops, kaggle
 from training.data.duplicates import without_twins
@@ -59,7 +59,7 @@ class CropShape:
     def side(self) -> int:
         return round(self.span * self.margin)
 
-    def transform(self, picture: Octaves, five: Float32[ndarray, "1 5 2"]) -> Float32[ndarray, "1 2 3"]:
+    def transform(self, picture: ImagePyramid, five: Float32[ndarray, "1 5 2"]) -> Float32[ndarray, "1 2 3"]:
         """What takes the picture with these five points to the crop."""
         low = (self.side - self.span) / 2
         if self.template == "picture":
@@ -90,7 +90,7 @@ class Crop:
 def cut(sample: Sample, detector: Detector, shape: CropShape) -> Crop:
     """The sample's crop, aligned by the detector's points."""
     pixels = sample.pixels()
-    picture = Octaves(pixels)
+    picture = ImagePyramid(pixels)
     five, detected = five_labelled(sample), False
     if shape.template != "picture":
         five, detected = five_served(sample, picture, detector)
@@ -106,7 +106,7 @@ def cut(sample: Sample, detector: Detector, shape: CropShape) -> Crop:
     )
 
 
-def five_served(sample: Sample, picture: Octaves, detector: Detector) -> portraits.Five:
+def five_served(sample: Sample, picture: ImagePyramid, detector: Detector) -> portraits.Five:
     """The five points that serving aligns by; the labels' where the detector misses a photograph's face."""
     if sample.portrait:
         return portraits.five(detector, picture[0])
@@ -149,7 +149,7 @@ def continued(
     wide = cv2.copyMakeBorder(image, low[1], high[1], low[0], high[0], cv2.BORDER_REFLECT_101)
     moved = transform.copy()
     moved[0, :, 2] -= transform[0, :, :2] @ low.astype(np.float32)
-    return align.warp(Octaves(wide), moved, side)[0]
+    return align.warp(ImagePyramid(wide), moved, side)[0]
 
 
 def _five(sample: Sample) -> Float32[ndarray, "1 5 2"]:
@@ -184,7 +184,7 @@ def apart(faces: dict[Split, crops.Crops]) -> dict[Split, list[str]]:
 
 def data_hash(folder: Path) -> str:
     """One sha256 for all TFRecord files of a folder, over their names and hashes."""
-    parts = [f"{path.name} {store.sha256(path)}" for path in sorted(folder.glob("*.tfrecord"))]
+    parts = [f"{path.name} {model_store.sha256(path)}" for path in sorted(folder.glob("*.tfrecord"))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -214,7 +214,7 @@ def main(
     samples = with_validation(chosen, validation, seed)
     if not samples:
         sys.exit(f"no samples of {', '.join(names)} under {data}")
-    loaded = store.load(models, "cpu", names=frozenset({"mtcnn"}))[0]
+    loaded = model_store.load(models, "cpu", names=frozenset({"mtcnn"}))[0]
     detector = Detector(loaded.sessions)
     out.mkdir(parents=True, exist_ok=True)
     report: dict[str, object] = {

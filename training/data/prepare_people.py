@@ -25,11 +25,11 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.faces import Timing
-from app.runtime import store
+from app.runtime import model_store
+from app.runtime.timing import Timing
 from app.vision import align
 from app.vision.image import decode
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from training.data import people, records
 from training.data.people import Picture
 from training.data.prepare import CropShape, data_hash
@@ -49,7 +49,7 @@ class Found:
 
 def cut(picture: Picture, detector: Detector) -> ndarray | None:
     """The largest face's crop (side, side, 3), aligned as served; None without a face."""
-    octaves = Octaves(decode(picture.path.read_bytes(), MAX_PIXELS, "image"))
+    octaves = ImagePyramid(decode(picture.path.read_bytes(), MAX_PIXELS, "image"))
     face = detector.detect(octaves, DetectOptions(), Timing()).largest(octaves.width, octaves.height)
     if len(face) == 0:
         return None
@@ -102,7 +102,7 @@ def main(
     )
     kept = [pictures[i] for i in twins.kept]
     held = people.held_out((p.person for p in kept), validation, seed)
-    loaded = store.load(models, "cpu", names=frozenset({"mtcnn"}))[0]
+    loaded = model_store.load(models, "cpu", names=frozenset({"mtcnn"}))[0]
     detector = Detector(loaded.sessions)
     out.mkdir(parents=True, exist_ok=True)
     report: dict[str, object] = {

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from app.vision.image import decode
 from app.vision.points import five_of_ibug68
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from training.data import crops, wider
 
 MAX_PIXELS = 50_000_000
@@ -24,7 +24,7 @@ class Scene:
     """A photograph, its faces (n, 4), and which of them neither count as faces nor as anything else."""
 
     name: str
-    picture: Octaves
+    picture: ImagePyramid
     faces: Float32[ndarray, "n 4"]
     ignored: Bool[ndarray, " n"]
 
@@ -34,7 +34,7 @@ class Portrait:
     """A photograph around one face, with five points in the order of `app.vision.points.FIVE`."""
 
     name: str
-    picture: Octaves
+    picture: ImagePyramid
     points: Float32[ndarray, "5 2"]
 
 
@@ -48,7 +48,7 @@ def _scene(labelled: wider.LabelledPicture) -> Scene:
     width = labelled.boxes[:, 2] - labelled.boxes[:, 0]
     image = decode(labelled.path.read_bytes(), MAX_PIXELS, labelled.path.name)
     ignored = labelled.invalid | (height < LEAST_HEIGHT) | (width <= 0)
-    return Scene(labelled.path.name, Octaves(image), labelled.boxes, ignored)
+    return Scene(labelled.path.name, ImagePyramid(image), labelled.boxes, ignored)
 
 
 def read_mtfl(root: Path, split: str) -> list[Portrait]:
@@ -67,7 +67,7 @@ def read_mtfl(root: Path, split: str) -> list[Portrait]:
         except ValueError as error:
             raise ValueError(f"{root / split}.txt, line {number}: not a path and ten numbers") from error
         image = decode((root / name.replace("\\", "/")).read_bytes(), MAX_PIXELS, name)
-        out.append(Portrait(name, Octaves(image), points))
+        out.append(Portrait(name, ImagePyramid(image), points))
     return out
 
 
@@ -75,7 +75,7 @@ def read_crops(path: Path) -> list[Portrait]:
     """Faces with 68 points that `training.data.prepare` or `.taught` wrote, as portraits with five."""
     faces = crops.load(path)
     five = five_of_ibug68(faces.points).astype(np.float32)
-    return [Portrait(name, Octaves(faces.images[i]), five[i]) for i, name in enumerate(faces.names)]
+    return [Portrait(name, ImagePyramid(faces.images[i]), five[i]) for i, name in enumerate(faces.names)]
 
 
 def alike(

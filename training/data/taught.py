@@ -26,11 +26,11 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.faces import Timing
 from app.pipeline.landmarks import Landmarker
-from app.runtime import store
+from app.runtime import model_store
+from app.runtime.timing import Timing
 from app.vision.points import five_of_ibug68, mirror
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from training.data import crops, prepare
 from training.data.crops import Crops
 from training.data.duplicates import without_twins
@@ -58,9 +58,9 @@ def readings(
 ) -> tuple[Float32[ndarray, "68 2"], Float32[ndarray, "68 2"]]:
     """The teacher's points on the face, and on the mirrored face aligned by them, mirrored back."""
     width = image.shape[1]
-    first = teacher(Octaves(image), five)
+    first = teacher(ImagePyramid(image), five)
     other_five = five_of_ibug68(mirror(first, width, "ibug68"))
-    second = mirror(teacher(Octaves(np.ascontiguousarray(image[:, ::-1])), other_five), width, "ibug68")
+    second = mirror(teacher(ImagePyramid(np.ascontiguousarray(image[:, ::-1])), other_five), width, "ibug68")
     return first[0], second[0]
 
 
@@ -68,7 +68,7 @@ def label(path: Path, name: str, detector: Detector, teacher: Landmarker) -> tup
     """The picture's only sure face with the mean of its readings, and how far they are apart; or None."""
     blank = Sample(name, name, path, np.empty((68, 2), np.float32), "ibug68", "train")
     image = blank.pixels()
-    faces = detector.detect(Octaves(image), DetectOptions(), Timing())
+    faces = detector.detect(ImagePyramid(image), DetectOptions(), Timing())
     if len(faces) != 1 or faces.scores[0] < LEAST_SCORE:
         return None
     first, second = readings(image, faces.points, teacher)
@@ -98,7 +98,7 @@ def main(
     pictures = people(data / "identities", most)
     if not pictures:
         sys.exit(f"no folders of people under {data / 'identities'}")
-    detection, landmarks = store.load(models, "cpu", names=frozenset({"mtcnn", teacher}))
+    detection, landmarks = model_store.load(models, "cpu", names=frozenset({"mtcnn", teacher}))
     if detection.entry.task != "detect":
         detection, landmarks = landmarks, detection
     detector = Detector(detection.sessions)

@@ -23,7 +23,9 @@ from tqdm import tqdm
 from app.pipeline.detector import Detector
 from app.vision import boxes
 from app.vision.image import decode
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
+from app.vision.scores import logit, sigmoid
+from app.vision.spec import ScoreWeights
 from training.average_precision import average_precision
 from training.cascade_config import Stage
 from training.data import wider
@@ -34,7 +36,7 @@ from training.propose import detector
 LOW: dict[Stage, dict[str, object]] = {
     "pnet": {"threshold": 0.05, "max_candidates": 1000},
     "rnet": {"threshold": 0.01, "nms": 0.8, "max_candidates": 200},
-    "onet": {"trust_pnet": 0.0, "trust_rnet": 0.0},
+    "onet": {"score_weights": ScoreWeights()},
 }
 """What the nets are asked with."""
 
@@ -78,14 +80,20 @@ class Setting:
     nms: float = 0.5
 
 
-def keep(finder: Detector, picture: Octaves) -> Kept:
+def keep(finder: Detector, picture: ImagePyramid) -> Kept:
     """Every stage's answers, whatever the thresholds of serving."""
     given = finder.propose(picture, LEAST_HEIGHT)
     second = finder.refine(picture, given)
-    final, third, _ = finder.look(picture, second.boxes)
-    final = boxes.toward(second.boxes, final, finder.spec.move)
+    final, third, _ = finder.run_onet(picture, second.boxes)
+    final = boxes.interpolate(second.boxes, final, finder.spec.box_blend)
     return Kept(
-        given.boxes, given.scores, second.odds[:, 0], second.odds[:, 1], _all_odds(third), second.boxes, final
+        given.boxes,
+        given.scores,
+        second.logits[:, 0],
+        second.logits[:, 1],
+        logit(third),
+        second.boxes,
+        final,
     )
 
 
@@ -99,17 +107,11 @@ def apply(kept: Kept, how: Setting, size: tuple[int, int]) -> Found:
     scores = ((kept.third + odds)[passed] / (1 + trust)).astype(np.float32)
     best = boxes.nms(kept.final[passed], scores, how.nms)
     found = boxes.clip(kept.final[passed][best], *size)
-    return Found(found, 1 / (1 + np.exp(-scores[best])), np.repeat(NO_POINTS, len(best), axis=0))
+    return Found(found, sigmoid(scores[best]), np.repeat(NO_POINTS, len(best), axis=0))
 
 
 def _odds(score: float) -> float:
-    sure = min(max(score, 1e-6), 1 - 1e-6)
-    return float(np.log(sure / (1 - sure)))
-
-
-def _all_odds(scores: Float32[ndarray, " n"]) -> Float32[ndarray, " n"]:
-    sure = np.clip(scores, 1e-6, 1 - 1e-6)
-    return np.log(sure / (1 - sure))
+    return float(logit(np.array([score], np.float32))[0])
 
 
 def recalls(kept: list[Kept], pictures: list[wider.LabelledPicture]) -> str:
@@ -158,7 +160,7 @@ def main(
     pictures = list(wider.read(data / "wider", "val"))
     kept, sizes = [], []
     for labelled in tqdm(pictures, unit="picture", disable=None):
-        picture = Octaves(decode(labelled.path.read_bytes(), MAX_PIXELS, "image"))
+        picture = ImagePyramid(decode(labelled.path.read_bytes(), MAX_PIXELS, "image"))
         kept.append(keep(finder, picture))
         sizes.append((picture.width, picture.height))
     print(recalls(kept, pictures))

@@ -23,11 +23,11 @@ from numpy import ndarray
 from PIL import Image
 
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.faces import Timing
+from app.runtime.timing import Timing
 from app.vision import align
 from app.vision.image import decode
 from app.vision.points import IBUG68_EDGES
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from training import page
 from training.config import LossName
 from training.data import batches, crops
@@ -72,7 +72,7 @@ def measure(net: keras.Model, faces: crops.Crops) -> dict[str, Interval]:
     return {name: interval(mean, errors) for name, errors in parts(*in_pixels).items()}
 
 
-def marked(net: keras.Model, picture: Octaves, detector: Detector) -> tuple[ndarray, ndarray]:
+def marked(net: keras.Model, picture: ImagePyramid, detector: Detector) -> tuple[ndarray, ndarray]:
     """The largest face's box (4,) and the net's points (68, 2) on it. Raises ValueError without a face."""
     faces = detector.detect(picture, DetectOptions(), Timing()).largest(picture.width, picture.height)
     if len(faces) == 0:
@@ -88,7 +88,7 @@ def draw(nets: dict[LossName, keras.Model], photos: list[Path], detector: Detect
     figure = Figure(figsize=(3.2 * len(photos), 3.3 * len(nets)), layout="constrained")
     grid = figure.subplots(len(nets), len(photos), squeeze=False)
     for column, photo in enumerate(photos):
-        picture = Octaves(decode(photo.read_bytes(), MAX_PIXELS, photo.name))
+        picture = ImagePyramid(decode(photo.read_bytes(), MAX_PIXELS, photo.name))
         answers = [marked(net, picture, detector) for net in nets.values()]
         reached = np.concatenate([answers[0][0].reshape(2, 2), *(points for _, points in answers)])
         low, high = reached.min(axis=0), reached.max(axis=0)

@@ -24,10 +24,10 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.faces import Timing
+from app.runtime.timing import Timing
 from app.vision import align, boxes
 from app.vision.points import five_of_ibug68
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from training import cards, landmark_report, page
 from training.data import batches, crops
 from training.data.prepare import apart, continued, corners_of, data_hash
@@ -107,7 +107,7 @@ def detected(samples: list[Sample], detector: Detector) -> Float32[ndarray, "n 4
     """The squares around the detector's boxes, NaN where it does not find the face."""
     out = np.full((len(samples), 4), np.nan, np.float32)
     for i, sample in enumerate(tqdm(samples, "detect", disable=None, leave=False)):
-        faces = detector.detect(Octaves(sample.pixels()), DetectOptions(), Timing())
+        faces = detector.detect(ImagePyramid(sample.pixels()), DetectOptions(), Timing())
         chosen = labelled(faces, sample.points)
         if chosen is not None:
             out[i] = boxes.square(faces.boxes[[chosen]])[0]
@@ -167,7 +167,7 @@ def errors(
     transforms = align.of_boxes(squares[known], compact.SIZE)
     images = np.concatenate(
         [
-            align.warp(Octaves(samples[i].pixels()), t[None], compact.SIZE)
+            align.warp(ImagePyramid(samples[i].pixels()), t[None], compact.SIZE)
             for i, t in zip(known, transforms, strict=True)
         ]
     )

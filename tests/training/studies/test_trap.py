@@ -11,7 +11,7 @@ from numpy import ndarray
 from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.faces import NO_FACES, Faces, Timing
 from app.vision.points import five_of_ibug68
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from training.config import LossName
 from training.losses import LOSSES
 from training.studies import compact, trap
@@ -72,7 +72,7 @@ class Knows(Detector):
     def __init__(self, face: bool = True) -> None:
         self.face = face
 
-    def detect(self, picture: Octaves, options: DetectOptions, timing: Timing) -> Faces:
+    def detect(self, picture: ImagePyramid, options: DetectOptions, timing: Timing) -> Faces:
         if not self.face:
             return NO_FACES
         points = faces(1, 2)[1] + np.float32(60)
@@ -88,4 +88,4 @@ def test_every_answer_is_drawn(tmp_path: Path) -> None:
 
 def test_a_photograph_without_a_face_is_an_error() -> None:
     with pytest.raises(ValueError, match="no face"):
-        trap.marked(compact.build(), Octaves(np.zeros((90, 90, 3), np.uint8)), Knows(face=False))
+        trap.marked(compact.build(), ImagePyramid(np.zeros((90, 90, 3), np.uint8)), Knows(face=False))

@@ -10,7 +10,7 @@ from keras import layers
 from numpy import ndarray
 
 from app.vision import align, boxes
-from app.vision.pyramid import Octaves
+from app.vision.pyramid import ImagePyramid
 from training.data import batches, crops
 from training.data.sources import Sample
 from training.metrics import Interval
@@ -93,7 +93,10 @@ def test_a_prepared_crop_shows_what_is_tested() -> None:
     images, unit = batches.plain(wild.upright(some, label), wild.SPAN)
     transforms = align.of_boxes(label, wild.SPAN)
     tested = np.concatenate(
-        [align.warp(Octaves(s.pixels()), t[None], wild.SPAN) for s, t in zip(some, transforms, strict=True)]
+        [
+            align.warp(ImagePyramid(s.pixels()), t[None], wild.SPAN)
+            for s, t in zip(some, transforms, strict=True)
+        ]
     )
     assert np.abs(images.astype(int) - tested).mean() < 1.5
     found = align.apply(align.invert(transforms), batches.from_unit(unit, wild.SPAN))

@@ -1,0 +1,78 @@
+"""Dependencies of the routes: the service, the request's context, and the media type of the answer.
+
+All are `async`: FastAPI runs a plain function in a thread, and a probe would wait when all threads are busy.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
+
+from app.api.content_negotiation import JPEG, JSON, PNG, negotiate
+from app.runtime.request_context import RequestContext
+from app.service.face_service import FaceService
+
+T = TypeVar("T")
+
+
+async def get_service(request: Request) -> FaceService:
+    """Return the running service, ready or not."""
+    service: FaceService = request.app.state.service
+    return service
+
+
+async def get_context(service: Annotated[FaceService, Depends(get_service)]) -> AsyncIterator[RequestContext]:
+    """Admit the request before its body is read, and release its slot afterwards.
+
+    Raises:
+        NotReady: the service is starting or stopping.
+        Overloaded: all slots are occupied.
+    """
+    context = service.admit()
+    try:
+        yield context
+    finally:
+        service.admission.release(context)
+
+
+async def json_or_picture(request: Request) -> str:
+    """Return the media type of an answer that can be drawn."""
+    return negotiate(request.headers, (JSON, PNG, JPEG))
+
+
+async def json_only(request: Request) -> None:
+    """Refuse a request that does not accept JSON."""
+    negotiate(request.headers, (JSON,))
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of the work, which is cancelled when the client disconnects.
+
+    The body must have been read.
+
+    Raises:
+        ClientDisconnect: the client has disconnected.
+    """
+    task = asyncio.ensure_future(work)
+    disconnection = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((task, disconnection), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        task.cancel()
+        disconnection.cancel()
+        await asyncio.gather(task, disconnection, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+ServiceDep = Annotated[FaceService, Depends(get_service)]
+ContextDep = Annotated[RequestContext, Depends(get_context, scope="function")]
+MediaDep = Annotated[str, Depends(json_or_picture)]

@@ -1,0 +1,1 @@
+"""ASGI middleware: access log, API keys, security headers."""

@@ -1,0 +1,88 @@
+"""The outermost middleware: request ids, access log, request metrics, answers to unexpected errors."""
+
+import logging
+import re
+import time
+import uuid
+from typing import Any
+from urllib.parse import quote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api import problem_handlers
+from app.api.metrics import Metrics
+from app.api.middleware.security_headers import with_security_headers
+from app.logs import REQUEST_ID
+
+log = logging.getLogger(__name__)
+
+HEADER = b"x-request-id"
+
+DISCONNECTED = 499
+"""Status in logs and metrics for a request whose client disconnected before it was answered."""
+
+_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_MAX_PATH = 200
+
+
+class AccessLog:
+    """ASGI middleware. `X-Request-ID` is taken from the request if it is valid, else generated.
+
+    The log contains neither the query nor the body nor the client's address.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        sent = [value for name, value in scope["headers"] if name == HEADER]
+        request_id = sent[0] if len(sent) == 1 and _ID.fullmatch(sent[0]) else uuid.uuid4().hex.encode()
+        status = DISCONNECTED
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = with_security_headers(message.get("headers", ()))
+                message = {**message, "headers": [*headers, (HEADER, request_id)]}
+            await send(message)
+
+        token = REQUEST_ID.set(request_id.decode())
+        self._metrics.request_started()
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception:
+            log.exception("the service failed on a request")
+            if status != DISCONNECTED:
+                raise
+            await problem_handlers.internal_error(scope)(scope, receive, send_with_headers)
+        finally:
+            self._record(scope, status, time.perf_counter() - start)
+            REQUEST_ID.reset(token)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        route = _route(scope)
+        self._metrics.request_finished(method, route, status, seconds)
+        fields: dict[str, Any] = {
+            "method": method,
+            "path": quote(scope["path"])[:_MAX_PATH],
+            "route": route,
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+        }
+        if problem := scope.get("state", {}).get("problem"):
+            self._metrics.problem(problem)
+            fields["problem"] = problem
+        log.info("%s %s %d %.1f ms", method, fields["path"], status, fields["ms"], extra=fields)
+
+
+def _route(scope: Scope) -> str:
+    """Return the route's pattern, so that clients cannot create new label values."""
+    return getattr(scope.get("route"), "path", None) or "other"

@@ -1,0 +1,240 @@
+"""Request bodies: pictures as raw bytes, multipart parts or base64 in JSON.
+
+The byte limit is enforced while reading. Nothing is written to disk; JSON and base64 are decoded in a thread.
+"""
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import Request
+from pydantic_core import from_json
+
+from app.api import multipart
+from app.errors import BadParameter, TooManyBytes, UnsupportedMediaType
+from app.service import boxes as box_field
+from app.service.limits import Limits
+from app.service.upload import Upload
+
+_OVERHEAD = 256 << 10
+"""Bytes that a multipart or JSON body may have beside its pictures: boundaries, headers, boxes."""
+
+_VALUE_MARKS = (b",", b"[", b"{")
+"""Bytes that precede a further value in JSON. Base64 contains none of them."""
+
+
+async def read_image(request: Request, limits: Limits, with_boxes: bool = False) -> Upload:
+    """Return the picture: a raw `image/*` body, the multipart part `image`, or the JSON field `image`.
+
+    Raises:
+        UnsupportedMediaType: the content type or encoding is not read.
+        TooManyBytes: as soon as the limit is exceeded.
+        BadParameter: a field is missing, unknown or invalid.
+    """
+    if _media(request).startswith("image/"):
+        over = _over(limits, ("image",))
+        return Upload(b"".join([chunk async for chunk in _chunks(request, limits.image_bytes, over)]))
+    allowed = ("image", box_field.FIELD) if with_boxes else ("image",)
+    found = await _fields(request, limits, ("image",), allowed)
+    given = found.get(box_field.FIELD)
+    return Upload(found["image"], None if given is None else box_field.parse(given, limits.boxes))
+
+
+async def read_pair(request: Request, limits: Limits) -> tuple[bytes, bytes]:
+    """Return the multipart parts or JSON fields `image_a` and `image_b`. Raises what `read_image` does."""
+    names = ("image_a", "image_b")
+    found = await _fields(request, limits, names, names)
+    return found["image_a"], found["image_b"]
+
+
+async def read_batch(request: Request, limits: Limits) -> list[Upload | TooManyBytes]:
+    """Return the multipart parts `image`, in order, with an error in place of each that exceeds its limit.
+
+    Raises:
+        UnsupportedMediaType: the content type or encoding is not read.
+        TooManyBytes: the pictures together exceed their limit.
+        BadParameter: the body is malformed, or has no picture.
+    """
+    media = _media(request)
+    if media != "multipart/form-data":
+        given = (
+            f"The content type {media} is not supported here" if media else "The request has no content type"
+        )
+        raise UnsupportedMediaType(f"{given}; send multipart/form-data with a part image for each picture.")
+    most = limits.batch_bytes
+    over = TooManyBytes(f"The pictures together exceed the limit of {most} bytes.", limit=most)
+    body = _chunks(request, most + _OVERHEAD, over)
+    parts = await multipart.parse(
+        request.headers["content-type"], body, limits.image_bytes, limits.batch_images, lenient=True
+    )
+    _check_names([part.name for part in parts], ("image",))
+    if not parts:
+        raise BadParameter("The request has no image; send one or more.", "image")
+    return [_over(limits, ("image",)) if part.over else Upload(bytes(part.data)) for part in parts]
+
+
+def _media(request: Request) -> str:
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        raise UnsupportedMediaType(
+            f"The content encoding {encoding} is not supported; send the body unencoded."
+        )
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+async def _fields(
+    request: Request, limits: Limits, pictures: Sequence[str], allowed: Sequence[str]
+) -> dict[str, Any]:
+    """Return the body's fields by name: pictures as bytes, `boxes` as parsed JSON."""
+    media = _media(request)
+    if media == "multipart/form-data":
+        found = await _multipart(request, limits, pictures, allowed)
+    elif media == "application/json" or (media.startswith("application/") and media.endswith("+json")):
+        body = await _json_body(request, limits, pictures)
+        found = await run_sync(_json, body, pictures, allowed)
+    else:
+        raw = "" if len(pictures) > 1 else "the picture itself with its image/* type, "
+        names = _and(pictures)
+        given = (
+            f"The content type {media} is not supported here" if media else "The request has no content type"
+        )
+        raise UnsupportedMediaType(
+            f"{given}; send {raw}multipart/form-data with {names}, or JSON with {names} in base64."
+        )
+    for name in pictures:
+        if name not in found:
+            raise BadParameter(f"The request has no {name}; send {_and(pictures)}.", name)
+        if len(found[name]) > limits.image_bytes:
+            raise _over(limits, (name,))
+    return found
+
+
+async def _chunks(request: Request, most: int, over: TooManyBytes) -> AsyncIterator[bytes]:
+    """Yield the chunks of the body. Raises `over` before reading beyond `most` bytes.
+
+    If `over` names a field, the announced length alone is enough. Of several fields the one at fault is known
+    only while reading.
+    """
+    length = request.headers.get("content-length", "")
+    if over.field is not None and length.isdecimal() and int(length) > most:
+        raise over
+    total = 0
+    async for chunk in request.stream():
+        total += len(chunk)
+        if total > most:
+            raise over
+        yield chunk
+
+
+def _over(limits: Limits, pictures: Sequence[str]) -> TooManyBytes:
+    """Return the error for a picture over its limit, or for several together, where none can be named."""
+    most = limits.bytes_of(len(pictures))
+    if len(pictures) == 1:
+        return TooManyBytes(f"The {pictures[0]} exceeds the limit of {most} bytes.", pictures[0])
+    return TooManyBytes(f"The body with {_and(pictures)} exceeds the limit of {most} bytes.")
+
+
+async def _json_body(request: Request, limits: Limits, pictures: Sequence[str]) -> bytes:
+    """Return the body, allowing for base64. Raises TooManyBytes that names the picture that is too large."""
+    over, body = _over(limits, pictures), bytearray()
+    try:
+        async for chunk in _chunks(request, _in_base64(limits.bytes_of(len(pictures))) + _OVERHEAD, over):
+            body += chunk
+    except TooManyBytes:
+        if over.field is not None:
+            raise
+        large = await run_sync(_large_text, bytes(body), pictures, _in_base64(limits.image_bytes))
+        raise (_over(limits, (large,)) if large else over) from None
+    return bytes(body)
+
+
+def _in_base64(size: int) -> int:
+    """Return enough characters for so many bytes, line breaks and data URL prefix included."""
+    return size * 3 // 2
+
+
+def _large_text(start: bytes, pictures: Sequence[str], most: int) -> str | None:
+    """Return the first picture with more than `most` characters in a truncated JSON body."""
+    try:
+        fields = _values(start, partial=True)
+    except (ValueError, BadParameter):
+        return None
+    given = fields if isinstance(fields, dict) else {}
+    texts = {name: given[name] for name in pictures if isinstance(given.get(name), str)}
+    return next((name for name, text in texts.items() if len(text) > most), None)
+
+
+async def _multipart(
+    request: Request, limits: Limits, pictures: Sequence[str], allowed: Sequence[str]
+) -> dict[str, Any]:
+    most = limits.bytes_of(len(pictures)) + _OVERHEAD
+    body = _chunks(request, most, _over(limits, pictures))
+    parts = await multipart.parse(request.headers["content-type"], body, limits.image_bytes)
+    names = [part.name for part in parts]
+    _check_names(names, allowed)
+    for name in names:
+        if (times := names.count(name)) > 1:
+            raise BadParameter(f"The field {name} was sent {times} times; send it once.", name)
+    return {
+        part.name: bytes(part.data) if part.name in pictures else _parse_boxes(part.data) for part in parts
+    }
+
+
+def _check_names(found: Iterable[str], allowed: Sequence[str]) -> None:
+    for name in found:
+        if name not in allowed:
+            known = ", ".join(allowed)
+            raise BadParameter(f"The field {name[:80]!r} is unknown; known: {known}.", name[:80])
+
+
+def _parse_boxes(text: bytearray) -> Any:
+    if not text.strip():
+        return None
+    try:
+        return _values(bytes(text))
+    except ValueError as error:
+        raise BadParameter(f"The field boxes is not valid JSON: {error}.", box_field.FIELD) from error
+
+
+def _json(body: bytes, pictures: Sequence[str], allowed: Sequence[str]) -> dict[str, Any]:
+    try:
+        fields = _values(body)
+    except ValueError as error:
+        raise BadParameter(f"The body is not valid JSON: {error}.") from error
+    if not isinstance(fields, dict):
+        raise BadParameter(f"The body must be a JSON object with {_and(pictures)}.")
+    _check_names(fields, allowed)
+    return {name: _base64(value, name) if name in pictures else value for name, value in fields.items()}
+
+
+def _values(text: bytes, partial: bool = False) -> Any:
+    """Parse JSON. Raises BadParameter if it has more values than any request needs.
+
+    A parsed value takes up to forty times the memory of its text, so values are counted before parsing.
+    """
+    if sum(text.count(mark) for mark in _VALUE_MARKS) > _OVERHEAD:
+        raise BadParameter("The JSON has more values than any valid request.")
+    return from_json(text, allow_partial="trailing-strings" if partial else False)
+
+
+def _base64(value: Any, name: str) -> bytes:
+    """Decode base64, standard or URL-safe; accepts a data URL prefix, line breaks and missing padding."""
+    if not isinstance(value, str):
+        raise BadParameter(f"The field {name} must be a string: the picture's bytes in base64.", name)
+    text = value.partition(",")[2] if value[:5].lower() == "data:" else value
+    try:
+        plain = text.encode("ascii").translate(_URL_SAFE, _SPACES).rstrip(b"=")
+        return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise BadParameter(f"The field {name} is not valid base64: {error}.", name) from error
+
+
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+_SPACES = b" \t\n\r\v\f"
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(names)

@@ -1,0 +1,1 @@
+"""Connections: limits on their number, on time and on memory."""

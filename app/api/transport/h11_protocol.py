@@ -1,0 +1,135 @@
+"""HTTP/1.1 connections on h11: their number, and how long a client may take for a head and for a response.
+
+uvicorn limits neither; h11 limits the size of a head (64 KiB). Refusals are problem+json too.
+"""
+
+import asyncio
+import json
+from functools import partial
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from app.api.middleware.security_headers import with_security_headers
+from app.api.transport.timeouts import ClientTimeouts
+from app.runtime.telemetry import NULL_TELEMETRY, RejectReason, Telemetry
+from app.service import problems
+
+
+class LimitedH11Protocol(H11Protocol):
+    """uvicorn's protocol on h11, with limits on connections and on a client's time.
+
+    The lifespan's state may hold a `Telemetry` under the name `telemetry`.
+    """
+
+    def __init__(self, *, timeouts: ClientTimeouts, max_connections: int, **uvicorn_arguments: Any) -> None:
+        super().__init__(**uvicorn_arguments)
+        self._timeouts = timeouts
+        self._max_connections = max_connections
+        self._telemetry: Telemetry = self.app_state.get("telemetry", NULL_TELEMETRY)
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._discard_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # so that any unread response pauses writing
+        self._telemetry.connections(len(self.connections))
+        if len(self.connections) > self._max_connections:
+            self._refuse(
+                503,
+                "connections",
+                f"All {self._max_connections} connections are in use; try again in a moment.",
+            )
+        else:
+            self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._discard_timer, self._head_timer, self._write_timer):
+            _cancel(timer)
+        self._discard_timer = self._head_timer = self._write_timer = None
+        super().connection_lost(exc)
+        self._telemetry.connections(len(self.connections))
+
+    def data_received(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            super().data_received(data)
+            self._expect_head()
+            if not self._discarding_body():
+                _cancel(self._discard_timer)
+                self._discard_timer = None
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._discarding_body() and not self.transport.is_closing():
+            self._discard_timer = self.loop.call_later(self._timeouts.read, self.transport.close)
+        self._expect_head()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._write_timer = self._write_timer or self.loop.call_later(self._timeouts.write, self._abort_write)
+
+    def resume_writing(self) -> None:
+        _cancel(self._write_timer)
+        self._write_timer = None
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer with a problem where uvicorn would answer in plain text."""
+        self._refuse(400, "malformed", f"{msg.removesuffix('.')}: this is not valid HTTP/1.1.")
+
+    def _discarding_body(self) -> bool:
+        """Return whether the request is answered while its body still arrives; the rest is discarded."""
+        answered = self.cycle is not None and self.cycle.response_complete
+        return answered and self.conn.their_state is h11.SEND_BODY
+
+    def _expect_head(self) -> None:
+        """Start the timer when a request's head is due, and stop it when one has arrived."""
+        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
+            _cancel(self._head_timer)
+            self._head_timer = None
+        elif self._head_timer is None and self.timeout_keep_alive_task is None:
+            self._head_timer = self.loop.call_later(self._timeouts.read, self._head_timed_out)
+
+    def _head_timed_out(self) -> None:
+        self._head_timer = None
+        if self.transport.is_closing():
+            return
+        if self.conn.trailing_data[0]:
+            detail = f"The request's head was not complete within {self._timeouts.read:g} seconds."
+            self._refuse(408, "slow-head", detail)
+        else:
+            self.transport.close()
+
+    def _abort_write(self) -> None:
+        """Close the connection of a client that does not read its response."""
+        self._telemetry.rejected("slow-reader")
+        self.transport.abort()
+
+    def _refuse(self, status: int, reason: RejectReason, detail: str) -> None:
+        """Answer without the application, and close the connection."""
+        self._telemetry.rejected(reason)
+        problem = problems.of_status(status, detail)
+        body = json.dumps(problem.model_dump(exclude_none=True)).encode()
+        headers = [
+            (b"content-type", problems.MEDIA_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+            *([(b"retry-after", str(problems.RETRY_SECONDS).encode())] if status == 503 else []),
+        ]
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            response = h11.Response(status_code=status, headers=with_security_headers(headers))
+            for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+def limited_protocol(timeouts: ClientTimeouts, max_connections: int) -> Any:
+    """Return a value for `uvicorn.Config(http=...)`, which can be pickled for worker processes."""
+    return partial(LimitedH11Protocol, timeouts=timeouts, max_connections=max_connections)
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

@@ -1,0 +1,104 @@
+"""An anchor-free proposal net, such as YuNet: each cell of its grids predicts a face's position and size.
+
+It finds faces of many sizes at one scale, so the scales of its pyramid are far apart.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+from app.pipeline.proposals import Candidates, group_by_shape, level_ratios, no_candidates, top_scores
+from app.runtime.device import Device
+from app.runtime.session import ModelSession
+from app.vision import boxes, pyramid, tiling
+from app.vision.pyramid import ImagePyramid
+from app.vision.spec import AnchorFreeSpec
+from app.vision.tiling import Tile, TilingPolicy
+
+MIN_SIZE_RATIO = 0.75
+"""The net also finds faces smaller than requested; those below this share of the size are dropped."""
+
+
+def tiling_policy(device: Device) -> TilingPolicy:
+    """Return the canvases that suit the device: on a CPU at least one column per execution slot."""
+    if device.on_cpu:
+        return TilingPolicy(1024, 1024, 32, 32, batch=1, columns=device.slots)
+    return TilingPolicy(1024, 768, 1024, 768, batch=4)
+
+
+class AnchorFreeProposer:
+    """An anchor-free net over a few scales, cut into overlapping tiles.
+
+    A face that an inner edge of a tile cuts is left to the next scale, which contains it completely.
+
+    Args:
+        net: the session of the net.
+        spec: its settings.
+        policy: the canvases; those that suit the net's device if None.
+    """
+
+    def __init__(self, net: ModelSession, spec: AnchorFreeSpec, policy: TilingPolicy | None = None) -> None:
+        self._net, self._spec = net, spec
+        self._policy = policy or tiling_policy(net.device)
+
+    def propose(self, picture: ImagePyramid, min_face: float) -> Candidates:
+        """Return candidates of about `min_face` pixels or more, by descending score."""
+        spec, policy = self._spec, self._policy
+        largest_cell = int(min_face * (spec.best_pixels / (picture.width * picture.height)) ** 0.5)
+        cell = max(spec.cell, min(spec.best_cell, largest_cell))
+        sizes = pyramid.levels(picture.width, picture.height, min_face, cell, spec.factor)
+        tiles = tiling.tiles(sizes, policy, spec.window)
+        if not tiles:
+            return no_candidates()
+        images = pyramid.resize_to_levels(picture, sizes)
+        shapes = [tile.canvas_shape(policy) for tile in tiles]
+
+        def scan(chosen: list[int]) -> list[tuple[ndarray, ndarray]]:
+            batch = [tiles[i].render(images[tiles[i].level], policy) for i in chosen]
+            maps = self._net.run(np.stack(batch))
+            return [_decode(maps, row, tiles[i], spec) for row, i in enumerate(chosen)]
+
+        # The most expensive calls first, so that no slot is left with a large one at the end.
+        calls = sorted(
+            group_by_shape(shapes, policy.batch), key=lambda call: -len(call) * np.prod(shapes[call[0]])
+        )
+        ratios = level_ratios(sizes)
+        parts = [
+            (found * ratios[tiles[i].level], scores)
+            for call, answers in zip(calls, self._net.map(scan, calls), strict=True)
+            for i, (found, scores) in zip(call, answers, strict=True)
+        ]
+        found, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
+        large = np.flatnonzero((found[:, 2:] - found[:, :2]).max(axis=1) >= MIN_SIZE_RATIO * min_face)
+        best = large[top_scores(scores[large], 8 * spec.max_candidates)]
+        found, scores = found[best], scores[best]
+        keep = boxes.nms(found, scores, spec.nms)[: spec.max_candidates]
+        voted = boxes.vote(found[keep], found, spec.vote) if spec.vote < 1 else found[keep]
+        return Candidates.of_first_net(voted, scores[keep])
+
+
+def _decode(
+    maps: Mapping[str, ndarray], row: int, tile: Tile, spec: AnchorFreeSpec
+) -> tuple[Float32[ndarray, "n 4"], Float32[ndarray, " n"]]:
+    """Return boxes in pixels of the tile's level, and scores, of cells of its core above the threshold."""
+    found, scores = [], []
+    left, top, right, bottom = tile.core
+    for stride in spec.strides:
+        score = maps[f"score{stride}"][row]
+        i, j = np.nonzero(score > spec.threshold)
+        corner = np.stack([tile.x + stride * j, tile.y + stride * i], axis=1)
+        centre = corner + stride / 2
+        in_core = ((centre >= (left, top)) & (centre < (right, bottom))).all(axis=1)
+        i, j, corner = i[in_core], j[in_core], corner[in_core]
+        cells = np.concatenate([corner, corner + stride], axis=1).astype(np.float32)
+        found.append(boxes.apply_offsets(cells, maps[f"offsets{stride}"][row, i, j]))
+        scores.append(score[i, j])
+    all_boxes, all_scores = np.concatenate(found), np.concatenate(scores)
+    margin = spec.strides[0]  # a box that ends this close to an inner edge may belong to a face cut by it
+    low = np.where(np.isfinite((left, top)), (tile.x + margin, tile.y + margin), -np.inf)
+    end = (tile.x + tile.width - margin, tile.y + tile.height - margin)
+    high = np.where(np.isfinite((right, bottom)), end, np.inf)
+    complete = ((all_boxes[:, :2] >= low) & (all_boxes[:, 2:] <= high)).all(axis=1)
+    return all_boxes[complete], all_scores[complete]

@@ -1,0 +1,83 @@
+"""P-Net of MTCNN: a window of fixed size slides over every scale of an image pyramid (Zhang et al., 2016)."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy import ndarray
+
+from app.pipeline.proposals import Candidates, group_by_shape, level_ratios, no_candidates, top_scores
+from app.runtime.device import Device
+from app.runtime.session import ModelSession
+from app.vision import boxes, pyramid, tiling
+from app.vision.pyramid import ImagePyramid
+from app.vision.spec import PNetSpec
+from app.vision.tiling import CanvasPatch, TilingPolicy
+
+
+def tiling_policy(device: Device) -> TilingPolicy:
+    """Return the canvases that suit the device: small ones cut to measure on a CPU, equal ones on a GPU."""
+    if device.on_cpu:
+        return TilingPolicy(640, 128, 32, 8, batch=1)
+    return TilingPolicy(640, 512, 640, 512, batch=16)
+
+
+class SlidingWindowProposer:
+    """P-Net over all scales, packed onto canvases.
+
+    Args:
+        net: the session of P-Net.
+        spec: its settings.
+        policy: the canvases; those that suit the net's device if None.
+    """
+
+    def __init__(self, net: ModelSession, spec: PNetSpec, policy: TilingPolicy | None = None) -> None:
+        self._net, self._spec = net, spec
+        self._policy = policy or tiling_policy(net.device)
+
+    def propose(self, picture: ImagePyramid, min_face: float) -> Candidates:
+        """Return candidates of `min_face` pixels or more, by descending score."""
+        spec, policy = self._spec, self._policy
+        margin = (spec.window - spec.cell) // 2
+        sizes = pyramid.levels(picture.width, picture.height, min_face, spec.cell, spec.factor, margin)
+        patches, shapes = tiling.pack(tiling.cut(sizes, policy, spec.window), policy)
+        if not patches:
+            return no_candidates()
+        images = pyramid.resize_to_levels(picture, sizes)
+
+        def scan(canvases: list[int]) -> list[tuple[ndarray, ndarray, ndarray]]:
+            on_canvas = [[p for p in patches if p.canvas == canvas] for canvas in canvases]
+            batch = [tiling.render(images, on, shapes[canvases[0]]) for on in on_canvas]
+            maps = self._net.run(np.stack(batch))
+            return [_decode(maps, row, patch, spec) for row, on in enumerate(on_canvas) for patch in on]
+
+        calls = list(group_by_shape(shapes, policy.batch))
+        parts = [part for call in self._net.map(scan, calls) for part in call]
+        found, scores, level = (np.concatenate(column) for column in zip(*parts, strict=True))
+        found = found * level_ratios(sizes)[level]
+        best = top_scores(scores, 8 * spec.max_candidates)
+        found, scores, level = found[best], scores[best], level[best]
+
+        def suppress(scale: int) -> ndarray:
+            on = np.flatnonzero(level == scale)
+            kept: ndarray = on[boxes.nms(found[on], scores[on], spec.nms_per_scale)]
+            return kept
+
+        keep = np.concatenate(self._net.map(suppress, range(len(sizes))))
+        found, scores = found[keep], scores[keep]
+        keep = boxes.nms(found, scores, spec.nms)[: spec.max_candidates]
+        return Candidates.of_first_net(found[keep], scores[keep])
+
+
+def _decode(
+    maps: Mapping[str, ndarray], row: int, patch: CanvasPatch, spec: PNetSpec
+) -> tuple[ndarray, ndarray, ndarray]:
+    """Return boxes in pixels of the patch's level, scores, and the level, of cells above the threshold."""
+    stride = spec.stride
+    rows, columns = ((side - spec.window) // stride + 1 for side in (patch.height, patch.width))
+    top, left = patch.canvas_y // stride, patch.canvas_x // stride
+    scores = maps["score"][row, top : top + rows, left : left + columns]
+    i, j = np.nonzero(scores > spec.threshold)
+    corner = np.stack([patch.x + stride * j, patch.y + stride * i], axis=1)
+    cells = np.concatenate([corner, corner + spec.cell], axis=1).astype(np.float32)
+    found = boxes.apply_offsets(cells, maps["offsets"][row, top + i, left + j])
+    return found, scores[i, j], np.full(len(found), patch.level)

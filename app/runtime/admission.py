@@ -1,0 +1,171 @@
+"""Admission control: a bounded number of worker threads, and a bounded queue in front of them.
+
+Work that is slow and does not belong to the device (decoding, cropping, drawing, JSON) runs in these threads,
+so that neither the event loop nor the device waits for it. A request is admitted before its body is read and
+occupies its slot until it is answered and its last job has ended. Work that is late or no longer wanted is
+dropped before its next stage.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from app.errors import Abandoned, DeadlineExceeded, FacetError, NotReady, OutOfMemory, Overloaded
+from app.runtime.request_context import RequestContext, deadline_exceeded
+from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
+from app.runtime.timing import Timing
+
+T = TypeVar("T")
+
+
+class Admission:
+    """Worker threads with a queue of limited length; requests beyond it are refused at once.
+
+    Args:
+        workers: pictures processed at the same time.
+        queue: further requests that may wait.
+        timeout_s: seconds from a complete body to the answer; None for no limit.
+    """
+
+    def __init__(
+        self, workers: int, queue: int, timeout_s: float | None = None, telemetry: Telemetry = NULL_TELEMETRY
+    ) -> None:
+        self.workers = workers
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="facet")
+        self._capacity = workers + queue
+        self._timeout_s = timeout_s
+        self._telemetry = telemetry
+        # Of each admitted request, what still occupies its slot: the request itself, and each of its jobs.
+        self._occupants: dict[RequestContext, int] = {}
+        self._waiting = 0
+        self._running = 0
+        self._draining = False
+        self._lock = threading.Lock()
+
+    @property
+    def admitted(self) -> int:
+        """Number of requests that occupy a slot."""
+        return len(self._occupants)
+
+    @property
+    def draining(self) -> bool:
+        """Whether new requests are refused because the service is stopping."""
+        return self._draining
+
+    def admit(self) -> RequestContext:
+        """Return the context of a request that now occupies a slot, until `release`.
+
+        Raises:
+            Overloaded: all slots are occupied.
+            NotReady: the service is stopping.
+        """
+        with self._lock:
+            if self._draining:
+                self._telemetry.rejected("draining")
+                raise NotReady(
+                    "The service is stopping: it finishes admitted requests and accepts no new ones."
+                )
+            if len(self._occupants) >= self._capacity:
+                self._telemetry.rejected("queue-full")
+                raise Overloaded(
+                    f"All {self._capacity} slots for running and waiting requests are occupied; "
+                    "try again in a moment."
+                )
+            context = RequestContext(self._telemetry)
+            self._occupants[context] = 1
+        return context
+
+    def release(self, context: RequestContext) -> None:
+        """Give up one occupation of the slot: the request was answered, or one of its jobs has ended."""
+        with self._lock:
+            self._occupants[context] -= 1
+            if not self._occupants[context]:
+                del self._occupants[context]
+
+    async def run(self, context: RequestContext, job: Callable[[], T]) -> T:
+        """Run the job on a worker thread and return its result.
+
+        A job whose caller is cancelled, or whose deadline passes, ends at its next stage. It occupies the
+        request's slot until then.
+
+        Raises:
+            DeadlineExceeded: as soon as the deadline passes.
+            OutOfMemory: neither the device nor the machine had memory for the job.
+            NotReady: the worker threads have ended.
+        """
+        if context.deadline is None and self._timeout_s is not None:
+            context.deadline = time.monotonic() + self._timeout_s
+        context.check()
+        timing = Timing(context)
+        with self._lock:
+            self._occupants[context] += 1
+        self._count(waiting=1)
+        try:
+            future: Future[T] = self._pool.submit(self._work, timing, job)
+        except RuntimeError:  # the pool is closed
+            self._count(waiting=-1)
+            self.release(context)
+            raise NotReady("The service has stopped.") from None
+        future.add_done_callback(lambda done: self._end(context, done))
+        try:
+            async with asyncio.timeout_at(context.deadline) as limit:
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            late = deadline_exceeded()
+            self._cancel(context, late)
+            raise late from None
+        except asyncio.CancelledError:
+            self._cancel(context, Abandoned("The client has disconnected."))
+            raise
+        except OutOfMemory:
+            self._telemetry.rejected("device-memory")
+            raise
+
+    def drain(self) -> None:
+        """Refuse new requests from now on."""
+        self._draining = True
+
+    def abandon(self) -> None:
+        """Cancel all admitted requests; their jobs end at their next stage."""
+        with self._lock:
+            contexts = list(self._occupants)
+        for context in contexts:
+            context.cancel(Abandoned("The service stopped before the request was finished."))
+
+    def close(self) -> None:
+        """Wait for running jobs and end the threads; jobs that have not started are dropped."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _work(self, timing: Timing, job: Callable[[], T]) -> T:
+        timing.begin_job()
+        self._count(waiting=-1, running=1)
+        try:
+            timing.check()
+            return job()
+        except MemoryError as error:
+            raise OutOfMemory(
+                "There is not enough memory for this picture; try again in a moment."
+            ) from error
+        finally:
+            timing.end_job()
+            self._count(running=-1)
+
+    def _end(self, context: RequestContext, done: "Future[T]") -> None:
+        if done.cancelled():
+            self._count(waiting=-1)
+        self.release(context)
+
+    def _cancel(self, context: RequestContext, error: FacetError) -> None:
+        context.cancel(error)
+        self._telemetry.rejected("deadline" if isinstance(error, DeadlineExceeded) else "cancelled")
+
+    def _count(self, waiting: int = 0, running: int = 0) -> None:
+        with self._lock:
+            self._waiting += waiting
+            self._running += running
+            self._telemetry.queue_depth(self._waiting, self._running)

@@ -1,0 +1,36 @@
+"""Dynamic batching: on a GPU, waiting calls of one net from different requests run as one batch.
+
+A CPU gains nothing from larger batches (docs/decisions/0023-layers-of-the-service.md) and uses the plain
+scheduler.
+"""
+
+from app.runtime.batches import split_batches
+from app.runtime.scheduler import DeviceScheduler, Share
+from app.runtime.work_items import InferenceCall
+
+
+class BatchingScheduler(DeviceScheduler):
+    """A scheduler that merges queued calls of the same net and image shape.
+
+    It does not wait for calls to arrive: what gathers while the device is busy forms the next batch.
+    """
+
+    def _next_batch(self, call: InferenceCall) -> tuple[list[Share], int]:
+        calls = [call, *(c for c in self._queue if isinstance(c, InferenceCall) and _can_join(c, call))]
+        sizes = call.net.batch_sizes(call.images)
+        _, room, size = split_batches(sum(c.left for c in calls), sizes)[0]
+        shares: list[Share] = []
+        for member in calls:
+            count = min(room, member.left)
+            if count:
+                shares.append((member, member.take(count), count))
+                room -= count
+        for member in calls[1:]:
+            if not member.left:
+                self._queue.remove(member)
+        return shares, size
+
+
+def _can_join(other: InferenceCall, call: InferenceCall) -> bool:
+    same_shape = other.images.shape[1:] == call.images.shape[1:]
+    return other.net is call.net and same_shape and other.wanted()

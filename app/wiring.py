@@ -1,0 +1,72 @@
+"""The objects that settings describe, without HTTP: the service and the command line build them here."""
+
+import os
+from collections.abc import Callable, Mapping
+
+from app.pipeline.analyzer import Analyzer
+from app.runtime import model_store
+from app.runtime.admission import Admission
+from app.runtime.model_store import LoadOptions
+from app.runtime.session import ModelSession
+from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
+from app.service.limits import Limits
+from app.settings import Settings
+from app.vision.spec import Task
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return the limits on requests."""
+    return Limits(
+        image_bytes=settings.max_image_bytes,
+        image_pixels=settings.max_image_pixels,
+        faces=settings.max_faces,
+        boxes=settings.max_boxes,
+        batch_images=settings.max_batch_images,
+        batch_bytes=settings.max_batch_bytes,
+    )
+
+
+def admission_of(settings: Settings, telemetry: Telemetry = NULL_TELEMETRY) -> Admission:
+    """Return the worker threads and their queue."""
+    cores = max(1, len(os.sched_getaffinity(0)) // settings.workers)
+    workers = settings.max_concurrent or min(32, max(4, 2 * cores))
+    return Admission(workers, settings.max_queue, settings.request_timeout_s or None, telemetry)
+
+
+def load_analyzer(
+    settings: Settings,
+    telemetry: Telemetry = NULL_TELEMETRY,
+    opened: Callable[[ModelSession], None] = lambda session: None,
+    only: Mapping[Task, str | None] | None = None,
+) -> Analyzer:
+    """Load the models and return the analyzer.
+
+    Args:
+        settings: which models, on which device.
+        telemetry: is told of every call of a net.
+        opened: is called with each session while others are still being opened.
+        only: the tasks to load a model for, with its name or None for the default; all models if None.
+
+    Raises:
+        BadModel: a file or the manifest is missing, changed or invalid.
+        DeviceUnavailable: the device cannot run the models.
+        UnknownModel: `only` names a model that does not exist.
+    """
+    defaults: dict[Task, str | None] = {
+        "detect": settings.detector,
+        "landmarks": settings.landmarks,
+        "embed": settings.embedder,
+    }
+    names = settings.models
+    if only is not None:
+        wanted = {task: name or defaults[task] for task, name in only.items()}
+        names = model_store.models_for(settings.models_dir, wanted, settings.models)
+        defaults = dict(wanted)
+    options = LoadOptions(
+        threads=settings.threads,
+        memory_mb=settings.gpu_memory_mb,
+        engine_cache=settings.tensorrt_cache,
+        dynamic_batching=settings.dynamic_batching,
+        telemetry=telemetry,
+    )
+    return Analyzer(model_store.load(settings.models_dir, settings.device, names, options, opened), defaults)

@@ -1,0 +1,87 @@
+import base64
+import hashlib
+import re
+
+import httpx
+import pytest
+
+from app.api.middleware.security_headers import careful, page_policy
+from tests.api.pictures import picture
+
+PAGES = ("/", "/docs")
+
+
+def policy(response: httpx.Response) -> dict[str, list[str]]:
+    (text,) = response.headers.get_list("content-security-policy")
+    return {name: values for name, *values in (rule.split() for rule in text.split(";"))}
+
+
+def hashed(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@pytest.mark.parametrize("address", [*PAGES, "/livez", "/nowhere", "/example.jpg", "/detect", "/metrics"])
+def test_every_answer_is_careful(client: httpx.Client, address: str) -> None:
+    response = client.get(address)
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-frame-options"] == "DENY"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert response.headers["cross-origin-resource-policy"] == "same-origin"
+    rules = policy(response)
+    assert rules["default-src"] == rules["frame-ancestors"] == rules["base-uri"] == ["'none'"]
+    assert "'unsafe-eval'" not in str(rules)
+    assert "http" not in str(rules)
+    assert "server" not in response.headers or "uvicorn" in response.headers["server"]
+
+
+@pytest.mark.parametrize("address", ["/detect", "/embed", "/landmarks"])
+def test_answers_about_people_are_not_stored(client: httpx.Client, address: str) -> None:
+    assert client.post(address, files={"image": picture()}).headers["cache-control"] == "no-store"
+    assert client.get("/models").headers["cache-control"] == "no-store"
+
+
+def test_files_may_be_stored(client: httpx.Client) -> None:
+    assert "cache-control" not in client.get("/docs/assets/swagger-ui.css").headers
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_a_page_runs_its_own_scripts_and_no_others(client: httpx.Client, address: str) -> None:
+    response = client.get(address)
+    rules = policy(response)
+    inline = re.findall(r"<script>(.*?)</script>", response.text, re.DOTALL)
+    assert inline
+    assert set(rules["script-src"]) == {hashed(text) for text in inline} | (
+        {"'self'"} if address == "/docs" else set()
+    )
+    assert not re.search(r"<[^>]+\son\w+\s*=|javascript:", response.text)  # what a policy would stop
+    for source in re.findall(r"<script[^>]+src=\"([^\"]+)\"", response.text):
+        assert source.startswith("/docs/assets/")
+
+
+def test_the_page_has_no_style_but_the_one_that_is_allowed(client: httpx.Client) -> None:
+    response = client.get("/")
+    (style,) = re.findall(r"<style>(.*?)</style>", response.text, re.DOTALL)
+    assert policy(response)["style-src"] == [hashed(style)]
+    assert not re.search(r"<[^>]+\sstyle\s*=", response.text)
+
+
+def test_no_other_site_may_read_answers(client: httpx.Client) -> None:
+    for method, address in (("OPTIONS", "/detect"), ("GET", "/models"), ("POST", "/detect")):
+        asked = {"origin": "https://example.org", "access-control-request-method": "POST"}
+        response = client.request(method, address, headers=asked)
+        assert not [name for name in response.headers if name.startswith("access-control")]
+    assert client.options("/detect").status_code == 405
+
+
+def test_headers_of_its_own_stay() -> None:
+    own = [(b"Content-Security-Policy", b"own"), (b"ETag", b"1")]
+    names = [name.lower() for name, _ in careful(own)]
+    assert names.count(b"content-security-policy") == 1
+    assert b"cache-control" not in names
+
+
+def test_a_policy_follows_the_page() -> None:
+    one, other = (page_policy(f"<script>{text}</script><style>a</style>") for text in ("x", "y"))
+    assert one != other
+    assert hashed("x") in one
+    assert hashed("a") in one.split("style-src")[1]

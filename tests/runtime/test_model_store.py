@@ -1,0 +1,133 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from app.errors import BadModel, DeviceUnavailable
+from app.runtime import model_store
+from app.runtime.session import OrtSession
+
+MODELS = Path("models")
+
+
+@pytest.fixture
+def cascade(tmp_path: Path) -> Path:
+    """A store with the cascade alone."""
+    manifest = json.loads((MODELS / model_store.MANIFEST).read_text())
+    manifest["models"] = [m for m in manifest["models"] if m["name"] == "mtcnn"]
+    (tmp_path / model_store.MANIFEST).write_text(json.dumps(manifest))
+    for file in manifest["models"][0]["files"]:
+        shutil.copy(MODELS / file["file"], tmp_path)
+    return tmp_path
+
+
+def edit(folder: Path, **changes: object) -> None:
+    path = folder / model_store.MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["models"][0].update(changes)
+    path.write_text(json.dumps(manifest))
+
+
+def test_a_store_loads_by_kind(cascade: Path) -> None:
+    (model,) = model_store.load(cascade, "cpu")
+    assert set(model.sessions) == {"pnet", "rnet", "onet"}
+    assert model.entry.task == "detect"
+
+
+def test_only_the_named_models_are_opened() -> None:
+    assert [m.entry.name for m in model_store.load(MODELS, "cpu", names=frozenset({"mtcnn"}))] == ["mtcnn"]
+    with pytest.raises(BadModel, match="unknown models nobody"):
+        model_store.load(MODELS, "cpu", names=frozenset({"nobody"}))
+
+
+def test_a_changed_file_is_refused_by_name(cascade: Path) -> None:
+    path = cascade / "mtcnn-rnet.onnx"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    with pytest.raises(BadModel, match=r"mtcnn-rnet\.onnx has sha256"):
+        model_store.load(cascade, "cpu")
+
+
+def test_a_file_swapped_after_it_was_hashed_is_not_opened(
+    cascade: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swapped = []
+
+    def session(path: Path, *args: object, **kwargs: object) -> object:
+        path.write_bytes(b"another model")
+        swapped.append(path.name)
+        return OrtSession(path, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "OrtSession", session)
+    (model,) = model_store.load(cascade, "cpu")
+    assert len(swapped) == len(model.sessions) == 3
+    monkeypatch.undo()
+    with pytest.raises(BadModel, match="the manifest says"):
+        model_store.load(cascade, "cpu")
+
+
+def test_a_missing_file_is_refused_by_name(cascade: Path) -> None:
+    (cascade / "mtcnn-onet.onnx").unlink()
+    with pytest.raises(BadModel, match=r"mtcnn-onet\.onnx cannot be read"):
+        model_store.load(cascade, "cpu")
+
+
+def test_a_file_under_another_models_name_is_refused(cascade: Path) -> None:
+    edit(cascade, name="other")
+    with pytest.raises(BadModel, match=r"says it is mtcnn .* the manifest other"):
+        model_store.load(cascade, "cpu")
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"models": [], "more": 1}'])
+def test_a_manifest_that_is_not_understood_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / model_store.MANIFEST).write_text(text)
+    with pytest.raises(BadModel, match="not understood"):
+        model_store.load(tmp_path, "cpu")
+
+
+def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match="cannot be read"):
+        model_store.load(tmp_path, "cpu")
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(DeviceUnavailable, match="unknown device"):
+        model_store.load(MODELS, "abacus")
+
+
+@pytest.fixture
+def fused(tmp_path: Path) -> Path:
+    """A store with the fused embedder and its parts."""
+    manifest = json.loads((MODELS / model_store.MANIFEST).read_text())
+    manifest["models"] = [m for m in manifest["models"] if m["name"] in {"fused", "sface", "dlib"}]
+    (tmp_path / model_store.MANIFEST).write_text(json.dumps(manifest))
+    for model in manifest["models"]:
+        for file in model["files"]:
+            (tmp_path / file["file"]).symlink_to((MODELS / file["file"]).resolve())
+    return tmp_path
+
+
+def test_a_named_models_parts_are_opened_with_it(fused: Path) -> None:
+    assert {m.entry.name for m in model_store.load(fused, "cpu", names=frozenset({"fused"}))} == {
+        "sface",
+        "dlib",
+        "fused",
+    }
+
+
+def test_a_part_that_the_manifest_lacks_is_refused(fused: Path) -> None:
+    path = fused / model_store.MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["models"] = [m for m in manifest["models"] if m["name"] != "dlib"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(BadModel, match="no dlib, of which another model is made"):
+        model_store.load(fused, "cpu", names=frozenset({"fused"}))
+
+
+def test_parts_that_file_and_manifest_name_otherwise_are_refused(fused: Path) -> None:
+    path = fused / model_store.MANIFEST
+    manifest = json.loads(path.read_text())
+    next(m for m in manifest["models"] if m["name"] == "fused")["parts"] = ["dlib", "sface"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(BadModel, match="says it is made of"):
+        model_store.load(fused, "cpu", names=frozenset({"fused"}))
