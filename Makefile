@@ -14,7 +14,7 @@ ARGS =
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve serve-gpu test test-gpu check format bench bench-gpu models train lock docker-check \
+.PHONY: help serve serve-gpu test test-all test-integration test-gpu check format generate bench bench-gpu models train lock docker-check \
         docker-rehearsal audit sbom clean distclean
 
 help: ## this list
@@ -103,7 +103,7 @@ serve-gpu: $(GPU_ENV) ## run the service on an NVIDIA GPU (Linux; CUDA 13 comes 
 
 # --- checks -------------------------------------------------------------------------------------
 
-SOURCES := app training tests benchmarks
+SOURCES := app training tests benchmarks scripts
 DOCUMENTS = $(wildcard *.md models/*.md benchmarks/*.md docs)
 
 check: .venv/.stamp-dev ## format, lint, types, import rules, links of the documents, locks; changes nothing
@@ -117,8 +117,16 @@ check: .venv/.stamp-dev ## format, lint, types, import rules, links of the docum
 	    grep -lE '^--|://' requirements/*.txt; then \
 	  echo "the requirements above mix CPU with GPU, or hold an address" >&2; exit 1; fi
 
-test: .venv/.stamp-dev ## the tests, without those that need a GPU (ARGS=... goes to pytest)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+
+test: .venv/.stamp-dev ## the tests of the gate: minutes, no GPU, no server to install (ARGS=... goes to pytest)
+	$(PYTEST) $(ARGS)
+
+test-all: .venv/.stamp-dev ## the same, and the slow ones
+	$(PYTEST) -m "not gpu and not integration" $(ARGS)
+
+test-integration: .venv/.stamp-dev ## tests that start and kill processes, or use namespaces, a browser, a database
+	$(BIN)/python -m pytest -m integration tests/integration $(ARGS)
 
 test-gpu: .venv-gpu/.stamp-dev ## the tests that need a GPU
 	$(GPU)/python -m pytest -m gpu tests/gpu $(ARGS)
@@ -126,6 +134,10 @@ test-gpu: .venv-gpu/.stamp-dev ## the tests that need a GPU
 format: .venv/.stamp-dev ## rewrite the sources as `make check` wants them
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+generate: .venv/.stamp-dev ## write what is generated from code: .env.example, docs/settings.md, OpenAPI examples
+	$(BIN)/python -m scripts.settings_reference
+	$(BIN)/python -m scripts.openapi_examples
 
 PROMTOOL = promtool
 docker-check: .venv-docker/.stamp ## lint the Dockerfiles, validate docker-compose.yml, test the alerts (promtool)

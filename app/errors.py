@@ -64,9 +64,11 @@ class UnknownModel(FacetError):
     """No loaded model of that name does the task; or, with `name` None, no loaded model does it at all."""
 
     def __init__(self, name: str | None, task: str, known: list[str]) -> None:
-        known_names = f"known: {', '.join(known)}" if known else f"no model for {task} is loaded"
-        named = "" if name is None else f" named {name!r}"
-        super().__init__(f"No model{named} does {task}; {known_names}.", "model")
+        if known:
+            detail = f"No model named {name!r} does {task}; known: {', '.join(known)}."
+        else:
+            detail = f"No model for {task} is loaded; FACE_MODELS selects the models."
+        super().__init__(detail, "model")
         self.known = known
 
 

@@ -1,8 +1,7 @@
-"""Logging: JSON lines or plain ones on standard error, each with its request's id.
+"""Logging: JSON or text lines on standard error, each with its request's id.
 
-A leaf: it knows nothing of HTTP. What is logged is written by a thread of its own from a bounded queue, so
-that neither a full disk nor a pipe that nobody reads can hold the service up; lines over the bound are
-counted and thrown away.
+A thread of its own writes log lines from a bounded queue, so that neither a full disk nor a pipe that nobody
+reads can stop the service. Lines beyond the bound are counted and dropped.
 """
 
 import atexit
@@ -20,15 +19,15 @@ from pythonjsonlogger.json import JsonFormatter
 Format = Literal["auto", "json", "text"]
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request that is being answered."""
+"""The id of the current request."""
 
-_ROOM = 10_000
-_LAST_WORDS = 2.0
-_LOOK = 0.01
+_QUEUE_SIZE = 10_000
+_FLUSH_TIMEOUT_S = 2.0
+_POLL_S = 0.01
 
 
-class Queued(QueueHandler):
-    """Hands records on through a queue, and drops them when it is full. `dropped` counts those."""
+class DroppingQueueHandler(QueueHandler):
+    """Passes records on through a queue, and drops them when it is full. `dropped` counts those."""
 
     queue: "Queue[logging.LogRecord]"
 
@@ -37,7 +36,7 @@ class Queued(QueueHandler):
         self.dropped = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """The record with its request's id; its text is made later, in the writing thread."""
+        """Return the record with its request's id; the writing thread formats it."""
         record.request_id = REQUEST_ID.get()
         return record
 
@@ -48,39 +47,44 @@ class Queued(QueueHandler):
             self.dropped += 1
 
 
-def start(level: str, form: Format, stream: TextIO | None = None, room: int = _ROOM) -> None:
-    """From now on everything logged goes to the stream, standard error by default.
+def start(level: str, form: Format, stream: TextIO | None = None, queue_size: int = _QUEUE_SIZE) -> None:
+    """Send everything that is logged to the stream.
 
-    `auto` is plain text on a terminal and JSON elsewhere. What waits when the process ends is written still,
-    for two seconds at most.
+    When the process ends, waiting lines are written for at most two seconds.
+
+    Args:
+        level: minimum level.
+        form: `json`, `text`, or `auto` for text on a terminal and JSON elsewhere.
+        stream: standard error if None.
+        queue_size: lines that may wait to be written.
     """
     stream = stream or sys.stderr
     writer = logging.StreamHandler(stream)
     writer.setFormatter(_json() if form == "json" or (form == "auto" and not stream.isatty()) else _text())
-    queue: Queue[logging.LogRecord] = Queue(room)
+    queue: Queue[logging.LogRecord] = Queue(queue_size)
     QueueListener(queue, writer).start()
     root = logging.getLogger()
-    root.handlers[:] = [Queued(queue)]
+    root.handlers[:] = [DroppingQueueHandler(queue)]
     root.setLevel(level.upper())
     atexit.unregister(flush)
     atexit.register(flush)
 
 
-def flush(seconds: float = _LAST_WORDS) -> None:
-    """Waits until all that was logged is written, for so many seconds at most."""
-    end = time.monotonic() + seconds
-    for handler in _queued():
+def flush(timeout_s: float = _FLUSH_TIMEOUT_S) -> None:
+    """Wait until all lines are written, for at most so many seconds."""
+    end = time.monotonic() + timeout_s
+    for handler in _queue_handlers():
         while handler.queue.unfinished_tasks and time.monotonic() < end:
-            time.sleep(_LOOK)
+            time.sleep(_POLL_S)
 
 
 def dropped() -> int:
-    """How many lines were thrown away because nobody took them."""
-    return sum(handler.dropped for handler in _queued())
+    """Return the number of lines that were dropped because the queue was full."""
+    return sum(handler.dropped for handler in _queue_handlers())
 
 
-def _queued() -> list[Queued]:
-    return [handler for handler in logging.getLogger().handlers if isinstance(handler, Queued)]
+def _queue_handlers() -> list[DroppingQueueHandler]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, DroppingQueueHandler)]
 
 
 def _json() -> logging.Formatter:

@@ -16,7 +16,6 @@ from app.api.middleware.access_log import AccessLog
 from app.api.middleware.api_keys import ApiKeys
 from app.api.transport.body_limits import BodyLimits, BodyMemoryBudget
 from app.api.transport.h11_protocol import limited_protocol
-from app.api.transport.lingering_close import LingeringClose
 from app.api.transport.timeouts import ClientTimeouts
 from app.errors import BadModel, FacetError, NotReady
 from app.pipeline.analyzer import Analyzer
@@ -89,11 +88,12 @@ def create_app(
     app.include_router(face_routes.router)
     app.include_router(batch_routes.router)
     app.include_router(status_routes.router)
+    keys = settings.keys()
+    if keys:
+        app.add_middleware(ApiKeys, keys=keys)
     app.add_middleware(BodyLimits, timeouts=timeouts_of(settings), budget=bodies)
-    app.add_middleware(ApiKeys, keys=settings.keys())
-    app.add_middleware(LingeringClose)
     app.add_middleware(AccessLog, metrics=metrics)  # the outermost
-    openapi.install(app, locked=bool(settings.keys()))
+    openapi.install(app, locked=bool(keys))
     problem_handlers.install(app, service.limits)
     return app
 

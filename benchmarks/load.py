@@ -1,6 +1,6 @@
 """The service under load: throughput and latency, overload, a soak, and its memory.
 
-    .venv/bin/python -m benchmarks.load throughput     # by the number of clients, batching on and off
+    .venv/bin/python -m benchmarks.load throughput     # by the number of clients
     .venv/bin/python -m benchmarks.load overload       # ten times what it can do, for a minute
     .venv/bin/python -m benchmarks.load soak           # 20,000 requests of all kinds
     .venv/bin/python -m benchmarks.load memory         # 2,000 pictures of 1 to 24 megapixels
@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,13 +44,16 @@ def throughput(
     clients: Annotated[str, typer.Option(help="numbers of clients")] = "1,2,4,8,16",
     seconds: Annotated[float, typer.Option(help="seconds of a turn")] = 15,
     turns: Annotated[int, typer.Option(help="turns each number of clients gets")] = 3,
+    compare: Annotated[bool, typer.Option(help="also without dynamic batching, in turns (GPU)")] = False,
     out: Out = report.RESULTS,
 ) -> None:
-    """Throughput and latency by the number of clients, batching on and off in turns; then 70% of the most."""
+    """Measure throughput and latency by the number of clients; then latency at 70% of the maximum."""
     numbers = [int(number) for number in clients.split(",")]
     asks = same(f"/{task}", *size)
-    with service(batching=True) as on, service(batching=False) as off:
-        ways = {"on": on, "off": off}
+    with ExitStack() as running:
+        ways = {"on": running.enter_context(service())}
+        if compare:
+            ways["off"] = running.enter_context(service(dynamic_batching=False))
         runs: dict[tuple[str, int], list[Outcome]] = {}
         for _, number, (way, served) in tqdm(
             list(itertools.product(range(turns), numbers, ways.items())), unit="turn", disable=None
@@ -58,7 +62,7 @@ def throughput(
             runs.setdefault((way, number), []).append(found)
         best = {key: max(run.rate for run in each) for key, each in runs.items()}
         rate = 0.7 * best["on", numbers[-1]]
-        at70 = asyncio.run(open_(on.url, itertools.cycle(asks), rate, turns * seconds))
+        at70 = asyncio.run(open_(ways["on"].url, itertools.cycle(asks), rate, turns * seconds))
     rows = [
         [way, number, _median(each, lambda run: run.rate), *_percentiles(each)]
         for (way, number), each in sorted(runs.items(), key=lambda item: (item[0][0] != "on", item[0][1]))
@@ -69,7 +73,7 @@ def throughput(
     text = "\n\n".join(
         [
             f"`/{task}` of {width}x{height} JPEGs, the median of {turns} turns of {seconds:g} s.",
-            report.table(["batching", "clients", "requests/s", "p50 ms", "p95 ms", "p99 ms"], rows),
+            report.table(["dynamic batching", "clients", "requests/s", "p50 ms", "p95 ms", "p99 ms"], rows),
             f"{numbers[-1]} clients against {numbers[0]}: {gain:.2f} times the requests a second.",
             f"At 70% of the most, {rate:.1f} requests/s coming at random: p50 {p50:.0f} ms, "
             f"p95 {p95:.0f} ms, p99 {p99:.0f} ms, p99 / p50 {p99 / p50:.2f}; answers {at70.statuses}.",
@@ -94,7 +98,7 @@ def overload(
 ) -> None:
     """Ten times the capacity: what is accepted is in time, the rest refused at once, and then all is well."""
     asks = same("/detect", *size)
-    with service(deadline_s=deadline) as served:
+    with service(request_timeout_s=deadline) as served:
         capacity = asyncio.run(closed(served.url, itertools.cycle(asks), 16, seconds=min(15, seconds))).rate
         flood = asyncio.run(open_(served.url, itertools.cycle(asks), times * capacity, seconds))
         (alone,) = asyncio.run(closed(served.url, itertools.cycle(asks), 1, most=20)).milliseconds(50)

@@ -1,4 +1,8 @@
-"""Fixtures, and the check of every array's shape in `app.vision` and `app.pipeline` while tests run."""
+"""Fixtures, and the check of every array's shape in `app.vision` and `app.pipeline` while tests run.
+
+The environment variable HYPOTHESIS_PROFILE selects how property tests search: `gate` (the default) runs 40
+examples that are the same in every run, `nightly` runs 500 random ones.
+"""
 
 from jaxtyping import install_import_hook
 
@@ -6,17 +10,35 @@ from tests import shapes
 
 install_import_hook(["app.vision", "app.pipeline"], f"{shapes.__name__}.check")
 
-# The hook must be there before anything of app.
+# The import hook must be installed before any module of `app` is imported.
+import os  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 
 import httpx  # noqa: E402
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
-from app.main import create_app, load_analyzer  # noqa: E402
+from app.main import create_app  # noqa: E402
 from app.pipeline.analyzer import Analyzer  # noqa: E402
 from app.settings import Settings  # noqa: E402
+from app.wiring import load_analyzer  # noqa: E402
 from tests.fakes import fake_analyzer  # noqa: E402
-from tests.servers import serving  # noqa: E402
+from tests.servers import client_of, serving  # noqa: E402
+
+hypothesis.settings.register_profile("gate", max_examples=40, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("nightly", max_examples=500, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file in one test process, and all tests that use the real models in a single one.
+
+    With `--dist loadgroup` only that process opens the models and starts a service with them.
+    """
+    for item in items:
+        uses_models = "analyzer" in getattr(item, "fixturenames", ())
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group("models" if uses_models else item.path.as_posix()))
 
 
 @pytest.fixture(scope="session")
@@ -34,21 +56,21 @@ def server(analyzer: Analyzer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def fake_server() -> Iterator[str]:
-    """The address of a service whose nets are fakes, with low limits."""
-    settings = Settings(max_image_bytes=200_000, max_image_pixels=600_000, max_boxes=4, max_faces_limit=50)
+    """The address of a service with fake nets and low limits."""
+    settings = Settings(max_image_bytes=200_000, max_image_pixels=600_000, max_boxes=4, max_faces=50)
     with serving(create_app(settings, fake_analyzer())) as url:
         yield url
 
 
 @pytest.fixture
 def client(fake_server: str) -> Iterator[httpx.Client]:
-    """A client of the service whose nets are fakes."""
-    with httpx.Client(base_url=fake_server, timeout=30) as http:
+    """A client of the service with fake nets."""
+    with client_of(fake_server) as http:
         yield http
 
 
 @pytest.fixture
 def real(server: str) -> Iterator[httpx.Client]:
     """A client of the service with the real models."""
-    with httpx.Client(base_url=server, timeout=60) as http:
+    with client_of(server, timeout=60) as http:
         yield http

@@ -1,4 +1,4 @@
-"""Stand-ins for nets. The rest of the pipeline is the real one."""
+"""Fake nets. The rest of the pipeline is the real one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from numpy import ndarray
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.faces import Faces
-from app.runtime.device import PROVIDERS
+from app.runtime.device import PROVIDERS, Device
 from app.runtime.model_store import FileEntry, LoadedModel, ModelEntry
 from app.runtime.session import ModelSession
 from app.runtime.timing import Timing
@@ -26,7 +26,6 @@ from app.vision.spec import (
     Probability,
     RNetSpec,
 )
-from app.vision.tiling import TilingPolicy
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,34 +37,37 @@ COMMON: dict[str, Any] = {
     "source_sha256": "0" * 64,
 }
 
+CPU = Device("cpu")
+
 FIVE_IN_BOX = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
-"""Where the fake detector puts the five points, in units of the box."""
+"""The five points of the fake detector, in units of the box."""
 
 
 @dataclass
 class FakeSession:
-    """A net whose outputs a function of the batch gives. Remembers how many items it saw."""
+    """A net whose outputs a function of the batch returns. Records the batch sizes it receives."""
 
     spec: ModelSpec
     answer: Callable[[ndarray], Mapping[str, ndarray]]
     provider: str = PROVIDERS["cpu"]
-    pages: TilingPolicy = field(default_factory=lambda: TilingPolicy(64, 64, 2, 2))
+    device: Device = CPU
     seen: list[int] = field(default_factory=list)
 
     def run(self, images: ndarray) -> Mapping[str, ndarray]:
+        """Return the outputs for uint8 (n, h, w, 3)."""
         assert images.dtype == np.uint8
         assert images.shape[3] == 3
         self.seen.append(len(images))
         return self.answer(images)
 
-    def each(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """One after the other."""
+    def map(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Return `work` of every item, one after the other."""
         return [work(item) for item in items]
 
 
 @dataclass
 class FakeDetector(Detector):
-    """Finds one face in each half of a picture that is not all dark: on the left the surer, the larger."""
+    """Finds one face in each half of a picture that is not dark; the left one is larger and scored higher."""
 
     spec: ONetSpec
     on_detect: Callable[[], None] = lambda: None
@@ -95,7 +97,7 @@ class FakeDetector(Detector):
 
 
 def loaded(name: str, *sessions: FakeSession, default: bool = True) -> LoadedModel:
-    """A model of the sessions, as the store would give it."""
+    """Return a model with these sessions, as the model store would."""
     kinds: dict[str, ModelSession] = {session.spec.kind: session for session in sessions}
     task = TASK_OF_KIND[sessions[0].spec.kind]
     files = tuple(FileEntry(file=f"{name}-{kind}.onnx", bytes=1, sha256="0" * 64) for kind in kinds)
@@ -103,7 +105,7 @@ def loaded(name: str, *sessions: FakeSession, default: bool = True) -> LoadedMod
 
 
 def cascade(name: str = "detector") -> LoadedModel:
-    """P-, R- and O-Net that see nothing anywhere."""
+    """Return a detector whose P-, R- and O-Net find no faces."""
     pnet = PNetSpec(
         model=name, factor=0.7, threshold=0.6, nms_per_scale=0.5, nms=0.7, max_candidates=9, **COMMON
     )
@@ -129,7 +131,7 @@ def cascade(name: str = "detector") -> LoadedModel:
 
 
 def landmarker(name: str = "points", default: bool = True) -> LoadedModel:
-    """15 points, all in the middle of the crop."""
+    """Return a landmark model whose 15 points all lie in the middle of the crop."""
     spec = LandmarkSpec(model=name, size=16, template="arcface", scheme="kaggle15", **COMMON)
     return loaded(
         name,
@@ -139,7 +141,7 @@ def landmarker(name: str = "points", default: bool = True) -> LoadedModel:
 
 
 def embedder(name: str = "vectors", default: bool = True) -> LoadedModel:
-    """Three numbers: the crop's mean colour, scaled to length 1."""
+    """Return an embedder whose vector is the crop's mean colour, scaled to length 1."""
     spec = EmbedderSpec(
         model=name,
         size=16,
@@ -164,7 +166,7 @@ def embedder(name: str = "vectors", default: bool = True) -> LoadedModel:
 
 
 def fake_analyzer(on_detect: Callable[[], None] = lambda: None) -> Analyzer:
-    """The real analyzer over fake nets: a detector, two landmark models and two embedders."""
+    """Return the real analyzer over fake nets: a detector, two landmark models and two embedders."""
     models = [
         cascade(),
         landmarker(),

@@ -1,4 +1,4 @@
-"""The command line, with the real models: as a function, and once as a process."""
+"""The command line, with real models: as a function, and as a process."""
 
 import json
 import os
@@ -11,9 +11,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import cli
+from tests.api.pictures import sentence
+from tests.stores import write_store
 
 PHOTOS = Path("tests/photos")
 OBAMA, AGAIN, BIDEN = (str(PHOTOS / f"{name}.jpg") for name in ("obama", "obama2", "biden"))
+
+LISTED = ("cascade", "mtcnn", "landmarks68", "landmarks15", "sface", "dlib", "fused", "triplet")
 
 
 def run(*arguments: str) -> Result:
@@ -69,10 +73,66 @@ def test_verify_without_a_face() -> None:
     assert lines(result)[0]["problem"]["field"] == "image_b"
 
 
-def test_models() -> None:
+def test_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    listed = {"mtcnn", "cascade", "landmarks15", "triplet"}
+    monkeypatch.setenv("FACE_MODELS_DIR", str(write_store(tmp_path, listed)))
     models = lines(run("models"))
+    assert {model["name"] for model in models} == listed
     assert {"detect", "landmarks", "embed"} == {model["task"] for model in models}
     assert all(len(file["sha256"]) == 64 for model in models for file in (model, *model["files"]))
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        ("detect AGAIN", ["cascade"]),
+        ("detect AGAIN --model mtcnn", ["mtcnn"]),
+        ("landmarks AGAIN", ["cascade", "landmarks68"]),
+        ("landmarks AGAIN --model landmarks15", ["cascade", "landmarks15"]),
+        ("embed AGAIN", ["cascade", "fused", "sface", "dlib"]),
+        ("embed AGAIN --model dlib", ["cascade", "dlib"]),
+        ("verify AGAIN AGAIN", ["cascade", "fused", "sface", "dlib"]),
+        ("verify AGAIN AGAIN --model dlib", ["cascade", "dlib"]),
+    ],
+)
+def test_a_command_opens_only_the_models_it_needs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, needed: list[str]
+) -> None:
+    """The folder lists all models, and has only the files of those that the command needs."""
+    store = write_store(tmp_path, LISTED, present=needed)
+    monkeypatch.setenv("FACE_MODELS_DIR", str(store))
+    arguments = [AGAIN if word == "AGAIN" else word for word in command.split()]
+    result = run(*arguments)
+    assert result.exit_code == 0, (result.stdout[:500], result.stderr)
+    (entry,) = lines(result)
+    used = {entry[key] for key in ("model", "detector") if key in entry}
+    assert used == {needed[0], needed[1] if len(needed) > 1 else needed[0]}
+    next(store.glob(f"{needed[-1]}*.onnx")).unlink()
+    without = run(*arguments)
+    assert without.exit_code == 1
+    assert without.stderr.startswith("facet: cannot start: ")
+
+
+def test_the_settings_choose_the_models_of_a_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(
+        "FACE_MODELS_DIR", str(write_store(tmp_path, LISTED, present=["mtcnn", "landmarks15"]))
+    )
+    monkeypatch.setenv("FACE_DETECTOR", "mtcnn")
+    monkeypatch.setenv("FACE_LANDMARKS", "landmarks15")
+    result = run("landmarks", AGAIN)
+    assert result.exit_code == 0, result.stderr
+    (entry,) = lines(result)
+    assert (entry["model"], entry["detector"]) == ("landmarks15", "mtcnn")
+
+
+def test_the_command_line_imports_nothing_of_http() -> None:
+    program = (
+        "import sys, app.cli\n"
+        "names = {name.partition('.')[0] for name in sys.modules}\n"
+        "sys.exit(str(sorted(names & {'fastapi', 'starlette', 'uvicorn', 'h11', 'prometheus_client'})))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stderr == "[]\n"
 
 
 def test_options_are_checked_as_the_api_checks_its_parameters() -> None:
@@ -82,10 +142,38 @@ def test_options_are_checked_as_the_api_checks_its_parameters() -> None:
     assert run("verify", OBAMA, AGAIN, "--far", "2").exit_code == 2
 
 
-def test_an_unknown_model() -> None:
-    result = run("embed", OBAMA, "--model", "nobody")
+@pytest.mark.parametrize(
+    ("command", "known"),
+    [
+        (["detect", AGAIN], {"cascade", "mtcnn"}),
+        (["landmarks", AGAIN], {"landmarks68", "landmarks15"}),
+        (["embed", AGAIN], {"sface", "dlib", "fused", "triplet"}),
+        (["verify", AGAIN, AGAIN], {"sface", "dlib", "fused", "triplet"}),
+    ],
+)
+def test_an_unknown_model(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str], known: set[str]
+) -> None:
+    monkeypatch.setenv("FACE_MODELS_DIR", str(write_store(tmp_path, LISTED, present=[])))
+    result = run(*command, "--model", "nobody")
     assert result.exit_code == 1
-    assert lines(result)[0]["problem"]["known"]
+    (entry,) = lines(result)
+    assert entry["problem"]["type"] == "/problems/unknown-model"
+    assert entry["problem"]["known"] == sorted(known)
+    assert entry["problem"]["field"] == "model"
+    assert "nobody" in entry["problem"]["detail"]
+    sentence(entry["problem"]["detail"])
+
+
+@pytest.mark.parametrize("command", [["landmarks", AGAIN], ["embed", AGAIN], ["verify", AGAIN, AGAIN]])
+def test_a_task_without_a_model(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    monkeypatch.setenv("FACE_MODELS", "mtcnn")
+    result = run(*command)
+    assert result.exit_code == 1
+    (entry,) = lines(result)
+    assert entry["problem"]["type"] == "/problems/unknown-model"
+    assert entry["problem"]["known"] == []
+    assert run("detect", AGAIN, "--min-face-size", "60").exit_code == 0
 
 
 def test_a_bad_setting(monkeypatch: pytest.MonkeyPatch) -> None:

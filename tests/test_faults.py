@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from app.errors import BadModel
-from app.main import load_analyzer
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions
 from app.pipeline.faces import Faces
 from app.runtime.timing import Timing
 from app.settings import Settings
 from app.vision.image import decode
-from app.vision.pyramid import Image
+from app.vision.pyramid import Image, ImagePyramid
+from app.wiring import load_analyzer
 from tests.api.pictures import photo
 
 NAMES = frozenset({"mtcnn", "cnn68", "dlib"})
@@ -29,7 +29,9 @@ def store(tmp_path: Path) -> Path:
 
 
 def embed(analyzer: Analyzer, image: Image) -> Faces:
-    return analyzer.embed(image, None, DetectOptions(), Timing())
+    picture, timing = ImagePyramid(image), Timing()
+    faces = analyzer.detector(None).detect(picture, DetectOptions(), timing)
+    return analyzer.embed(picture, faces, analyzer.embedder(None), timing)
 
 
 def spoil(folder: Path) -> None:

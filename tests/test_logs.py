@@ -96,7 +96,7 @@ def test_plain_text_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_pipe_that_nobody_reads_holds_nothing_up() -> None:
     out = Stuck()
-    logs.start("info", "json", out, room=5)
+    logs.start("info", "json", out, queue_size=5)
     start = time.monotonic()
     for _ in range(50):
         log.info("x")
@@ -122,16 +122,15 @@ def test_a_full_disk_harms_nobody(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_service_whose_log_has_no_room_answers() -> None:
     program = (
-        "import httpx\n"
         "from app import logs\n"
         "from app.main import create_app\n"
         "from app.settings import Settings\n"
         "from tests.fakes import fake_analyzer\n"
-        "from tests.servers import serving\n"
+        "from tests.servers import http, serving\n"
         "logs.start('info', 'json')\n"
         "with serving(create_app(Settings(), fake_analyzer())) as url:\n"
         "    for _ in range(20):\n"
-        "        assert httpx.get(url + '/nowhere').status_code == 404\n"
+        "        assert http.get(url + '/nowhere').status_code == 404\n"
         "print('answered')\n"
     )
     with open("/dev/full", "w") as full:

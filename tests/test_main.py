@@ -1,25 +1,25 @@
 import asyncio
-import os
-import re
+import logging
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
-import httpx
 import pytest
 
 from app.errors import BadModel, DeviceUnavailable
-from app.main import create_app, limits_of, load_analyzer
+from app.main import create_app
+from app.pipeline.analyzer import Analyzer
+from app.runtime.model_store import LoadedModel
 from app.settings import Settings
-from tests.api.pictures import problem
-from tests.fakes import fake_analyzer
-from tests.servers import serving, until
+from app.wiring import limits_of, load_analyzer
+from tests.api.pictures import picture, problem
+from tests.fakes import cascade, embedder, fake_analyzer, landmarker
+from tests.processes import EXAMPLE, SERVE, is_ready, process
+from tests.servers import client_of, http, serving, until
 
 
 def test_the_settings_limits_reach_the_service() -> None:
-    settings = Settings(max_image_bytes=5000, max_image_pixels=6000, max_faces_limit=7, max_boxes=8)
+    settings = Settings(max_image_bytes=5000, max_image_pixels=6000, max_faces=7, max_boxes=8)
     limits = limits_of(settings)
     assert (limits.image_bytes, limits.image_pixels, limits.faces, limits.boxes) == (5000, 6000, 7, 8)
 
@@ -64,30 +64,76 @@ def test_a_warm_up_that_fails_is_a_failed_start() -> None:
     with serving(app, wait=False) as url:
         until(lambda: app.state.service.failure is not None)
         assert "a defect" in app.state.service.failure.detail
-        problem(httpx.get(f"{url}/readyz"), 503, "not-ready")
+        problem(http.get(f"{url}/readyz"), 503, "not-ready")
+
+
+@pytest.mark.parametrize(
+    ("models", "missing"),
+    [
+        ([cascade()], {"/landmarks": "landmarks", "/embed": "embed", "/verify": "embed"}),
+        ([cascade(), embedder()], {"/landmarks": "landmarks"}),
+        ([cascade(), landmarker()], {"/embed": "embed", "/verify": "embed"}),
+    ],
+    ids=["detector", "detector-embedder", "detector-landmarks"],
+)
+def test_a_task_may_have_no_model(models: list[LoadedModel], missing: dict[str, str]) -> None:
+    app = create_app(Settings(), Analyzer(models))
+    with serving(app) as url, client_of(url) as client:
+        assert client.get("/readyz").status_code == 200
+        listed = client.get("/models").json()["models"]
+        assert [(m["name"], m["default"]) for m in listed] == [(m.entry.name, True) for m in models]
+        assert client.post("/detect", files={"image": picture()}).status_code == 200
+        for address, task in missing.items():
+            batches = [f"{address}/batch"] if address != "/verify" else []
+            for route in (address, f"{address}?model=nobody", *batches):
+                names = ("image_a", "image_b") if address == "/verify" else ("image",)
+                response = client.post(route, files={name: picture() for name in names})
+                body = problem(response, 422, "unknown-model", "model")
+                assert body["known"] == []
+                assert task in body["detail"]
+        for address in {"/landmarks", "/embed"} - set(missing):
+            assert client.post(address, files={"image": picture()}).status_code == 200
+            assert client.post(f"{address}/batch", files={"image": picture()}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("chosen", "loaded"),
+    [({"cascade"}, {"cascade"}), ({"cascade", "fused"}, {"cascade", "fused", "sface", "dlib"})],
+)
+def test_the_real_models_of_some_tasks(chosen: set[str], loaded: set[str]) -> None:
+    settings = Settings(models=frozenset(chosen), device="cpu")
+    with serving(create_app(settings)) as url, client_of(url) as client:
+        listed = client.get("/models").json()["models"]
+        assert {model["name"] for model in listed} == loaded
+        assert {model["name"] for model in listed if model["default"]} == chosen
+        files = {"image": EXAMPLE}
+        assert len(client.post("/detect", files=files).json()["faces"]) == 1
+        for route in ("/landmarks", "/landmarks/batch"):
+            assert problem(client.post(route, files=files), 422, "unknown-model", "model")["known"] == []
+        if "fused" in loaded:
+            assert client.post("/embed", files=files).json()["model"] == "fused"
+            pair = {"image_a": EXAMPLE, "image_b": EXAMPLE}
+            assert client.post("/verify", files=pair).json()["verified"] is True
+        else:
+            assert problem(client.post("/embed", files=files), 422, "unknown-model", "model")["known"] == []
+
+
+def test_without_a_detector_the_start_fails_with_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    app = create_app(Settings(models=frozenset({"landmarks15", "triplet"}), device="cpu"))
+    with serving(app, wait=False) as url:
+        until(lambda: app.state.service.failure is not None)
+        problem(http.get(f"{url}/readyz"), 503, "not-ready")
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert line == "cannot start: no loaded model does detect; every operation needs a detector"
 
 
 def test_the_whole_process() -> None:
-    """`python -m app serve`: it says where it listens, gets ready, and ends on SIGTERM."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "serve", "--port", "0", "--device", "cpu"],
-        env=dict(os.environ),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stderr
-        url = ""
-        for text in process.stderr:
-            if found := re.search(r"http://127\.0\.0\.1:\d+", text):
-                url = found.group()
-                break
+    """`python -m app serve`: it logs its address, becomes ready, and ends on SIGTERM."""
+    with process(*SERVE, models="cascade,fused") as (running, url, lines):
         assert url
-        until(lambda: httpx.get(f"{url}/readyz").status_code == 200)
-        files = {"image": Path("app/api/example.jpg").read_bytes()}
-        assert len(httpx.post(f"{url}/detect", files=files, timeout=30).json()["faces"]) == 1
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) in (0, -signal.SIGTERM)
-    finally:
-        process.kill()
-        process.communicate()
+        until(lambda: is_ready(url))
+        response = http.post(f"{url}/detect", files={"image": EXAMPLE}, timeout=30)
+        assert len(response.json()["faces"]) == 1
+        assert "server" not in response.headers
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(20) in (0, -signal.SIGTERM), lines

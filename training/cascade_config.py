@@ -3,14 +3,13 @@
 Runs own these numbers. A run is a module of `training.configs` with `CONFIG` and `build()`.
 """
 
-import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from training.config import BEST_WEIGHTS, RUN_FILE, Schedule
+from training.config import BEST_WEIGHTS, RUN_FILE, RunError, Schedule, load
 
 if TYPE_CHECKING:
     import keras
@@ -63,11 +62,11 @@ class StageRun(Protocol):
 
 
 def find(name: str) -> StageRun:
-    """The run of that name. Raises ValueError, naming those there are."""
-    known = sorted(p.stem for p in (Path(__file__).parent / "configs").glob("cascade_*.py"))
-    if name not in known:
-        raise ValueError(f"no run named {name!r}; there are {', '.join(known)}")
-    return cast(StageRun, importlib.import_module(f"training.configs.{name}"))
+    """Return the run of a stage of that name. Raises UnknownRun, and RunError if it is of another kind."""
+    run = load(name)
+    if not isinstance(run.CONFIG, StageConfig):
+        raise RunError(f"{name} is no run of a stage of the cascade.")
+    return cast(StageRun, run)
 
 
 def config_of(folder: Path) -> StageConfig:

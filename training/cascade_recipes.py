@@ -10,7 +10,7 @@ from app.vision.spec import ModelSpec, ONetSpec, PNetSpec, RNetSpec
 from training.cascade_config import Stage, StageConfig, build_trained, config_of
 from training.config import RUN_FILE
 from training.export import export, serving_net
-from training.models.cascade import serve_crop_net, serve_pnet
+from training.models.cascade import serve
 from training.models.yunet import STRIDES
 
 NAME = "cascade"
@@ -69,8 +69,7 @@ def _shape(config: StageConfig) -> dict[str, object]:
 
 def served(run: Path) -> keras.Model:
     """A run's net in served form: RGB 0..255 in, outputs by name."""
-    net = build_trained(run)
-    return serve_pnet(net) if config_of(run).stage == "pnet" else serve_crop_net(net)
+    return serve(build_trained(run))
 
 
 def export_run(run: Path, folder: Path) -> Path:

@@ -3,6 +3,7 @@
 Runs own these numbers. A run is a module of `training.configs` with `CONFIG` and `build()`.
 """
 
+import difflib
 import hashlib
 import importlib
 import json
@@ -124,6 +125,29 @@ class FaceConfig(Schedule):
     )
 
 
+class RunError(ValueError):
+    """A run cannot begin as it is asked for."""
+
+
+class UnknownRun(RunError):
+    """No run has the name. The message names the nearest ones, or all where none is near."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        near = difflib.get_close_matches(name, known)
+        told = f"the nearest are {', '.join(near)}" if near else f"there are {', '.join(known)}"
+        super().__init__(f"There is no run named {name!r}; {told}.")
+
+
+class AnyRun(Protocol):
+    """What a module of `training.configs` holds, whatever its kind."""
+
+    CONFIG: Schedule
+
+    @staticmethod
+    def build() -> "keras.Model":
+        """The net, untrained."""
+
+
 @runtime_checkable
 class Run(Protocol):
     """What a module of `training.configs` holds."""
@@ -149,10 +173,10 @@ class FaceRun(Protocol):
 def pretrained(run: Run, weights: Path) -> Run:
     """The run, its net's layer `backbone` beginning with the weights of a file.
 
-    Raises ValueError for a run without a backbone, FileNotFoundError without the file.
+    Raises RunError for a run without a backbone, FileNotFoundError without the file.
     """
     if not run.CONFIG.backbone:
-        raise ValueError(f"{run.CONFIG.name} has no backbone")
+        raise RunError(f"{run.CONFIG.name} has no backbone")
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -168,18 +192,26 @@ def pretrained(run: Run, weights: Path) -> Run:
     return Pretrained
 
 
-def find(name: str) -> Run:
-    """The run of that name. Raises ValueError, naming those there are."""
+def load(name: str) -> AnyRun:
+    """Return the run of that name, of any kind. Raises UnknownRun."""
     known = sorted(p.stem for p in (Path(__file__).parent / "configs").glob("*.py") if p.stem != "__init__")
     if name not in known:
-        raise ValueError(f"no run named {name!r}; there are {', '.join(known)}")
-    return cast(Run, importlib.import_module(f"training.configs.{name}"))
+        raise UnknownRun(name, known)
+    return cast(AnyRun, importlib.import_module(f"training.configs.{name}"))
+
+
+def find(name: str) -> Run:
+    """Return a landmark net's run of that name. Raises UnknownRun, and RunError if it is of another kind."""
+    run = load(name)
+    if not isinstance(run.CONFIG, TrainConfig):
+        raise RunError(f"{name} is no run of a landmark net.")
+    return cast(Run, run)
 
 
 def find_face(name: str) -> FaceRun | None:
     """The run of that name where it is one of embeddings, None where it is of another kind."""
-    module: object = find(name)
-    return cast(FaceRun, module) if isinstance(getattr(module, "CONFIG", None), FaceConfig) else None
+    run = load(name)
+    return cast(FaceRun, run) if isinstance(run.CONFIG, FaceConfig) else None
 
 
 def config_of(folder: Path) -> TrainConfig:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from training import checkpoint
 from training.checkpoint import Progress, Row
-from training.config import BEST_WEIGHTS, RUN_FILE, Schedule
+from training.config import BEST_WEIGHTS, RUN_FILE, RunError, Schedule
 from training.logbook import Logbook
 from training.schedule import over
 
@@ -46,13 +46,13 @@ class Course:
 def check(folder: Path, resume: bool, digest: object) -> None:
     """Makes the run's folder.
 
-    Raises FileExistsError where it holds a run and `resume` is not asked for, and ValueError where it is,
+    Raises FileExistsError where it holds a run and `resume` is not asked for, and RunError where it is,
     with data of another hash.
     """
     if not resume and (folder / checkpoint.FILE).exists():
         raise FileExistsError(f"{folder} holds a run: --resume goes on with it, --out names another place")
     if resume and json.loads((folder / RUN_FILE).read_text())["data"].get("sha256") != digest:
-        raise ValueError(f"{folder} holds a run on other data")
+        raise RunError(f"{folder} holds a run on other data: --data with its own goes on with it")
     folder.mkdir(parents=True, exist_ok=True)
 
 

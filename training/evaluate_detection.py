@@ -14,13 +14,12 @@ from tqdm import tqdm
 
 from app.pipeline.detector import DetectOptions, Detector
 from app.runtime.timing import Timing
-from app.vision.image import decode
 from app.vision.pyramid import AnyImage, ImagePyramid
 from training.average_precision import Matched, average_precision, curve, match
 from training.data import faceless, wider
+from training.data.images import read_image
 from training.data.scenes import Portrait, read_mtfl
 
-MAX_PIXELS = 50_000_000
 LOW_THRESHOLD = 0.02
 LEAST_HEIGHT = 20.0
 BANDS = ((20, 40), (40, 80), (80, 100_000))
@@ -80,7 +79,7 @@ def served(detector: Detector) -> Finder:
 def detect_all(find: Finder, pictures: list[wider.LabelledPicture]) -> list[Found]:
     """What is found in every picture."""
     return [
-        find(decode(picture.path.read_bytes(), MAX_PIXELS, "image"))
+        find(read_image(picture.path))
         for picture in tqdm(pictures, desc="detection", unit="picture", disable=None)
     ]
 

@@ -17,16 +17,15 @@ from app.pipeline.embedder import CosineEmbedder, Embedder, SiameseEmbedder
 from app.runtime.device import Device
 from app.runtime.session import OrtSession
 from app.runtime.timing import Timing
-from app.vision.image import decode
 from app.vision.pyramid import ImagePyramid
 from app.vision.spec import Calibration, Probability
 from training import recipes, verification
 from training.calibration import Calibrated, fit_probability, read_calibration, write_calibration
+from training.data.images import read_image
 from training.data.lfw import Pair
 from training.data.people import Picture
 from training.importers.packages import CACHE
 
-MAX_PIXELS = 50_000_000
 FARS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
 REPORTED = (1e-2, 1e-3, 1e-4)
 DEFAULT_FAR = 1e-3
@@ -155,7 +154,7 @@ def represent(embedder: Embedder, located: Located) -> ndarray:
 
 
 def _picture(path: Path) -> ImagePyramid:
-    return ImagePyramid(decode(path.read_bytes(), MAX_PIXELS, "image"))
+    return ImagePyramid(read_image(path))
 
 
 def similarities(embedder: Embedder, a: ndarray, b: ndarray) -> ndarray:
@@ -234,7 +233,7 @@ def embedder_of(run: Path) -> Embedder:
         sessions = []
         for recipe in recipes.faces_of(run):
             file = Path(folder) / recipe.file
-            recipe.write(file, file.with_suffix(".npz"), CACHE)
+            recipe.write(recipe.net(CACHE), file, file.with_suffix(".npz"))
             sessions.append(OrtSession(file, Device("cpu")))
     return SiameseEmbedder(*sessions) if len(sessions) == 2 else CosineEmbedder(sessions[0])
 

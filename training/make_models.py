@@ -3,9 +3,13 @@
     python -m training.make_models            # rebuild everything, tell which hashes stayed
     python -m training.make_models --only sface
 
-Imported nets are fetched, checked, rebuilt in Keras and exported. A trained net is exported from its
-run's weights in `runs/`; where the run is not on this machine, its file stays as it is, and that is said:
-its data cannot be redistributed, so a rebuild starts with the training command in the run's config.
+Imported nets are fetched, checked, rebuilt in Keras, compared with their source implementation
+(`training.importers.parity`) and exported. A net that differs from its source by more than its limit ends
+the command before its file is written.
+
+A trained net is exported from its run's weights in `runs/`; where the run is not on this machine, its file
+stays as it is, and that is said: its data cannot be redistributed, so a rebuild starts with the training
+command in the run's config.
 """
 
 import sys
@@ -17,7 +21,7 @@ import typer
 from app.runtime.model_store import MANIFEST, read_manifest, sha256
 from training import cards
 from training.export import describe, write_manifest
-from training.importers.packages import CACHE
+from training.importers.packages import CACHE, SourceError
 from training.recipes import Product, Recipe, products
 
 MODELS = Path("models")
@@ -59,7 +63,16 @@ def _build(recipe: Recipe, path: Path, golden: Path, cache: Path) -> None:
             sys.exit(f"{path} is missing, and its run is not on this machine: {recipe.how}")
         print(f"{recipe.file:22} left as it is: {recipe.how}")
         return
-    worst = recipe.write(path, golden, cache)
+    try:
+        net = recipe.net(cache)
+        parity = recipe.parity(net, cache) if recipe.parity else None
+    except SourceError as error:
+        sys.exit(f"{recipe.file}: {error}")
+    if parity is not None and not parity.kept:
+        sys.exit(f"{recipe.file}: the Keras net {parity}; nothing was written")
+    if parity is not None:
+        print(f"{recipe.file:22} Keras net {parity}")
+    worst = recipe.write(net, path, golden)
     print(f"{recipe.file:22} ONNX differs from Keras by at most {worst:.2g}")
 
 

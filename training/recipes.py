@@ -29,6 +29,7 @@ from training.calibration import Calibrated, read_calibration
 from training.config import BEST_WEIGHTS, RUN_FILE, build_trained, config_of, face_config_of
 from training.export import export, serving_net
 from training.importers import dlib_resnet, mtcnn, sface, yunet
+from training.importers.parity import Parity
 from training.models.fusion import fusion
 from training.systems import trained_system
 
@@ -77,21 +78,28 @@ DATA = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """One ONNX file: its spec, and how its Keras net (RGB 0..255 in, named outputs) is made, if it can be."""
+    """One ONNX file: its spec, and how its Keras net (RGB 0..255 in, named outputs) is made, if it can be.
+
+    `parity` compares an imported net, as `build` makes it, with its source.
+    """
 
     file: str
     spec: ModelSpec
     build: Callable[[Path], keras.Model] | None
+    parity: Callable[[keras.Model, Path], Parity] | None = None
     unit_length: str | None = None
     half: bool = False
     tolerance: float = 2e-5
     how: str = ""
 
-    def write(self, path: Path, golden: Path, cache: Path) -> float:
-        """Makes the file and its golden answers; tells by how much ONNX and Keras differ at most."""
+    def net(self, cache: Path) -> keras.Model:
+        """Return the Keras net. Raises ValueError where it cannot be made, and what the importers raise."""
         if self.build is None:
             raise ValueError(f"{self.file} cannot be made here: {self.how}")
-        net = self.build(cache)
+        return self.build(cache)
+
+    def write(self, net: keras.Model, path: Path, golden: Path) -> float:
+        """Write what `net` returns and its golden file; return the largest difference of ONNX from Keras."""
         if len(net.input_shape) == 4:
             net = serving_net(net, self.unit_length)
         return export(net, self.spec, path, golden, half=self.half, tolerance=self.tolerance)
@@ -138,7 +146,8 @@ def _published(name: str, stage: str, file: str, settings: dict[str, object]) ->
         "source_sha256": mtcnn.SHA256[stage],
     }
     kind, fixed = MTCNN_STAGES[stage]
-    return Recipe(file, kind.model_validate(fixed | about | settings), partial(mtcnn.load, stage))
+    spec = kind.model_validate(fixed | about | settings)
+    return Recipe(file, spec, partial(mtcnn.load, stage), partial(mtcnn.parity, stage))
 
 
 def _cascade() -> Product:
@@ -153,7 +162,7 @@ def _cascade() -> Product:
     }
     spec = AnchorFreeSpec.model_validate(cascade_recipes.YUNET | about | settings["pnet"])
     files = {stage: f"{cascade_recipes.NAME}-{stage}.onnx" for stage in settings}
-    recipes = [Recipe(files["pnet"], spec, yunet.load, tolerance=cascade_recipes.TOLERANCE)]
+    recipes = [Recipe(files["pnet"], spec, yunet.load, yunet.parity, tolerance=cascade_recipes.TOLERANCE)]
     for stage in ("rnet", "onet"):
         recipes.append(_published(cascade_recipes.NAME, stage, files[stage], settings[stage]))
     return Product(cascade_recipes.NAME, "detect", cascade_recipes.NAME == DEFAULT_DETECTOR, tuple(recipes))
@@ -187,7 +196,9 @@ def _embedder(
         net = importer.load(cache)
         return keras.Model(net.input, {"embedding": net.output})
 
-    recipe = Recipe(f"{name}.onnx", spec, build, "embedding", half=True, tolerance=2e-3)
+    recipe = Recipe(
+        f"{name}.onnx", spec, build, importer.parity, unit_length="embedding", half=True, tolerance=2e-3
+    )
     return Product(name, "embed", name == DEFAULT_EMBEDDER, (recipe,))
 
 
@@ -259,7 +270,9 @@ def faces_of(run: Path, known: Calibrated | None = None) -> list[Recipe]:
         assert net is not None
         return keras.Model(net.input, {"probability": keras.ops.sigmoid(net.output)})
 
-    recipes = [Recipe(f"{config.name}.onnx", spec, embedding, "embedding", half=True, tolerance=2e-3)]
+    recipes = [
+        Recipe(f"{config.name}.onnx", spec, embedding, unit_length="embedding", half=True, tolerance=2e-3)
+    ]
     if siamese:
         judge = HeadSpec.model_validate(about)
         recipes.append(Recipe(f"{config.name}-head.onnx", judge, head, tolerance=2e-5))

@@ -1,29 +1,26 @@
 """Training of one of the cascade's stages: a config's net on WIDER's photographs and MTFL's portraits.
 
-    python -m training.train_cascade cascade_pnet --data DATA
-    python -m training.train_cascade cascade_rnet --data DATA --candidates cache/rnet.npz [--resume]
+    python -m training.train cascade_pnet --data DATA
+    python -m training.train cascade_rnet --data DATA --candidates cache/rnet.npz [--resume]
 
 leaves what every run leaves (`training.train`). P-Net needs no candidates: it sees whole pieces. The others'
 come from `training.propose`. The best weights are those of the greatest average precision over the windows or
 crops of photographs that are not trained on.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import keras
 import numpy as np
-import typer
 from numpy import ndarray
 
 from app.vision import boxes
-from training import cascade_config, epochs
+from training import epochs
 from training.average_precision import Matched, average_precision
 from training.cascade_config import StageConfig, StageRun
 from training.checkpoint import Progress
-from training.config import BEST_WEIGHTS, Augmentation
+from training.config import BEST_WEIGHTS, Augmentation, RunError
 from training.data import candidates, scenes
 from training.data.candidates import CropBatches
 from training.data.tiles import Tiles
@@ -50,10 +47,12 @@ class Learnt:
 
 
 def read(data: Path, found: Path | None, settings: StageConfig, faces: Path | None = None) -> Learnt:
-    """The photographs and candidates, a part held out. Raises ValueError where candidates are missing.
+    """The photographs and candidates, a part held out. Raises RunError where candidates are missing.
 
     `faces` is a folder of faces with 68 points, whose five are learnt beside MTFL's.
     """
+    if settings.stage != "pnet" and found is None:
+        raise RunError(f"{settings.name} needs --candidates, which training.propose makes")
     root = data / "wider"
     photos = scenes.read_wider(root, "train")
     out = np.array([scenes.held_out(s.name, settings.validation, settings.seed) for s in photos])
@@ -65,8 +64,7 @@ def read(data: Path, found: Path | None, settings: StageConfig, faces: Path | No
         training: Source = Tiles([photos[i] for i in inside], settings)
         validation: Tiles | CropBatches = Tiles([photos[i] for i in outside], quiet)
     else:
-        if found is None:
-            raise ValueError(f"{settings.name} needs --candidates, which training.propose makes")
+        assert found is not None
         labels.append(found)
         all_of, guesses = candidates.load(found)
         portraits = scenes.read_mtfl(data / "mtfl5", "training") if settings.kinds.points else []
@@ -96,7 +94,7 @@ def read(data: Path, found: Path | None, settings: StageConfig, faces: Path | No
 def train(run: StageRun, settings: StageConfig, learnt: Learnt, folder: Path, resume: bool) -> Progress:
     """Trains to the settings' last epoch in `folder`; answers how it went.
 
-    Raises FileExistsError where the folder holds a run and `resume` is not asked for, and ValueError where
+    Raises FileExistsError where the folder holds a run and `resume` is not asked for, and RunError where
     it is, with other data.
     """
     epochs.check(folder, resume, learnt.facts["sha256"])
@@ -152,29 +150,3 @@ def validate(
 def _mean_iou(a: ndarray, b: ndarray) -> float:
     pairs = [boxes.iou(a[i : i + 1], b[i : i + 1])[0, 0] for i in range(min(len(a), 5000))]
     return float(np.mean(pairs)) if pairs else 0.0
-
-
-def main(
-    name: Annotated[str, typer.Argument(help="a module of training.configs")],
-    data: Annotated[Path, typer.Option(help="the folder that holds `wider/` and `mtfl5/`")],
-    found: Annotated[Path | None, typer.Option("--candidates", help="what training.propose wrote")] = None,
-    faces: Annotated[
-        Path | None, typer.Option(help="faces with 68 points, for O-Net: what training.data.taught wrote")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="the run gets a folder of its name in here")] = Path("runs"),
-    resume: Annotated[bool, typer.Option(help="go on from the run's checkpoint")] = False,
-    until: Annotated[int | None, typer.Option("--epochs", help="in place of the config's")] = None,
-    seed: Annotated[int | None, typer.Option(help="in place of the config's")] = None,
-) -> None:
-    """Trains one named stage."""
-    run = cascade_config.find(name)
-    given = {k: v for k, v in (("epochs", until), ("seed", seed)) if v is not None}
-    settings = run.CONFIG.model_copy(update=given)
-    try:
-        train(run, settings, read(data, found, settings, faces), out / name, resume)
-    except (FileExistsError, FileNotFoundError, ValueError) as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -29,7 +29,7 @@ VALIDATION_PAIRS = 6000
 def train(run: FaceRun, settings: FaceConfig, data: Path, folder: Path, resume: bool = False) -> Progress:
     """Trains to the settings' last epoch, or till their patience ends, in `folder`; answers how it went.
 
-    Raises FileExistsError where the folder holds a run and `resume` is not asked for, and ValueError where
+    Raises FileExistsError where the folder holds a run and `resume` is not asked for, and RunError where
     it is, with other data.
     """
     prepared = json.loads((data / "prepare.json").read_text())

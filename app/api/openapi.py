@@ -1,6 +1,7 @@
 """The OpenAPI document beyond the routes' own types, and its page, which loads nothing from other hosts."""
 
 import base64
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,13 @@ from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from app.api.middleware.api_keys import is_open
-from app.api.middleware.security_headers import page_policy
+from app.api.security_headers import page_policy
 from app.service.problems import KINDS, MEDIA_TYPE, Problem
+
+EXAMPLES = Path(__file__).parent / "examples.json"
+"""Answers by path and method, which `python -m scripts.openapi_examples` writes."""
+
+EXAMPLE_PICTURE = Path(__file__).parent / "page" / "example.jpg"
 
 _ASSETS = "/docs/assets"
 
@@ -113,8 +119,13 @@ def install(app: FastAPI, locked: bool = False) -> None:
         schema["paths"]["/problems/{name}"]["get"]["responses"].pop("422")  # any text is a valid name
         for operations in schema["paths"].values():
             body = operations.get("post", {}).get("requestBody", {"content": {}})
-            if json := body["content"].get("application/json"):
-                json["example"] = {name: _example() for name in json["schema"]["required"]}
+            if as_json := body["content"].get("application/json"):
+                as_json["example"] = {name: _example() for name in as_json["schema"]["required"]}
+        for path, answers in _answers().items():
+            for method, answer in answers.items():
+                schema["paths"][path][method]["responses"]["200"]["content"]["application/json"][
+                    "example"
+                ] = answer
         if locked:
             schema["components"]["securitySchemes"] = _KEYS
             for path, operations in schema["paths"].items():
@@ -136,7 +147,7 @@ _KINDS = ("jpeg", "png", "webp", "bmp", "gif")
 @cache
 def _example() -> str:
     """Return a small picture with a face, in base64."""
-    return base64.b64encode((Path(__file__).parent / "page" / "example.jpg").read_bytes()).decode()
+    return base64.b64encode(EXAMPLE_PICTURE.read_bytes()).decode()
 
 
 def _content(names: tuple[str, ...], boxes: bool) -> dict[str, Any]:
@@ -160,3 +171,9 @@ def _content(names: tuple[str, ...], boxes: bool) -> dict[str, Any]:
 
 def _body(content: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
+
+
+@cache
+def _answers() -> dict[str, dict[str, Any]]:
+    answers: dict[str, dict[str, Any]] = json.loads(EXAMPLES.read_text(encoding="utf-8"))
+    return answers

@@ -5,7 +5,8 @@ The byte limit is enforced while reading. Nothing is written to disk; JSON and b
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -34,8 +35,8 @@ async def read_image(request: Request, limits: Limits, with_boxes: bool = False)
         BadParameter: a field is missing, unknown or invalid.
     """
     if _media(request).startswith("image/"):
-        over = _over(limits, ("image",))
-        return Upload(b"".join([chunk async for chunk in _chunks(request, limits.image_bytes, over)]))
+        too_large = partial(_too_large, limits, ("image",))
+        return Upload(b"".join([chunk async for chunk in _chunks(request, limits.image_bytes, too_large)]))
     allowed = ("image", box_field.FIELD) if with_boxes else ("image",)
     found = await _fields(request, limits, ("image",), allowed)
     given = found.get(box_field.FIELD)
@@ -64,15 +65,18 @@ async def read_batch(request: Request, limits: Limits) -> list[Upload | TooManyB
         )
         raise UnsupportedMediaType(f"{given}; send multipart/form-data with a part image for each picture.")
     most = limits.batch_bytes
-    over = TooManyBytes(f"The pictures together exceed the limit of {most} bytes.", limit=most)
-    body = _chunks(request, most + _OVERHEAD, over)
+
+    def too_large() -> TooManyBytes:
+        return TooManyBytes(f"The pictures together exceed the limit of {most} bytes.", limit=most)
+
+    body = _chunks(request, most + _OVERHEAD, too_large, by_length=False)
     parts = await multipart.parse(
         request.headers["content-type"], body, limits.image_bytes, limits.batch_images, lenient=True
     )
     _check_names([part.name for part in parts], ("image",))
     if not parts:
         raise BadParameter("The request has no image; send one or more.", "image")
-    return [_over(limits, ("image",)) if part.over else Upload(bytes(part.data)) for part in parts]
+    return [_too_large(limits, ("image",)) if part.over else Upload(bytes(part.data)) for part in parts]
 
 
 def _media(request: Request) -> str:
@@ -107,28 +111,30 @@ async def _fields(
         if name not in found:
             raise BadParameter(f"The request has no {name}; send {_and(pictures)}.", name)
         if len(found[name]) > limits.image_bytes:
-            raise _over(limits, (name,))
+            raise _too_large(limits, (name,))
     return found
 
 
-async def _chunks(request: Request, most: int, over: TooManyBytes) -> AsyncIterator[bytes]:
-    """Yield the chunks of the body. Raises `over` before reading beyond `most` bytes.
+async def _chunks(
+    request: Request, limit: int, too_large: Callable[[], TooManyBytes], by_length: bool = True
+) -> AsyncIterator[bytes]:
+    """Yield the chunks of the body. Raises the error before reading beyond `limit` bytes.
 
-    If `over` names a field, the announced length alone is enough. Of several fields the one at fault is known
-    only while reading.
+    With `by_length` the announced length alone is enough. Of several fields the one at fault is known only
+    while reading.
     """
     length = request.headers.get("content-length", "")
-    if over.field is not None and length.isdecimal() and int(length) > most:
-        raise over
+    if by_length and length.isdecimal() and int(length) > limit:
+        raise too_large()
     total = 0
     async for chunk in request.stream():
         total += len(chunk)
-        if total > most:
-            raise over
+        if total > limit:
+            raise too_large()
         yield chunk
 
 
-def _over(limits: Limits, pictures: Sequence[str]) -> TooManyBytes:
+def _too_large(limits: Limits, pictures: Sequence[str]) -> TooManyBytes:
     """Return the error for a picture over its limit, or for several together, where none can be named."""
     most = limits.bytes_of(len(pictures))
     if len(pictures) == 1:
@@ -138,15 +144,16 @@ def _over(limits: Limits, pictures: Sequence[str]) -> TooManyBytes:
 
 async def _json_body(request: Request, limits: Limits, pictures: Sequence[str]) -> bytes:
     """Return the body, allowing for base64. Raises TooManyBytes that names the picture that is too large."""
-    over, body = _over(limits, pictures), bytearray()
+    single, body = len(pictures) == 1, bytearray()
+    limit = _in_base64(limits.bytes_of(len(pictures))) + _OVERHEAD
     try:
-        async for chunk in _chunks(request, _in_base64(limits.bytes_of(len(pictures))) + _OVERHEAD, over):
+        async for chunk in _chunks(request, limit, partial(_too_large, limits, pictures), by_length=single):
             body += chunk
     except TooManyBytes:
-        if over.field is not None:
+        if single:
             raise
         large = await run_sync(_large_text, bytes(body), pictures, _in_base64(limits.image_bytes))
-        raise (_over(limits, (large,)) if large else over) from None
+        raise _too_large(limits, (large,) if large else pictures) from None
     return bytes(body)
 
 
@@ -169,8 +176,8 @@ def _large_text(start: bytes, pictures: Sequence[str], most: int) -> str | None:
 async def _multipart(
     request: Request, limits: Limits, pictures: Sequence[str], allowed: Sequence[str]
 ) -> dict[str, Any]:
-    most = limits.bytes_of(len(pictures)) + _OVERHEAD
-    body = _chunks(request, most, _over(limits, pictures))
+    limit = limits.bytes_of(len(pictures)) + _OVERHEAD
+    body = _chunks(request, limit, partial(_too_large, limits, pictures), by_length=len(pictures) == 1)
     parts = await multipart.parse(request.headers["content-type"], body, limits.image_bytes)
     names = [part.name for part in parts]
     _check_names(names, allowed)

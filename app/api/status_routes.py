@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from app.api import openapi
 from app.api.dependencies import ServiceDep
 from app.api.metrics import MEDIA_TYPE, Metrics
-from app.api.middleware.security_headers import page_policy
+from app.api.security_headers import page_policy
 from app.service.model_info import ModelsResponse, VersionResponse
 from app.service.problems import KINDS
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from app.pipeline.proposals import Candidates, group_by_shape, level_ratios, no_candidates, top_scores
+from app.pipeline.proposals import Candidates, no_candidates, top_scores
 from app.runtime.device import Device
 from app.runtime.session import ModelSession
 from app.vision import boxes, pyramid, tiling
@@ -62,9 +62,10 @@ class AnchorFreeProposer:
 
         # The most expensive calls first, so that no slot is left with a large one at the end.
         calls = sorted(
-            group_by_shape(shapes, policy.batch), key=lambda call: -len(call) * np.prod(shapes[call[0]])
+            tiling.group_by_shape(shapes, policy.batch),
+            key=lambda call: -len(call) * np.prod(shapes[call[0]]),
         )
-        ratios = level_ratios(sizes)
+        ratios = pyramid.level_ratios(sizes)
         parts = [
             (found * ratios[tiles[i].level], scores)
             for call, answers in zip(calls, self._net.map(scan, calls), strict=True)

@@ -69,7 +69,7 @@ class Detector:
     def detect(self, picture: ImagePyramid, options: DetectOptions, timing: Timing) -> Faces:
         """Return the picture's faces, by descending score."""
         with timing.stage("pnet"):
-            candidates = self.propose(picture, options.min_face_size)
+            candidates = self._proposer.propose(picture, options.min_face_size)
         with timing.stage("rnet"):
             candidates = self.refine(picture, candidates)
         with timing.stage("onet"):

@@ -1,6 +1,5 @@
 """Candidates of the proposal stage, and what both kinds of proposal nets share."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -8,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from app.vision.pyramid import ImagePyramid, Level
+from app.vision.pyramid import ImagePyramid
 from app.vision.scores import logit
 
 
@@ -41,18 +40,6 @@ class Proposer(Protocol):
 def no_candidates() -> Candidates:
     """Return zero candidates."""
     return Candidates.of_first_net(np.empty((0, 4), np.float32), np.empty(0, np.float32))
-
-
-def level_ratios(sizes: list[Level]) -> Float32[ndarray, "levels 4"]:
-    """Return the factors that take a box from each level to the picture."""
-    return np.array([(*size.ratio, *size.ratio) for size in sizes], np.float32)
-
-
-def group_by_shape(shapes: list[tuple[int, int]], batch: int) -> Iterator[list[int]]:
-    """Yield the indices of canvases of one shape, at most `batch` per call, so that memory is bounded."""
-    for shape in sorted(set(shapes)):
-        same = [index for index, s in enumerate(shapes) if s == shape]
-        yield from (same[i : i + batch] for i in range(0, len(same), batch))
 
 
 def top_scores(scores: ndarray, most: int) -> ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy import ndarray
 
-from app.pipeline.proposals import Candidates, group_by_shape, level_ratios, no_candidates, top_scores
+from app.pipeline.proposals import Candidates, no_candidates, top_scores
 from app.runtime.device import Device
 from app.runtime.session import ModelSession
 from app.vision import boxes, pyramid, tiling
@@ -50,10 +50,10 @@ class SlidingWindowProposer:
             maps = self._net.run(np.stack(batch))
             return [_decode(maps, row, patch, spec) for row, on in enumerate(on_canvas) for patch in on]
 
-        calls = list(group_by_shape(shapes, policy.batch))
+        calls = list(tiling.group_by_shape(shapes, policy.batch))
         parts = [part for call in self._net.map(scan, calls) for part in call]
         found, scores, level = (np.concatenate(column) for column in zip(*parts, strict=True))
-        found = found * level_ratios(sizes)[level]
+        found = found * pyramid.level_ratios(sizes)[level]
         best = top_scores(scores, 8 * spec.max_candidates)
         found, scores, level = found[best], scores[best], level[best]
 

@@ -40,6 +40,7 @@ class Admission:
         self._telemetry = telemetry
         # Of each admitted request, what still occupies its slot: the request itself, and each of its jobs.
         self._occupants: dict[RequestContext, int] = {}
+        self._unanswered: set[RequestContext] = set()
         self._waiting = 0
         self._running = 0
         self._draining = False
@@ -76,14 +77,15 @@ class Admission:
                 )
             context = RequestContext(self._telemetry)
             self._occupants[context] = 1
+            self._unanswered.add(context)
         return context
 
     def release(self, context: RequestContext) -> None:
-        """Give up one occupation of the slot: the request was answered, or one of its jobs has ended."""
+        """End the request's own occupation of its slot: it was answered. Further calls have no effect."""
         with self._lock:
-            self._occupants[context] -= 1
-            if not self._occupants[context]:
-                del self._occupants[context]
+            if context in self._unanswered:
+                self._unanswered.remove(context)
+                self._vacate(context)
 
     async def run(self, context: RequestContext, job: Callable[[], T]) -> T:
         """Run the job on a worker thread and return its result.
@@ -107,7 +109,8 @@ class Admission:
             future: Future[T] = self._pool.submit(self._work, timing, job)
         except RuntimeError:  # the pool is closed
             self._count(waiting=-1)
-            self.release(context)
+            with self._lock:
+                self._vacate(context)
             raise NotReady("The service has stopped.") from None
         future.add_done_callback(lambda done: self._end(context, done))
         try:
@@ -158,7 +161,14 @@ class Admission:
     def _end(self, context: RequestContext, done: "Future[T]") -> None:
         if done.cancelled():
             self._count(waiting=-1)
-        self.release(context)
+        with self._lock:
+            self._vacate(context)
+
+    def _vacate(self, context: RequestContext) -> None:
+        """Take one occupant from the slot, which is free after the last one. The lock is held."""
+        self._occupants[context] -= 1
+        if not self._occupants[context]:
+            del self._occupants[context]
 
     def _cancel(self, context: RequestContext, error: FacetError) -> None:
         context.cancel(error)

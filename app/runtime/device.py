@@ -1,7 +1,7 @@
 """Devices: which one a setting names, ONNX Runtime's providers for it, and the batch sizes that suit it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -101,6 +101,41 @@ class Device:
         if not self.on_cpu:
             providers.append((PROVIDERS["cuda"], cuda))
         return [*providers, PROVIDERS["cpu"]]
+
+
+def split_batches(n: int, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Divide n items into batches of the allowed sizes, greedily; the last one may be padded.
+
+    The rest takes the smallest size that holds it if it fills at least half of it, else the largest size
+    below it.
+
+    Args:
+        n: number of items.
+        sizes: allowed batch sizes, ascending.
+
+    Returns:
+        `(start, count, padded size)` per batch.
+    """
+    out = []
+    start = 0
+    while start < n:
+        left = n - start
+        fitting = [s for s in sizes if s <= left]
+        above = [s for s in sizes if s >= left]
+        size = fitting[-1] if fitting else sizes[0]
+        if above and above[0] <= 2 * left:
+            size = above[0]
+        out.append((start, min(size, left), size))
+        start += size
+    return out
+
+
+def even_size(n: int, largest: int, slots: int) -> int:
+    """Return the batch size, at most `largest`, that divides n items evenly among slots; n for one slot."""
+    if slots == 1:
+        return n
+    rounds = -(-n // (largest * slots))
+    return -(-n // (rounds * slots))
 
 
 def candidate_devices(setting: str) -> list[Device]:

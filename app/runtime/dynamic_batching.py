@@ -1,10 +1,10 @@
 """Dynamic batching: on a GPU, waiting calls of one net from different requests run as one batch.
 
-A CPU gains nothing from larger batches (docs/decisions/0023-layers-of-the-service.md) and uses the plain
-scheduler.
+A CPU gains nothing from larger batches and uses the plain scheduler
+(docs/decisions/0024-dynamic-batching-on-gpu-only.md).
 """
 
-from app.runtime.batches import split_batches
+from app.runtime.device import split_batches
 from app.runtime.scheduler import DeviceScheduler, Share
 from app.runtime.work_items import InferenceCall
 

@@ -143,7 +143,9 @@ def load(
     Args:
         folder: the model folder.
         device: `auto`, `cpu`, `cuda[:N]` or `tensorrt[:N]`. Only `auto` falls back to the CPU, with a
-        warning. names: the models to open, together with their parts; all if None. options: how they run.
+            warning.
+        names: the models to open, together with their parts; all if None.
+        options: how they run.
         opened: is called with each session while others are still being opened; with `auto` also with those
             of a device that turns out to be unusable.
 
@@ -166,6 +168,12 @@ def load(
     raise AssertionError("candidate_devices returns at least one device")
 
 
+def scheduler_for(device: Device, options: LoadOptions) -> DeviceScheduler:
+    """Return the device's scheduler: on a GPU, one that merges calls if the options say so."""
+    batching = options.dynamic_batching and not device.on_cpu
+    return (BatchingScheduler if batching else DeviceScheduler)(device.slots, options.telemetry)
+
+
 def _configured(device: Device, options: LoadOptions) -> Device:
     return replace(
         device, threads=options.threads, memory_mb=options.memory_mb, engine_cache=options.engine_cache
@@ -179,8 +187,7 @@ def _load_on(
     options: LoadOptions,
     opened: Callable[[ModelSession], None],
 ) -> list[LoadedModel]:
-    batching = options.dynamic_batching and not device.on_cpu
-    scheduler = (BatchingScheduler if batching else DeviceScheduler)(device.slots, options.telemetry)
+    scheduler = scheduler_for(device, options)
     contents = _verified_contents(folder, [file for entry in entries for file in entry.files])
     loaded = []
     for entry in entries:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy import ndarray
 
 from app.errors import OutOfMemory
-from app.runtime.batches import concatenate_outputs, even_size, split_batches
-from app.runtime.device import Device
+from app.runtime.device import Device, even_size, split_batches
+from app.runtime.session import concatenate_outputs
 from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
 from app.runtime.work_items import DeviceNet, InferenceCall, MapCall
 from app.vision.spec import ModelSpec, stage_of

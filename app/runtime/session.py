@@ -12,8 +12,14 @@ import onnxruntime as ort
 from numpy import ndarray
 
 from app.errors import BadModel, DeviceUnavailable, OutOfMemory
-from app.runtime.batches import concatenate_outputs, split_batches
-from app.runtime.device import INSTALL_HINT, PROVIDERS, Device, Provider, require_provider
+from app.runtime.device import (
+    INSTALL_HINT,
+    PROVIDERS,
+    Device,
+    Provider,
+    require_provider,
+    split_batches,
+)
 from app.vision.spec import METADATA_KEY, ModelSpec, parse
 
 T = TypeVar("T")
@@ -181,6 +187,12 @@ class DeviceBinding:
         self._session.run_with_iobinding(self._binding)
         answers = [value.numpy() for value in self._binding.get_outputs()]
         return [answer.copy() for answer in answers] if self._returns_views else answers
+
+
+def concatenate_outputs(parts: Sequence[Sequence[ndarray]]) -> list[ndarray]:
+    """Concatenate each output of several calls along the batch axis."""
+    columns = zip(*parts, strict=True)
+    return [np.concatenate(column) if len(column) > 1 else column[0] for column in columns]
 
 
 def _open(

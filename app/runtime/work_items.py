@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from numpy import ndarray
 
-from app.runtime.batches import concatenate_outputs
 from app.runtime.device import Device
+from app.runtime.session import concatenate_outputs
 from app.runtime.timing import current_timing
 from app.vision.spec import ModelSpec
 

@@ -1,6 +1,7 @@
 """The running service: its state, its limits, and the worker threads that run its operations."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from app.errors import FacetError, NotReady
@@ -62,5 +63,4 @@ class FaceService:
 
     async def run(self, context: RequestContext, job: Callable[[Operations], T]) -> T:
         """Run a job on a worker thread and return its result. Raises what `Admission.run` does."""
-        operations = self.operations
-        return await self.admission.run(context, lambda: job(operations))
+        return await self.admission.run(context, partial(job, self.operations))

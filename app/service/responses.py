@@ -22,8 +22,8 @@ class _Answer(BaseModel):
 class Size(_Answer):
     """Size of a picture in pixels, after EXIF orientation."""
 
-    width: int = Field(examples=[910])
-    height: int = Field(examples=[1137])
+    width: int
+    height: int
 
     @classmethod
     def of(cls, image: Image) -> Self:
@@ -33,27 +33,27 @@ class Size(_Answer):
 class Box(_Answer):
     """Box of a face, half-open."""
 
-    x1: float = Field(examples=[377.685])
-    y1: float = Field(examples=[91.876])
-    x2: float = Field(examples=[614.693])
-    y2: float = Field(examples=[418.602])
+    x1: float
+    y1: float
+    x2: float
+    y2: float
 
 
 class Keypoints(_Answer):
     """Five points. Left and right are the subject's own: a frontal face's `left_eye` lies to the right."""
 
-    left_eye: Point = Field(examples=[(549.477, 211.103)])
-    right_eye: Point = Field(examples=[(444.09, 212.346)])
-    nose: Point = Field(examples=[(497.103, 274.706)])
-    mouth_left: Point = Field(examples=[(553.965, 318.518)])
-    mouth_right: Point = Field(examples=[(436.726, 322.382)])
+    left_eye: Point
+    right_eye: Point
+    nose: Point
+    mouth_left: Point
+    mouth_right: Point
 
 
 class Face(_Answer):
     """A face: its position, and the detector's score."""
 
     box: Box
-    score: float = Field(examples=[0.992872953414917])
+    score: float = Field(description="probability that it is a face, 0 to 1")
     keypoints: Keypoints
 
     @classmethod
@@ -64,23 +64,18 @@ class Face(_Answer):
 class FaceWithLandmarks(Face):
     """A face with its landmarks, in the order of the answer's `scheme`."""
 
-    landmarks: list[Point] = Field(examples=[[(369.18, 219.83), (370.743, 253.192)]])
+    landmarks: list[Point] = Field(description="points in pixels, in the order of `scheme`")
 
 
 class FaceWithEmbedding(Face):
     """A face with its embedding, a unit vector."""
 
-    embedding: list[float] = Field(examples=[[0.01602347, 0.00471078, -0.01296952]])
+    embedding: list[float] = Field(description="`dimension` numbers")
 
 
 Timing = dict[str, float]
 
-_STAGES = "milliseconds per stage, and in total"
-
-_TIMING = Field(
-    description=_STAGES,
-    examples=[{"queue": 0.1, "decode": 9.2, "pnet": 14.1, "rnet": 3.8, "onet": 2.4, "total": 29.8}],
-)
+_TIMING = Field(description="milliseconds per stage, and in total")
 
 
 class DetectResponse(_Answer):
@@ -88,7 +83,7 @@ class DetectResponse(_Answer):
 
     image: Size
     faces: list[Face]
-    model: str = Field(examples=["cascade"])
+    model: str = Field(description="the detector")
     timing_ms: Timing = _TIMING
 
 
@@ -98,8 +93,8 @@ class LandmarksResponse(_Answer):
     image: Size
     faces: list[FaceWithLandmarks]
     scheme: Scheme = Field(description="which points, in which order: iBUG's 68 or Kaggle's 15")
-    model: str = Field(description="the landmark model", examples=["landmarks68"])
-    detector: str = Field(examples=["cascade"])
+    model: str = Field(description="the landmark model")
+    detector: str = Field(description="the detector that found the faces")
     timing_ms: Timing = _TIMING
 
 
@@ -108,47 +103,30 @@ class EmbedResponse(_Answer):
 
     image: Size
     faces: list[FaceWithEmbedding]
-    dimension: int = Field(examples=[256])
-    model: str = Field(description="the embedder", examples=["fused"])
-    detector: str = Field(examples=["cascade"])
+    dimension: int = Field(description="length of an embedding")
+    model: str = Field(description="the embedder")
+    detector: str = Field(description="the detector that found the faces")
     timing_ms: Timing = _TIMING
 
 
 class VerifyResponse(_Answer):
     """Whether two pictures show the same person: `similarity` at or above `threshold`."""
 
-    verified: bool = Field(examples=[True])
-    similarity: float = Field(description="greater means more alike", examples=[0.9062579870223999])
+    verified: bool = Field(description="whether `similarity` reaches `threshold`")
+    similarity: float = Field(description="greater means more alike")
     probability: float | None = Field(
         None,
         description="probability that both faces are the same person, assuming a 50% prior; null if the "
         "model is not calibrated for it",
-        examples=[0.9999196247324649],
     )
-    threshold: float = Field(examples=[0.7453])
-    far: float | None = Field(
-        None, description="false accept rate for which the threshold is calibrated", examples=[0.001]
-    )
+    threshold: float = Field(description="similarity that was required")
+    far: float | None = Field(None, description="false accept rate for which the threshold is calibrated")
     metric: Literal["cosine", "probability"] = Field(description="unit of `similarity`")
-    model: str = Field(examples=["fused"])
-    detector: str = Field(examples=["cascade"])
+    model: str = Field(description="the embedder")
+    detector: str = Field(description="the detector that found the faces")
     face_a: Face
     face_b: Face
-    timing_ms: Timing = Field(
-        description=_STAGES,
-        examples=[
-            {
-                "queue": 2.361,
-                "decode": 29.095,
-                "pnet": 179.947,
-                "rnet": 19.463,
-                "onet": 5.395,
-                "align": 5.121,
-                "embed": 96.168,
-                "total": 338.559,
-            }
-        ],
-    )
+    timing_ms: Timing = _TIMING
 
 
 def rounded(timing: Timing) -> Timing:

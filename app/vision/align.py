@@ -1,4 +1,4 @@
-"""Alignment: five-point similarities to a net's template, crops by them, and the way back.
+"""Alignment: similarity transforms from five points to a template, crops, and inverse transforms.
 
 A transform is a 2x3 matrix that takes a point of the picture to a point of the crop.
 """
@@ -13,7 +13,7 @@ from numpy import ndarray
 from app.vision.pyramid import REMAP_LIMIT, ImagePyramid
 
 Template = Literal["arcface", "dlib", "face", "kaggle15", "onet"]
-"""Names of templates, each five points (order `points.FIVE`) in a unit square, edges at 0 and 1."""
+"""Names of templates: five points each, in the order of `points.FIVE`, in a unit square."""
 
 _ARCFACE_112 = [
     [38.2946, 51.6963],
@@ -24,9 +24,9 @@ _ARCFACE_112 = [
 ]
 
 TEMPLATES: dict[Template, ndarray] = {
-    # The usual 112x112 template of ArcFace (Deng et al., 2019) and SFace, there in pixels.
+    # The 112x112 template of ArcFace (Deng et al., 2019) and SFace, which define it in pixels.
     "arcface": ((np.array(_ARCFACE_112) + 0.5) / 112).astype(np.float32),
-    # dlib's 150x150 chips (padding 0.25): our five points out of its mean shape of 68.
+    # dlib's 150x150 face chips (padding 0.25): the five points of its mean shape of 68.
     "dlib": np.array(
         [
             [0.316995, 0.31066],
@@ -37,17 +37,17 @@ TEMPLATES: dict[Template, ndarray] = {
         ],
         np.float32,
     ),
-    # For landmark nets: the mean of the five detected points over 300-W's training faces, made symmetric,
-    # placed so that 99.8% of these faces lie wholly inside, jaw and brows included.
+    # For landmark nets: the mean of the five detected points over 300-W's training faces, made symmetric, at
+    # a scale at which 99.8% of these faces are completely inside, including jaw and brows.
     "face": np.array(
         [[0.3695, 0.3034], [0.6305, 0.3034], [0.5, 0.4596], [0.3856, 0.5834], [0.6144, 0.5834]], np.float32
     ),
-    # For nets trained on Kaggle's 96x96 pictures as they are: the mean of the labels, made symmetric.
+    # For nets trained on Kaggle's unaligned 96x96 pictures: the mean of the labels, made symmetric.
     "kaggle15": np.array(
         [[0.3219, 0.4289], [0.6781, 0.4289], [0.5, 0.6316], [0.3436, 0.8101], [0.6564, 0.8101]], np.float32
     ),
-    # Where O-Net's own points lie in its crop on average, made symmetric and enlarged by a tenth about the
-    # middle: on faces turned upright it is surest so (docs/decisions/0015-fused-embedder.md).
+    # The mean of O-Net's points in its crop, made symmetric and enlarged by 10% about the centre, which gives
+    # the highest scores on upright faces (docs/decisions/0015-fused-embedder.md).
     "onet": np.array(
         [[0.3100, 0.3778], [0.6900, 0.3778], [0.5, 0.6188], [0.3312, 0.7882], [0.6688, 0.7882]], np.float32
     ),
@@ -55,15 +55,15 @@ TEMPLATES: dict[Template, ndarray] = {
 
 
 def template(name: Template, size: int) -> Float32[ndarray, "5 2"]:
-    """The template's points in pixels of a `size` x `size` crop."""
+    """Return the template's points in pixels of a `size` x `size` crop."""
     return TEMPLATES[name] * size - 0.5
 
 
 def umeyama(source: Float32[ndarray, "n k 2"], target: Float32[ndarray, "k 2"]) -> Float32[ndarray, "n 2 3"]:
-    """The least-squares similarities that take each set of source points to the target.
+    """Return the least-squares similarity transforms from each set of source points to the target.
 
-    Umeyama (1991) in the plane, where rotation and scale are one complex number: no reflection, and
-    no singular value decomposition. Source points that all coincide give scale 0.
+    Follows Umeyama (1991). In the plane, rotation and scale are one complex number, so no singular value
+    decomposition is needed and reflections do not occur. Source points that all coincide give scale 0.
     """
     src = source.astype(np.float64)
     dst = target.astype(np.float64)
@@ -82,7 +82,7 @@ def umeyama(source: Float32[ndarray, "n k 2"], target: Float32[ndarray, "k 2"]) 
 
 
 def of_boxes(boxes: Float32[ndarray, "n 4"], size: int) -> Float32[ndarray, "n 2 3"]:
-    """The transforms that stretch each (half-open) box over a `size` x `size` crop; zeros for empty boxes."""
+    """Return the transforms that stretch each half-open box to a `size` x `size` crop; zeros if empty."""
     extent = boxes[:, 2:] - boxes[:, :2]
     scale = np.divide(size, extent, out=np.zeros_like(extent), where=extent > 0)
     shift = (0.5 - boxes[:, :2]) * scale - 0.5
@@ -95,12 +95,12 @@ def of_boxes(boxes: Float32[ndarray, "n 4"], size: int) -> Float32[ndarray, "n 2
 def apply(
     transforms: Float32[ndarray, "n 2 3"], points: Float32[ndarray, "n k 2"]
 ) -> Float32[ndarray, "n k 2"]:
-    """Points of the picture taken to the crops."""
+    """Return the points transformed from the picture to the crops."""
     return points @ transforms[:, :, :2].transpose(0, 2, 1) + transforms[:, None, :, 2]
 
 
 def invert(transforms: Float32[ndarray, "n 2 3"]) -> Float32[ndarray, "n 2 3"]:
-    """The transforms from the crops back to the picture. A transform without extent gives zeros."""
+    """Return the transforms from the crops to the picture; zeros for a singular transform."""
     m = transforms.astype(np.float64)
     det = m[:, 0, 0] * m[:, 1, 1] - m[:, 0, 1] * m[:, 1, 0]
     safe = np.divide(1.0, det, out=np.zeros_like(det), where=det != 0)[:, None]
@@ -114,10 +114,10 @@ def invert(transforms: Float32[ndarray, "n 2 3"]) -> Float32[ndarray, "n 2 3"]:
 def warp(
     pyramid: ImagePyramid, transforms: Float32[ndarray, "n 2 3"], size: int
 ) -> UInt8[ndarray, "n size size 3"]:
-    """Crops of the picture by the transforms, black where they reach outside it.
+    """Return crops of the picture, RGB, black outside of it.
 
-    Bilinear, from the octave that leaves at most a halving to the crop, so that a face of any size
-    comes out free of aliasing. All crops of one octave are one OpenCV call.
+    Interpolation is bilinear. Each crop is read from the octave from which at most a halving remains, which
+    avoids aliasing for faces of any size. All crops from one octave are one OpenCV call.
     """
     crops = np.empty((len(transforms), size, size, 3), np.uint8)
     if len(transforms) == 0:
@@ -125,7 +125,7 @@ def warp(
     back = invert(transforms)
     shrink = np.sqrt(np.abs(back[:, 0, 0] * back[:, 1, 1] - back[:, 0, 1] * back[:, 1, 0]))
     octave = pyramid.octave_for(shrink)
-    for level in sorted(set(octave.tolist())):  # np.unique loads numpy.ma, a tenth of a second of the start
+    for level in sorted(set(octave.tolist())):  # np.unique imports numpy.ma, which takes 0.1 s
         chosen = np.flatnonzero(octave == level)
         maps = _grids(pyramid.transforms_to(int(level), back[chosen]), size)
         crops[chosen] = _remap(pyramid[int(level)], maps, size)
@@ -136,7 +136,7 @@ _NO_MAP = np.empty(0, np.float32)
 
 
 def _grids(back: ndarray, size: int) -> ndarray:
-    """Where each pixel of each crop lies: (n, size, size, 2)."""
+    """Return the position in the octave of each pixel of each crop: (n, size, size, 2)."""
     along = np.arange(size, dtype=np.float32)
     by_column = back[:, :, :1] * along + back[:, :, 2:]
     by_row = back[:, :, 1:2] * along
@@ -147,7 +147,7 @@ def _grids(back: ndarray, size: int) -> ndarray:
 
 
 def _remap(image: ndarray, maps: ndarray, size: int) -> ndarray:
-    step = REMAP_LIMIT // size  # crops lie below each other, so many a call
+    step = REMAP_LIMIT // size  # crops per call, which are stacked vertically
     parts = [
         cv2.remap(image, part.reshape(-1, size, 2), _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         for part in (maps[i : i + step] for i in range(0, len(maps), step))

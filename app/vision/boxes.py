@@ -1,6 +1,6 @@
-"""Boxes: IoU, non-maximum suppression, squares, offsets.
+"""Boxes: overlap, non-maximum suppression, squares, offsets, voting.
 
-Every box is `x1, y1, x2, y2` in pixels of the decoded image, half-open, float32.
+A box is `x1, y1, x2, y2` in pixels of the decoded image, half-open, float32.
 """
 
 from typing import Literal
@@ -14,7 +14,7 @@ Metric = Literal["iou", "iom"]
 
 
 def area(boxes: Float32[ndarray, "n 4"]) -> Float32[ndarray, " n"]:
-    """Areas in square pixels; a box turned inside out has area 0."""
+    """Return areas in square pixels; 0 for a box with x2 < x1 or y2 < y1."""
     size = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     return size[:, 0] * size[:, 1]
 
@@ -22,7 +22,7 @@ def area(boxes: Float32[ndarray, "n 4"]) -> Float32[ndarray, " n"]:
 def overlap(
     a: Float32[ndarray, "n 4"], b: Float32[ndarray, "m 4"], metric: Metric = "iou"
 ) -> Float32[ndarray, "n m"]:
-    """Pairwise overlap in [0, 1]: intersection over union, or over the smaller box (`iom`)."""
+    """Return the pairwise overlap in [0, 1]: intersection over union, or over the smaller box (`iom`)."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     side = np.maximum(high - low, 0)
@@ -33,7 +33,7 @@ def overlap(
 
 
 def iou(a: Float32[ndarray, "n 4"], b: Float32[ndarray, "m 4"]) -> Float32[ndarray, "n m"]:
-    """Pairwise intersection over union."""
+    """Return the pairwise intersection over union."""
     return overlap(a, b, "iou")
 
 
@@ -43,11 +43,11 @@ def nms(
     threshold: float,
     metric: Metric = "iou",
 ) -> Int[ndarray, " k"]:
-    """Indices of the boxes greedy non-maximum suppression keeps, by falling score.
+    """Return the indices of the boxes that greedy non-maximum suppression keeps, by descending score.
 
-    Of two boxes that overlap by more than `threshold` the lower-scored goes. With the
-    `iou` metric OpenCV does the work; `iom` uses Cluster-NMS (Zheng et al., 2020), which reaches the
-    greedy answer by a few matrix steps.
+    Of two boxes that overlap by more than `threshold`, the lower-scored one is dropped. OpenCV implements the
+    `iou` metric. `iom` uses Cluster-NMS (Zheng et al., 2020), which gives the greedy result in a few matrix
+    operations.
     """
     if len(boxes) == 0:
         return np.empty(0, np.int64)
@@ -61,8 +61,8 @@ def nms(
 def _greedy_iou(ranked: ndarray, threshold: float) -> ndarray:
     xywh = ranked.astype(np.float64)
     xywh[:, 2:] -= xywh[:, :2]
-    falling = np.arange(len(ranked), 0, -1, dtype=np.float32)  # above the score OpenCV insists on
-    kept = cv2.dnn.NMSBoxes(xywh.tolist(), falling.tolist(), 0.0, threshold)
+    descending = np.arange(len(ranked), 0, -1, dtype=np.float32)  # ranks: OpenCV drops scores of 0
+    kept = cv2.dnn.NMSBoxes(xywh.tolist(), descending.tolist(), 0.0, threshold)
     return np.asarray(kept, np.int64).reshape(-1)
 
 
@@ -76,7 +76,7 @@ def _fixpoint(suppresses: Bool[ndarray, "n n"]) -> Bool[ndarray, " n"]:
 
 
 def square(boxes: Float32[ndarray, "n 4"], scale: float = 1.0) -> Float32[ndarray, "n 4"]:
-    """The squares around the same centres whose side is `scale` times the longer side."""
+    """Return squares with the same centres, with `scale` times the longer side."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True) * np.float32(scale / 2)
     return np.concatenate([centre - half, centre + half], axis=1)
@@ -85,13 +85,13 @@ def square(boxes: Float32[ndarray, "n 4"], scale: float = 1.0) -> Float32[ndarra
 def apply_offsets(
     boxes: Float32[ndarray, "n 4"], offsets: Float32[ndarray, "n 4"]
 ) -> Float32[ndarray, "n 4"]:
-    """Boxes moved by offsets given in units of the box's own width and height (MTCNN, Zhang 2016)."""
+    """Return boxes moved by offsets in units of the box's width and height (MTCNN, Zhang et al., 2016)."""
     size = boxes[:, 2:] - boxes[:, :2]
     return boxes + offsets * np.concatenate([size, size], axis=1)
 
 
 def offsets_to(boxes: Float32[ndarray, "n 4"], targets: Float32[ndarray, "n 4"]) -> Float32[ndarray, "n 4"]:
-    """The offsets that `apply_offsets` needs to turn `boxes` into `targets`. Boxes must have an area."""
+    """Return the offsets with which `apply_offsets` turns boxes into targets. Boxes must not be empty."""
     size = boxes[:, 2:] - boxes[:, :2]
     return (targets - boxes) / np.concatenate([size, size], axis=1)
 
@@ -106,9 +106,10 @@ def interpolate(
 def vote(
     kept: Float32[ndarray, "n 4"], all_of_them: Float32[ndarray, "m 4"], threshold: float
 ) -> Float32[ndarray, "n 4"]:
-    """Each kept box as the mean of those that overlap it by more (Gidaris and Komodakis, 2015).
+    """Return each kept box as the mean of the boxes whose IoU with it exceeds the threshold.
 
-    A box's IoU with itself counts, so the kept ones should be among the others.
+    This is box voting (Gidaris and Komodakis, 2015) without weights. The kept boxes should be among
+    `all_of_them`. A box without votes is returned as it is.
     """
     near = (iou(kept, all_of_them) > threshold).astype(np.float32)
     votes = near.sum(axis=1, keepdims=True)
@@ -116,5 +117,5 @@ def vote(
 
 
 def clip(boxes: Float32[ndarray, "n 4"], width: int, height: int) -> Float32[ndarray, "n 4"]:
-    """Boxes cut to the picture."""
+    """Return boxes limited to the picture."""
     return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))

@@ -1,4 +1,4 @@
-"""Answers drawn on the picture: boxes with scores, the five points, landmarks."""
+"""Draws answers on the picture: boxes with scores, the five points, landmarks."""
 
 from typing import NamedTuple
 
@@ -21,9 +21,9 @@ _FIVE: tuple[Colour, ...] = (
     (255, 146, 43),  # mouth, right
     (132, 94, 247),  # mouth, left
 )
-_UNDER: Colour = (16, 20, 24)  # a dark rim keeps every line visible on any ground
+_UNDER: Colour = (16, 20, 24)  # the dark outline keeps lines visible on any background
 
-_SHIFT = 4  # OpenCV's fixed point: sixteenths of a pixel
+_SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates: sixteenths of a pixel
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _EDGES: dict[Scheme, tuple[tuple[int, int], ...]] = {
     "ibug68": IBUG68_EDGES,
@@ -32,7 +32,7 @@ _EDGES: dict[Scheme, tuple[tuple[int, int], ...]] = {
 
 
 class Marks(NamedTuple):
-    """Landmarks of every face, and the scheme that says which of them lines join."""
+    """Landmarks of every face, and their scheme, which defines the lines between them."""
 
     points: Float32[ndarray, "n k 2"]
     scheme: Scheme
@@ -45,9 +45,16 @@ def draw(
     points: Float32[ndarray, "n 5 2"],
     marks: Marks | None = None,
 ) -> Image:
-    """A copy of the picture with faces drawn on it; lines are as thick as the picture and the face call for.
+    """Return a copy of the picture with faces drawn on it. Line widths follow the picture and the face.
 
-    Points stand in the order of `points.FIVE`. The highest score is drawn last, on top.
+    The face with the highest score is drawn last, on top.
+
+    Args:
+        image: RGB (h, w, 3) uint8.
+        boxes: by descending score.
+        scores: one per box.
+        points: five per box, in the order of `points.FIVE`.
+        marks: landmarks, if there are any.
     """
     canvas = image.copy()
     whole = float(np.sqrt(image.shape[0] * image.shape[1]))
@@ -64,13 +71,13 @@ def draw(
 
 
 def _fixed(values: ndarray) -> ndarray:
-    # Far outside the picture OpenCV's fixed point overflows; nothing there is seen.
+    # OpenCV's fixed-point numbers overflow far outside of the picture, where nothing is visible.
     return np.round(np.clip(values, -1e6, 1e6) * (1 << _SHIFT)).astype(np.int32)
 
 
 def _rectangle(canvas: ndarray, box: ndarray, width: float) -> None:
     radius = min(3 * width, float((box[2:] - box[:2]).min()) / 4)
-    outline = _fixed(_rounded(box - 0.5, radius))  # a box is half-open, a pixel's centre a whole number
+    outline = _fixed(_rounded(box - 0.5, radius))  # a box is half-open, pixel centres are at integers
     for colour, thickness in ((_UNDER, width * 1.9), (_BOX, width)):
         cv2.polylines(canvas, [outline], True, colour, max(1, round(thickness)), cv2.LINE_AA, _SHIFT)
 
@@ -79,7 +86,7 @@ def _rounded(box: ndarray, radius: float) -> ndarray:
     x1, y1, x2, y2 = box
     quarter = np.linspace(0, np.pi / 2, 9)
     arc = radius * np.stack([np.cos(quarter), np.sin(quarter)], axis=1)
-    turn = np.array([[0.0, 1.0], [-1.0, 0.0]])  # a quarter turn, from one corner to the next
+    turn = np.array([[0.0, 1.0], [-1.0, 0.0]])  # rotates by 90 degrees, from one corner to the next
     corners = np.array([[x2 - radius, y2 - radius], [x1 + radius, y2 - radius],
                         [x1 + radius, y1 + radius], [x2 - radius, y1 + radius]])  # fmt: skip
     return np.concatenate(
@@ -111,7 +118,7 @@ def _dot(canvas: ndarray, point: ndarray, radius: float, colour: Colour, rim: fl
 def _label(canvas: ndarray, box: ndarray, text: str, whole: float) -> None:
     size = float(np.clip(min(whole / 1100, (box[2] - box[0]) / 150), 0.0, 4.0))
     if size < 0.3:
-        return  # it could not be read
+        return  # too small to read
     weight = max(1, round(1.4 * size))
     (wide, high), _ = cv2.getTextSize(text, _FONT, size, weight)
     pad = round(8 * size)

@@ -1,4 +1,4 @@
-"""What kind of file some bytes begin, by their signature: enough to read a picture, or to name what it is."""
+"""File types by signature: finds the decoder of a picture, and names other files in error messages."""
 
 import re
 
@@ -21,7 +21,7 @@ _SIGNATURES = (
     (rb"\xff\xd8\xff", "JPEG"),
     (rb"\x89PNG\r\n\x1a\n", "PNG"),
     (rb"RIFF....WEBP", "WebP"),
-    (rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", "BMP"),  # with the size of a known info header
+    (rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", "BMP"),  # followed by the size of a known info header
     (rb"GIF8[79]a", "GIF"),
     (rb"II[*+]\0|MM\0[*+]", "TIFF"),
     (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
@@ -44,12 +44,12 @@ _TABLE = tuple((re.compile(pattern, re.DOTALL), name) for pattern, name in _SIGN
 
 _XML = (b"<svg", b"<?xml", b"<!--", b"<!DOCTYPE svg")
 
-_LOOK = 4096
+_MAX_HEAD = 4096
 
 
 def identify(data: bytes) -> str | None:
-    """The name of the format the bytes begin, None where it is no picture, document or video known here."""
-    head = bytes(data[:_LOOK])
+    """Return the name of the file format, None if the beginning of the bytes matches no known format."""
+    head = bytes(data[:_MAX_HEAD])
     for pattern, name in _TABLE:
         if pattern.match(head):
             return name

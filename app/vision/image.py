@@ -1,7 +1,7 @@
 """Pictures: encoded bytes to RGB pixels, and back.
 
-JPEG, PNG, WebP, BMP and GIF's first frame, by Pillow. The header is read first, so that a picture over
-the pixel limit is refused before memory is taken for it.
+Pillow decodes JPEG, PNG, WebP, BMP and the first frame of a GIF. The header is read first, so that a picture
+over the pixel limit is refused before memory is allocated for it.
 """
 
 import io
@@ -24,17 +24,13 @@ from app.errors import BadParameter, NotAnImage, TooManyPixels, TruncatedImage, 
 from app.vision.file_types import identify
 from app.vision.pyramid import Image
 
-ENCODABLE = ("png", "jpeg")
-MOST_PIXELS = 2 * (Pil.MAX_IMAGE_PIXELS or 0)
-"""The highest limit `decode` can be given: above it Pillow's own guard refuses some formats."""
-
 _JPEG_SIDE = 65_500  # libjpeg's JPEG_MAX_DIMENSION
 _PNG_SIDE = 1_000_000  # libpng's PNG_USER_WIDTH_MAX and PNG_USER_HEIGHT_MAX
 _JPEG_QUALITY = 92
 
 
 class _Jpeg(JpegImageFile):
-    """Pillow's JPEG without its look into EXIF for a resolution, which can fail and warn on its own."""
+    """Pillow's JPEG reader without the resolution from EXIF, which may fail or warn."""
 
     def _read_dpi_from_exif(self) -> None:
         pass
@@ -52,11 +48,20 @@ READABLE = tuple(_READERS)
 
 
 def decode(data: bytes, max_pixels: int, field: str) -> Image:
-    """The picture in `data` as RGB (h, w, 3) uint8, turned upright as its EXIF orientation says.
+    """Return the picture as RGB (h, w, 3) uint8, turned upright by its EXIF orientation.
 
-    Alpha is laid over white; 16-bit samples keep their high byte. `field` names the request's part in the
-    errors: NotAnImage, UnsupportedFormat, TooManyPixels (over `max_pixels`; nothing was decoded) or
-    TruncatedImage.
+    Transparent pixels are blended with white. 16-bit samples keep their high byte.
+
+    Args:
+        data: the encoded picture.
+        max_pixels: limit on width times height, at most 178,000,000: above it Pillow refuses some formats.
+        field: name of the part of the request, for the errors.
+
+    Raises:
+        NotAnImage: the bytes are not a picture of any known format.
+        UnsupportedFormat: the format is known, but not read.
+        TooManyPixels: the picture exceeds the limit; it was not decoded.
+        TruncatedImage: the data is damaged or incomplete.
     """
     if not data:
         raise NotAnImage(f"The {field} is empty: no bytes were sent.", field)
@@ -86,9 +91,10 @@ def decode(data: bytes, max_pixels: int, field: str) -> Image:
 
 
 def encode(image: Image, format: Literal["png", "jpeg"]) -> bytes:
-    """The picture as PNG or JPEG bytes.
+    """Return the picture, RGB (h, w, 3) uint8, as PNG or JPEG bytes.
 
-    Raises BadParameter for a side of over 1,000,000 pixels, or for a JPEG over 65,500.
+    Raises:
+        BadParameter: a side is longer than the format allows: 1,000,000 pixels of a PNG, 65,500 of a JPEG.
     """
     longest, most = max(image.shape[:2]), _PNG_SIDE if format == "png" else _JPEG_SIDE
     if longest > most:
@@ -107,7 +113,7 @@ def encode(image: Image, format: Literal["png", "jpeg"]) -> bytes:
 
 
 def orientation(exif: bytes) -> int:
-    """EXIF orientation, 1 to 8; 1 where there is none, or where the EXIF data is malformed."""
+    """Return the EXIF orientation, 1 to 8; 1 if there is none or the EXIF data is malformed."""
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
@@ -134,11 +140,11 @@ def _check_size(size: tuple[int, int] | None, most: int, field: str) -> None:
 
 
 def _unknown(data: bytes) -> None:
-    """No size: Pillow takes no memory for this format's pixels when it opens it."""
+    """Return no size: Pillow allocates no memory for the pixels when it opens a file of this format."""
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:
-    """The canvas; Pillow's decoder takes memory for it when it opens the file."""
+    """Return the size of the canvas, for which Pillow allocates memory when it opens the file."""
     chunk = data[12:16]
     if chunk == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
         width, height = struct.unpack_from("<HH", data, 26)
@@ -152,10 +158,13 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _gif_size(data: bytes) -> tuple[int, int]:
-    """The screen, grown to hold the first frame; Pillow may take memory for that when it opens the file."""
+    """Return the size of the logical screen, enlarged to contain the first frame.
+
+    Pillow may allocate memory for it when it opens the file.
+    """
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
-    while data[at : at + 1] == b"!":  # extensions before the first frame: a label, then sub-blocks
+    while data[at : at + 1] == b"!":  # an extension before the first frame: a label, then sub-blocks
         at += 2
         while data[at]:
             at += 1 + data[at]
@@ -188,7 +197,7 @@ def _deep_grey(picture: ImageFile) -> ndarray:
 
 
 def _scale_transparent(picture: ImageFile, depth: int) -> None:
-    """PNG names its transparent colour in the file's own depth; Pillow's pixels have 8 bits."""
+    """Convert the transparent colour from the file's bit depth to the 8 bits of Pillow's pixels."""
     colour = picture.info.get("transparency")
     scale = {2: 85.0, 4: 17.0, 16: 1 / 256}.get(depth)
     if scale is None or colour is None or picture.mode not in {"L", "RGB"}:

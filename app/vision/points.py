@@ -1,9 +1,9 @@
-"""Point schemes: names, orders, mirrors, and the error measure.
+"""Point schemes: names, orders, mirror permutations, regions, and conversions between schemes.
 
-Points are `x, y` in pixels of the decoded image unless a name says otherwise, and a pixel's centre
-lies at whole numbers, as in 300-W's `.pts` files and in OpenCV: the picture's left edge is x = -0.5.
-Left and right in names are the subject's own: `left_eye` lies on the image's right in a frontal
-picture. The five points the detector gives, in every array, stand in the order of `FIVE`.
+Points are `x, y` in pixels of the decoded image unless a name says otherwise. Pixel centres are at integers,
+as in 300-W's `.pts` files and in OpenCV, so the left edge of the picture is x = -0.5. Left and right in names
+are the subject's own: in a frontal picture `left_eye` is on the right. Arrays of the detector's five points
+are in the order of `FIVE`.
 """
 
 from typing import Literal
@@ -15,10 +15,10 @@ from numpy import ndarray
 Scheme = Literal["ibug68", "kaggle15"]
 
 FIVE = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
-"""The order of five-point arrays: image-left eye first, as MTCNN's O-Net and the 112 template have it."""
+"""The order of five-point arrays, that of MTCNN's O-Net and of the 112-pixel template."""
 
 FIVE_MIRROR = np.array([1, 0, 2, 4, 3])
-"""The order of a mirrored face's five points."""
+"""Index permutation: point i of a mirrored face is point FIVE_MIRROR[i] of the original, mirrored."""
 
 KAGGLE15 = (
     "left_eye_center",
@@ -37,7 +37,7 @@ KAGGLE15 = (
     "mouth_center_top_lip",
     "mouth_center_bottom_lip",
 )
-"""Kaggle's Facial Keypoints columns, in order; left and right are the subject's."""
+"""The columns of Kaggle's Facial Keypoints Detection, in order."""
 
 COUNTS: dict[Scheme, int] = {"ibug68": 68, "kaggle15": 15}
 
@@ -58,7 +58,7 @@ MIRROR: dict[Scheme, ndarray] = {
     "ibug68": np.array(_IBUG68_MIRROR),
     "kaggle15": np.array(_KAGGLE15_MIRROR),
 }
-"""Index permutations: point i of a mirrored face is point MIRROR[scheme][i] of the original, mirrored."""
+"""Index permutations by scheme: point i of a mirrored face is point MIRROR[scheme][i] of the original."""
 
 REGIONS: dict[Scheme, dict[str, tuple[int, ...]]] = {
     "ibug68": {
@@ -75,7 +75,7 @@ REGIONS: dict[Scheme, dict[str, tuple[int, ...]]] = {
         "mouth": tuple(range(11, 15)),
     },
 }
-"""The points of each part of the face; every point belongs to one."""
+"""The indices of the points in each part of the face; every point belongs to exactly one part."""
 
 IBUG68_EDGES = (
     *((i, i + 1) for i in range(16)),
@@ -92,36 +92,33 @@ IBUG68_EDGES = (
     *((i, i + 1) for i in range(60, 67)),
     (67, 60),
 )
-"""Lines that join neighbouring points of the 68, for drawing."""
+"""Pairs of neighbouring points of the 68, for drawing."""
 
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 36, 45
 
 _FIFTEEN_OF_IBUG68 = [42, 45, 39, 36, 22, 26, 21, 17, 30, 54, 48, 51, 57]
-"""Kaggle's points from the third on, in its order, as points of iBUG's 68."""
+"""The points of iBUG's 68 that are the third to the last of Kaggle's 15, in Kaggle's order."""
 
 
 def mirror(points: Float32[ndarray, "n k 2"], width: float, scheme: Scheme) -> Float32[ndarray, "n k 2"]:
-    """Points of the picture, `width` pixels wide, mirrored left to right, in the scheme's own order."""
+    """Return the points after the picture, `width` pixels wide, is mirrored left to right.
+
+    They are in the order of the scheme.
+    """
     flipped = points[:, MIRROR[scheme]].copy()
     flipped[..., 0] = (width - 1) - flipped[..., 0]
     return flipped
 
 
 def five_of_ibug68(points: Float32[ndarray, "n 68 2"]) -> Float32[ndarray, "n 5 2"]:
-    """The detector's five points out of iBUG's 68: eye centres, nose tip, mouth corners."""
+    """Return the detector's five points: eye centres (means of six points), nose tip, mouth corners."""
     right_eye = points[:, 36:42].mean(axis=1)
     left_eye = points[:, 42:48].mean(axis=1)
     return np.stack([right_eye, left_eye, points[:, 30], points[:, 48], points[:, 54]], axis=1)
 
 
 def fifteen_of_ibug68(points: Float32[ndarray, "n 68 2"]) -> Float32[ndarray, "n 15 2"]:
-    """Kaggle's 15 points out of iBUG's 68: eye centres are means of six points, lips the outer edges."""
+    """Return Kaggle's 15 points; eye centres are means of six points, lip points are on the outer edges."""
     left_eye = points[:, 42:48].mean(axis=1)
     right_eye = points[:, 36:42].mean(axis=1)
     return np.concatenate([np.stack([left_eye, right_eye], axis=1), points[:, _FIFTEEN_OF_IBUG68]], axis=1)
-
-
-def nme(found: Float32[ndarray, "n 68 2"], truth: Float32[ndarray, "n 68 2"]) -> Float32[ndarray, " n"]:
-    """Mean point error over the distance of the outer eye corners, one number a face (300-W's NME)."""
-    reach = np.linalg.norm(truth[:, RIGHT_EYE_OUTER] - truth[:, LEFT_EYE_OUTER], axis=1)
-    return np.linalg.norm(found - truth, axis=2).mean(axis=1) / reach

@@ -113,3 +113,8 @@ def _resize(image: AnyImage, level: Level) -> AnyImage:
     if margin:
         small = cv2.copyMakeBorder(small, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0.0)
     return np.asarray(small)
+
+
+def level_ratios(sizes: list[Level]) -> Float32[ndarray, "levels 4"]:
+    """Return the factors that take a box from each level to the picture."""
+    return np.array([(*size.ratio, *size.ratio) for size in sizes], np.float32)

@@ -5,6 +5,7 @@ large one reads overlapping tiles, each on a canvas of its own (`tiles`).
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -172,6 +173,13 @@ def pack(
         for rows, width in zip(used, extents, strict=True)
     ]
     return patches, shapes
+
+
+def group_by_shape(shapes: list[tuple[int, int]], batch: int) -> Iterator[list[int]]:
+    """Yield the indices of canvases of one shape, at most `batch` per call, so that memory is bounded."""
+    for shape in sorted(set(shapes)):
+        same = [index for index, s in enumerate(shapes) if s == shape]
+        yield from (same[i : i + batch] for i in range(0, len(same), batch))
 
 
 def render(images: list[AnyImage], patches: list[CanvasPatch], shape: tuple[int, int]) -> AnyImage:

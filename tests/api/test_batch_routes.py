@@ -11,7 +11,7 @@ from app.main import create_app
 from app.settings import Settings
 from tests.api.pictures import photo, picture, problem
 from tests.fakes import fake_analyzer
-from tests.servers import serving
+from tests.servers import client_of, serving
 
 TASKS = ("detect", "landmarks", "embed")
 
@@ -77,7 +77,7 @@ def test_what_is_wrong_with_the_request_fails_as_a_whole(client: httpx.Client, t
 
 def test_how_many_pictures_there_may_be() -> None:
     app = create_app(Settings(max_batch_images=3, max_batch_bytes=400_000), fake_analyzer())
-    with serving(app) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with serving(app) as url, client_of(url) as client:
         assert len(send(client, "/detect/batch", [picture()] * 3).json()["results"]) == 3
         for count in (4, 5):
             body = problem(send(client, "/detect/batch", [picture()] * count), 422, "bad-parameter")
@@ -92,10 +92,10 @@ def test_how_many_pictures_there_may_be() -> None:
 def test_pictures_of_a_batch_take_turns_with_other_requests() -> None:
     """A batch has one place, whatever the number of its pictures, and all of them are worked on."""
     app = create_app(Settings(max_concurrent=2, max_queue=0, max_batch_images=12), fake_analyzer())
-    with serving(app) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with serving(app) as url, client_of(url) as client:
         results = send(client, "/detect/batch", [picture()] * 12).json()["results"]
         assert [len(result["faces"]) for result in results] == [2] * 12
-        assert app.state.service.executor.admitted == 0
+        assert app.state.service.admission.admitted == 0
 
 
 def test_a_deadline_is_the_whole_batchs_and_what_was_done_stays() -> None:
@@ -106,9 +106,9 @@ def test_a_deadline_is_the_whole_batchs_and_what_was_done_stays() -> None:
         if calls[0] == 4:  # the third picture; the warm-up is the first call
             gate.wait(30)
 
-    app = create_app(Settings(max_concurrent=1, deadline_s=2), fake_analyzer(hold))
+    app = create_app(Settings(max_concurrent=1, request_timeout_s=0.7), fake_analyzer(hold))
     try:
-        with serving(app) as url, httpx.Client(base_url=url, timeout=30) as client:
+        with serving(app) as url, client_of(url) as client:
             results = send(client, "/detect/batch", [picture()] * 4).json()["results"]
             assert ["faces" in result for result in results] == [True, True, False, False]
             assert {r["type"] for r in results[2:]} == {"/problems/deadline-exceeded"}

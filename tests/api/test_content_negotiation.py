@@ -2,7 +2,7 @@ import pytest
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
-from app.api.content_negotiation import JPEG, JSON, PNG, choose
+from app.api.content_negotiation import JPEG, JSON, PNG, negotiate
 
 OFFERED = (JSON, PNG, JPEG)
 
@@ -38,7 +38,7 @@ OFFERED = (JSON, PNG, JPEG)
     ],
 )
 def test_the_best_of_what_is_offered(header: str | None, chosen: str) -> None:
-    assert choose(Headers({} if header is None else {"accept": header}), OFFERED) == chosen
+    assert negotiate(Headers({} if header is None else {"accept": header}), OFFERED) == chosen
 
 
 @pytest.mark.parametrize(
@@ -54,15 +54,15 @@ def test_the_best_of_what_is_offered(header: str | None, chosen: str) -> None:
 )
 def test_nothing_offered_will_do(header: str) -> None:
     with pytest.raises(HTTPException) as caught:
-        choose(Headers({"accept": header}), OFFERED)
+        negotiate(Headers({"accept": header}), OFFERED)
     assert caught.value.status_code == 406
 
 
 def test_problems_are_json_only_where_json_is_offered() -> None:
     with pytest.raises(HTTPException):
-        choose(Headers({"accept": "application/problem+json"}), (PNG,))
+        negotiate(Headers({"accept": "application/problem+json"}), (PNG,))
 
 
 def test_several_headers_are_one_list() -> None:
     headers = Headers(raw=[(b"accept", b"text/csv"), (b"accept", b"image/jpeg")])
-    assert choose(headers, OFFERED) == JPEG
+    assert negotiate(headers, OFFERED) == JPEG

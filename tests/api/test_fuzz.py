@@ -7,11 +7,12 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api import boxes, multipart, reading
+from app.api import multipart, request_body
 from app.errors import BadParameter, FacetError
+from app.service import boxes
 
 MOST = 500
 FIELDS = ("image", "boxes")
@@ -53,7 +54,6 @@ def parsed(body: list[bytes], content_type: str) -> list[multipart.Part]:
     return asyncio.run(multipart.parse(content_type, chunks(), MOST))
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
 @given(pieces)
 def test_multipart(body: list[bytes]) -> None:
     try:
@@ -63,7 +63,6 @@ def test_multipart(body: list[bytes]) -> None:
     assert all(part.name and len(part.data) <= MOST for part in parts)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.text(max_size=60))
 def test_content_types_of_multipart(options: str) -> None:
     header = f"multipart/form-data; {options}".encode("latin-1", "replace").decode("latin-1")
@@ -71,7 +70,6 @@ def test_content_types_of_multipart(options: str) -> None:
         parsed([b"--cut--\r\n"], header)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(st.binary(max_size=100), max_size=5), st.integers(1, 40))
 def test_multipart_is_read_alike_however_it_is_cut(data: list[bytes], step: int) -> None:
     whole = b"".join(
@@ -85,18 +83,16 @@ def test_multipart_is_read_alike_however_it_is_cut(data: list[bytes], step: int)
     assert [bytes(part.data) for part in found] == data
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()))
 def test_json_bodies(body: bytes) -> None:
     try:
-        found = reading._json(body, FIELDS[:1], FIELDS)
+        found = request_body._json(body, FIELDS[:1], FIELDS)
     except FacetError:
         return
     assert set(found) <= set(FIELDS)
     assert isinstance(found.get("image", b""), bytes)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
 @given(json_values | st.lists(st.lists(st.floats() | st.integers(), min_size=3, max_size=5), max_size=5))
 def test_boxes(value: Any) -> None:
     fault = None
@@ -113,12 +109,11 @@ def test_boxes(value: Any) -> None:
     assert np.isfinite(found).all()
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.text(max_size=60) | st.binary(max_size=60).map(lambda data: data.decode("latin-1")))
 def test_base64(text: str) -> None:
     fault = None
     try:
-        assert isinstance(reading._base64(text, "image"), bytes)
+        assert isinstance(request_body._base64(text, "image"), bytes)
     except BadParameter as error:
         fault = error
     if fault is not None:

@@ -10,13 +10,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.api.metrics import Metrics
-from app.api.transport.body_limits import Held
+from app.api.transport.body_limits import BodyMemoryBudget
 from app.main import create_app
-from app.runtime.telemetry import Observer
+from app.runtime.telemetry import Telemetry
 from app.settings import Settings
 from tests.api.pictures import picture
 from tests.fakes import fake_analyzer
-from tests.servers import serving
+from tests.servers import client_of, serving
 
 
 def samples(text: str) -> dict[str, float]:
@@ -37,9 +37,9 @@ def counted() -> Iterator[httpx.Client]:
     """A client of a service that has counted nothing yet."""
     with (
         serving(create_app(Settings(max_queue=7), fake_analyzer())) as url,
-        httpx.Client(base_url=url) as http,
+        client_of(url) as client,
     ):
-        yield http
+        yield client
 
 
 def scrape(client: httpx.Client) -> dict[str, float]:
@@ -48,16 +48,16 @@ def scrape(client: httpx.Client) -> dict[str, float]:
     return samples(response.text)
 
 
-def test_it_is_an_observer() -> None:
-    observer: Observer = Metrics(Held(1))
-    observer.stage("decode", 0.02)
-    observer.batch("sface", "embedder", 2, 5)
-    observer.queue_depth(3, 4)
-    observer.rejected("deadline")
-    observer.faces(2)
-    observer.device_memory("mtcnn", "pnet", 64)
-    assert isinstance(observer, Metrics)
-    told = of(observer)
+def test_it_is_telemetry() -> None:
+    metrics = Metrics(BodyMemoryBudget(1))
+    assert isinstance(metrics, Telemetry)
+    metrics.stage("decode", 0.02)
+    metrics.batch("sface", "embedder", 2, 5)
+    metrics.queue_depth(3, 4)
+    metrics.rejected("deadline")
+    metrics.faces(2)
+    metrics.device_memory_exhausted("mtcnn", "pnet", 64)
+    told = of(metrics)
     assert told["face_stage_seconds_sum stage=decode"] == 0.02
     assert told["face_stage_seconds_bucket le=0.01 stage=decode"] == 0
     assert told["face_stage_seconds_bucket le=0.025 stage=decode"] == 1
@@ -100,7 +100,23 @@ def test_no_caller_makes_new_series(counted: httpx.Client) -> None:
         counted.get(f"/docs/assets/{i}")
         counted.request(f"M{i}", "/livez")
         counted.post(f"/detect?model=m{i}", files={"image": picture()})
-    assert len(set(scrape(counted)) - before) < 200
+    new = {
+        re.sub(r" le=\S+", "", name).replace("_bucket", "_count") for name in set(scrape(counted)) - before
+    }
+    assert new == {
+        "face_requests_total method=GET route=other status=404",
+        "face_requests_total method=POST route=/detect status=422",
+        "face_requests_total method=other route=/livez status=405",
+        *(
+            f"face_request_seconds_{kind} route={route}"
+            for kind in ("count", "sum")
+            for route in ("other", "/detect")
+        ),
+        *(
+            f"face_problems_total type={kind}"
+            for kind in ("method-not-allowed", "not-found", "unknown-model")
+        ),
+    }
 
 
 def test_the_work_is_told_of(counted: httpx.Client) -> None:
@@ -141,10 +157,10 @@ def test_every_metric_is_in_the_handbook_and_the_other_way_round(counted: httpx.
 def test_workers_count_together_and_the_dead_are_forgotten(tmp_path: Path) -> None:
     program = (
         "import os, sys\n"
-        "from app.api.transport.body_limits import Held\n"
+        "from app.api.transport.body_limits import BodyMemoryBudget\n"
         "from app.api.metrics import Metrics\n"
-        "metrics = Metrics(Held(1))\n"
-        "metrics.begin()\n"
+        "metrics = Metrics(BodyMemoryBudget(1))\n"
+        "metrics.request_started()\n"
         "metrics.faces(3)\n"
         "metrics.queue_depth(2, 1)\n"
         "print(metrics.text().decode())\n"

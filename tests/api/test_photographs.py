@@ -1,6 +1,7 @@
 """The service with the real models, over HTTP, on photographs and what can be made of them."""
 
 import io
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -11,8 +12,16 @@ from numpy import ndarray
 from PIL import Image as Pil
 from PIL import ImageOps
 
+from app.main import create_app
+from app.pipeline.analyzer import Analyzer
+from app.pipeline.detector import DetectOptions
+from app.runtime.timing import Timing
+from app.settings import Settings
 from app.vision.boxes import iou
+from app.vision.image import decode
+from app.vision.pyramid import ImagePyramid
 from tests.api.pictures import photo, problem
+from tests.servers import client_of, serving
 
 JPEG = {"content-type": "image/jpeg"}
 
@@ -67,13 +76,10 @@ def test_one_face_with_eyes_nose_and_mouth_in_place(real: httpx.Client, name: st
     assert all(box["x1"] < x < box["x2"] and box["y1"] < y < box["y2"] for x, y in points.values())
 
 
-@pytest.mark.parametrize("turn", range(2, 9))
-def test_however_the_camera_was_held(real: httpx.Client, turn: int) -> None:
-    """The pixels stored turned, EXIF saying so: the answer is that of the upright picture."""
-    upright = ImageOps.contain(opened("obama2.jpg"), (400, 400))
+def turned(upright: Pil.Image, turn: int) -> bytes:
+    """Return a PNG whose pixels are stored turned, with the EXIF orientation that says so."""
     exif = Pil.Exif()
     exif[0x0112] = turn
-    expected = detect(real, written(upright), media="image/png")
     stored = upright.transpose(
         {
             2: Pil.Transpose.FLIP_LEFT_RIGHT,
@@ -85,29 +91,61 @@ def test_however_the_camera_was_held(real: httpx.Client, turn: int) -> None:
             8: Pil.Transpose.ROTATE_270,
         }[turn]
     )
-    found = detect(real, written(stored, exif=exif), media="image/png")
+    return written(stored, exif=exif)
+
+
+@pytest.mark.parametrize("turn", range(2, 9))
+def test_however_the_camera_was_held(turn: int) -> None:
+    """The decoder returns the pixels of the upright picture."""
+    upright = ImageOps.contain(opened("obama2.jpg"), (400, 400))
+    np.testing.assert_array_equal(decode(turned(upright, turn), 10**6, "image"), np.asarray(upright))
+
+
+def test_a_turned_photograph_is_answered_as_the_upright_one(real: httpx.Client) -> None:
+    upright = ImageOps.contain(opened("obama2.jpg"), (400, 400))
+    expected = detect(real, written(upright), media="image/png")
+    found = detect(real, turned(upright, 6), media="image/png")
     assert found["image"] == expected["image"] == {"width": upright.width, "height": upright.height}
     assert found["faces"] == expected["faces"]
+    assert len(found["faces"]) == 1
 
 
-@pytest.mark.parametrize("format", ["PNG", "WEBP", "BMP", "GIF"])
-def test_whatever_the_format(real: httpx.Client, format: str) -> None:
+def find(analyzer: Analyzer, data: bytes) -> ndarray:
+    """Return the boxes that the default detector finds in the decoded picture."""
+    picture = ImagePyramid(decode(data, 10**6, "image"))
+    return analyzer.detector(None).detect(picture, DetectOptions(), Timing()).boxes
+
+
+@pytest.fixture(scope="module")
+def plain(analyzer: Analyzer) -> tuple[Pil.Image, ndarray]:
+    """A photograph, and the boxes that are found in it as a PNG."""
     shrunk = ImageOps.contain(opened("biden.jpg"), (500, 500))
-    expected = boxes(detect(real, written(shrunk), media="image/png"))
-    found = boxes(detect(real, written(shrunk, format), media=f"image/{format.lower()}"))
+    return shrunk, find(analyzer, written(shrunk))
+
+
+def test_a_format_over_http(real: httpx.Client, plain: tuple[Pil.Image, ndarray]) -> None:
+    shrunk, expected = plain
+    found = boxes(detect(real, written(shrunk, "WEBP"), media="image/webp"))
+    assert found.shape == (1, 4)
+    assert iou(expected, found)[0, 0] > 0.75
+
+
+@pytest.mark.parametrize("format", ["JPEG", "WEBP", "BMP", "GIF"])
+def test_whatever_the_format(analyzer: Analyzer, plain: tuple[Pil.Image, ndarray], format: str) -> None:
+    shrunk, expected = plain
+    found = find(analyzer, written(shrunk, format))
     assert found.shape == (1, 4)
     assert iou(expected, found)[0, 0] > 0.75
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "LA", "RGBA", "P", "I;16"])
-def test_whatever_the_colours(real: httpx.Client, mode: str) -> None:
-    shrunk = ImageOps.contain(opened("biden.jpg"), (500, 500))
-    expected = boxes(detect(real, written(shrunk), media="image/png"))
+def test_whatever_the_colours(analyzer: Analyzer, plain: tuple[Pil.Image, ndarray], mode: str) -> None:
+    shrunk, expected = plain
     if mode == "I;16":
         changed = Pil.fromarray(np.asarray(shrunk.convert("L")).astype(np.uint16) * 257)
     else:
         changed = shrunk.convert(mode)
-    found = boxes(detect(real, written(changed, "JPEG" if mode == "CMYK" else "PNG", quality=95)))
+    found = find(analyzer, written(changed, "JPEG" if mode == "CMYK" else "PNG", quality=95))
     assert found.shape == (1, 4)
     assert iou(expected, found)[0, 0] > 0.8
 
@@ -135,14 +173,21 @@ def test_a_face_of_eight_pixels(real: httpx.Client) -> None:
     assert detect(real, strip, "min_face_size=6", media="image/png")["faces"] == []
 
 
+@pytest.fixture(scope="module")
+def limited(analyzer: Analyzer) -> Iterator[httpx.Client]:
+    """A client of a service with the real models and a low pixel limit."""
+    with serving(create_app(Settings(max_image_pixels=10**6), analyzer)) as url, client_of(url) as http:
+        yield http
+
+
 @pytest.mark.parametrize("address", ["/detect", "/landmarks", "/embed"])
-def test_no_picture_is_enlarged_beyond_the_pixel_limit(real: httpx.Client, address: str) -> None:
-    wide = written(Pil.new("L", (5000, 4000)))
+def test_no_picture_is_enlarged_beyond_the_pixel_limit(limited: httpx.Client, address: str) -> None:
+    wide = written(Pil.new("L", (800, 500)))
     media = {"content-type": "image/png"}
-    refused = real.post(f"{address}?min_face_size=6", content=wide, headers=media)
+    refused = limited.post(f"{address}?min_face_size=6", content=wide, headers=media)
     least = problem(refused, 422, "bad-parameter", "min_face_size")["detail"].split()[-3]
     assert float(least) == pytest.approx(7.6, abs=0.05)
-    assert real.post(f"{address}?min_face_size={least}", content=wide, headers=media).status_code == 200
+    assert limited.post(f"{address}?min_face_size={least}", content=wide, headers=media).status_code == 200
 
 
 @pytest.mark.parametrize("box", [[0, 0, 1, 1], [200, 0, 201, 1], [-1e6, -1e6, 1e6, 1e6], [0, 0, 400, 1]])

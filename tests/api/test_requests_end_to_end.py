@@ -11,14 +11,14 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from app.api import about, batch, routes
+from app.api import batch_routes, face_routes, status_routes
 from app.main import create_app
-from app.runtime.admission import Executor
+from app.runtime.admission import Admission
 from app.settings import Settings
 from tests.api.pictures import picture, problem
-from tests.api.test_reading import connect, head
+from tests.api.test_request_body import connect, head
 from tests.fakes import fake_analyzer
-from tests.servers import serving, until
+from tests.servers import http, serving, until
 
 
 def test_before_the_models_are_warm() -> None:
@@ -31,21 +31,21 @@ def test_before_the_models_are_warm() -> None:
     app = create_app(Settings(), fake_analyzer(hold))
     try:
         with serving(app, wait=False) as url:
-            assert httpx.get(f"{url}/livez").json() == {"status": "ok"}
-            assert httpx.get(f"{url}/version").status_code == 200
-            assert httpx.get(f"{url}/").status_code == 200
-            refused = [httpx.get(f"{url}{address}") for address in ("/readyz", "/models")]
-            probe = httpx.head(f"{url}/readyz")
+            assert http.get(f"{url}/livez").json() == {"status": "ok"}
+            assert http.get(f"{url}/version").status_code == 200
+            assert http.get(f"{url}/").status_code == 200
+            refused = [http.get(f"{url}{address}") for address in ("/readyz", "/models")]
+            probe = http.head(f"{url}/readyz")
             assert (probe.status_code, probe.content) == (503, b"")
             names = ("image", "image", "image", "image_a")
             for address, name in zip(("/detect", "/landmarks", "/embed", "/verify"), names, strict=True):
-                refused.append(httpx.post(f"{url}{address}", files={name: picture()}))
+                refused.append(http.post(f"{url}{address}", files={name: picture()}))
             for response in refused:
                 problem(response, 503, "not-ready")
                 assert int(response.headers["retry-after"]) >= 1
             gate.set()
-            until(lambda: httpx.get(f"{url}/readyz").status_code == 200)
-            assert httpx.post(f"{url}/detect", files={"image": picture()}).status_code == 200
+            until(lambda: http.get(f"{url}/readyz").status_code == 200)
+            assert http.post(f"{url}/detect", files={"image": picture()}).status_code == 200
     finally:
         gate.set()
 
@@ -54,7 +54,7 @@ def test_nothing_a_route_asks_for_waits_for_a_thread() -> None:
     """FastAPI runs what is no coroutine in a pool of threads, in which reading may have taken every place."""
     calls = [
         dependency.call
-        for router in (routes.router, batch.router, about.router)
+        for router in (face_routes.router, batch_routes.router, status_routes.router)
         for route in router.routes
         if isinstance(route, APIRoute)
         for dependency in route.dependant.dependencies
@@ -80,20 +80,20 @@ def test_more_requests_than_there_is_room_for() -> None:
             service = app.state.service
 
             def ask() -> httpx.Response:
-                return httpx.post(f"{url}/detect", files={"image": picture()}, timeout=30)
+                return http.post(f"{url}/detect", files={"image": picture()}, timeout=30)
 
             held = [clients.submit(ask) for _ in range(3)]
-            until(lambda: service.executor.admitted == 3)
+            until(lambda: service.admission.admitted == 3)
             response = ask()
             problem(response, 503, "overloaded")
             assert int(response.headers["retry-after"]) >= 1
-            assert httpx.get(f"{url}/livez").status_code == 200  # the event loop is free
+            assert http.get(f"{url}/livez").status_code == 200  # the event loop is free
             with connect(url) as wire:  # refused before the body has come
                 wire.sendall(head("Content-Type: image/jpeg", "Content-Length: 1000"))
                 assert b" 503 " in wire.recv(65536).split(b"\r\n")[0]
             gate.set()
             assert [future.result(30).status_code for future in held] == [200, 200, 200]
-            until(lambda: service.executor.admitted == 0)
+            until(lambda: service.admission.admitted == 0)
             assert ask().status_code == 200
     finally:
         gate.set()
@@ -113,7 +113,7 @@ class Held:
 
 
 @contextmanager
-def held_service(**settings: float) -> Iterator[tuple[str, Executor, Held]]:
+def held_service(**settings: float) -> Iterator[tuple[str, Admission, Held]]:
     """A service whose detections are held from now on."""
     held = Held()
     chosen = Settings(**settings)  # type: ignore[arg-type]
@@ -122,82 +122,82 @@ def held_service(**settings: float) -> Iterator[tuple[str, Executor, Held]]:
         held.gate.clear()
         held.began = 0
         try:
-            yield url, app.state.service.executor, held
+            yield url, app.state.service.admission, held
         finally:
             held.gate.set()
 
 
 def test_a_request_whose_body_is_still_coming_has_its_place() -> None:
-    with held_service(max_concurrent=1, max_queue=1) as (url, executor, held):
+    with held_service(max_concurrent=1, max_queue=1) as (url, admission, held):
         wires = [connect(url) for _ in range(2)]
         for wire in wires:
             wire.sendall(head("Content-Type: image/jpeg", "Content-Length: 1000") + b"slowly")
-        until(lambda: executor.admitted == 2)
+        until(lambda: admission.admitted == 2)
         start = time.monotonic()
-        problem(httpx.post(f"{url}/detect", files={"image": picture()}), 503, "overloaded")
+        problem(http.post(f"{url}/detect", files={"image": picture()}), 503, "overloaded")
         assert time.monotonic() - start < 5
         wires[0].close()
-        until(lambda: executor.admitted == 1)
+        until(lambda: admission.admitted == 1)
         held.gate.set()
-        assert httpx.post(f"{url}/detect", files={"image": picture()}).status_code == 200
+        assert http.post(f"{url}/detect", files={"image": picture()}).status_code == 200
         wires[1].close()
-        until(lambda: executor.admitted == 0)
+        until(lambda: admission.admitted == 0)
 
 
 @pytest.mark.parametrize("bad", [b"no picture", picture()[:-400]])
 def test_a_request_that_fails_gives_its_place_back(bad: bytes) -> None:
-    with held_service(max_concurrent=1, max_queue=0) as (url, executor, held):
+    with held_service(max_concurrent=1, max_queue=0) as (url, admission, held):
         held.gate.set()
         for _ in range(3):
-            assert httpx.post(f"{url}/detect", files={"image": bad}).status_code == 422
-            assert httpx.post(f"{url}/detect?min_face_size=no", files={"image": bad}).status_code == 422
-            assert httpx.post(f"{url}/detect", content=bad).status_code == 415
-            until(lambda: executor.admitted == 0)
+            assert http.post(f"{url}/detect", files={"image": bad}).status_code == 422
+            assert http.post(f"{url}/detect?min_face_size=no", files={"image": bad}).status_code == 422
+            assert http.post(f"{url}/detect", content=bad).status_code == 415
+            until(lambda: admission.admitted == 0)
 
 
 def test_what_is_not_done_in_time_is_a_problem_of_its_own() -> None:
-    with held_service(max_concurrent=1, max_queue=5, deadline_s=0.3) as (url, executor, held):
+    with held_service(max_concurrent=1, max_queue=5, request_timeout_s=0.3) as (url, admission, held):
         with ThreadPoolExecutor() as clients:
             answers = list(
-                clients.map(lambda _: httpx.post(f"{url}/detect", files={"image": picture()}), range(3))
+                clients.map(lambda _: http.post(f"{url}/detect", files={"image": picture()}), range(3))
             )
         for answer in answers:
             problem(answer, 503, "deadline-exceeded")
             assert int(answer.headers["retry-after"]) >= 1
         assert held.began == 1  # what waited never began
-        assert executor.admitted == 1
+        assert admission.admitted == 1
         held.gate.set()
-        until(lambda: executor.admitted == 0)
-        assert httpx.post(f"{url}/detect", files={"image": picture()}).status_code == 200
+        until(lambda: admission.admitted == 0)
+        assert http.post(f"{url}/detect", files={"image": picture()}).status_code == 200
 
 
 def test_a_client_that_goes_away_costs_nothing_more() -> None:
     body = picture()
     request = head("Content-Type: image/jpeg", f"Content-Length: {len(body)}") + body
-    with held_service(max_concurrent=1, max_queue=5) as (url, executor, held):
+    with held_service(max_concurrent=1, max_queue=5) as (url, admission, held):
         wires = [connect(url) for _ in range(4)]
         for number, wire in enumerate(wires):
             wire.sendall(request)
-            until(lambda n=number: executor.admitted == n + 1)
+            until(lambda n=number: admission.admitted == n + 1)
         for wire in wires:
             wire.close()
-        until(lambda: executor.admitted == 1)  # the one at work, until it is at its next stage
+        until(lambda: admission.admitted == 1)  # the one at work, until it is at its next stage
         held.gate.set()
-        until(lambda: executor.admitted == 0)
+        until(lambda: admission.admitted == 0)
         assert held.began == 1
-        assert httpx.post(f"{url}/detect", files={"image": picture()}).status_code == 200
+        assert http.post(f"{url}/detect", files={"image": picture()}).status_code == 200
 
 
 def test_while_it_ends_it_finishes_and_refuses() -> None:
-    with held_service(max_concurrent=1) as (url, executor, held), ThreadPoolExecutor() as clients:
-        running = clients.submit(lambda: httpx.post(f"{url}/detect", files={"image": picture()}, timeout=30))
+    with held_service(max_concurrent=1) as (url, admission, held), ThreadPoolExecutor() as clients:
+        running = clients.submit(lambda: http.post(f"{url}/detect", files={"image": picture()}, timeout=30))
         until(lambda: held.began == 1)
-        executor.drain()
-        problem(httpx.get(f"{url}/readyz"), 503, "not-ready")
-        refused = httpx.post(f"{url}/detect", files={"image": picture()})
+        admission.drain()
+        problem(http.get(f"{url}/readyz"), 503, "not-ready")
+        refused = http.post(f"{url}/detect", files={"image": picture()})
         problem(refused, 503, "not-ready")
         assert int(refused.headers["retry-after"]) >= 1
-        assert httpx.get(f"{url}/livez").status_code == 200
+        assert http.get(f"{url}/livez").status_code == 200
         held.gate.set()
         assert running.result(30).status_code == 200
 
@@ -210,6 +210,6 @@ def test_no_memory_is_a_503() -> None:
     app = create_app(Settings(), fake_analyzer(lambda: exhausted() if fill.is_set() else None))
     with serving(app) as url:
         fill.set()
-        problem(httpx.post(f"{url}/detect", files={"image": picture()}), 503, "out-of-memory")
+        problem(http.post(f"{url}/detect", files={"image": picture()}), 503, "out-of-memory")
         fill.clear()
-        assert httpx.post(f"{url}/detect", files={"image": picture()}).status_code == 200
+        assert http.post(f"{url}/detect", files={"image": picture()}).status_code == 200

@@ -9,7 +9,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
-EXAMPLES = 12
+EXAMPLES = 6
 
 LOOKED_FOR = [
     not_a_server_error,

@@ -6,7 +6,7 @@ import httpx
 import onnxruntime as ort
 import pytest
 
-from app.api.status_routes import version
+from app.service.model_info import version
 
 
 def test_models(client: httpx.Client) -> None:

@@ -12,8 +12,8 @@ import yaml  # type: ignore[import-untyped]
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.api.metrics import Metrics
-from app.api.transport.body_limits import Held
-from app.runtime.telemetry import Reason
+from app.api.transport.body_limits import BodyMemoryBudget
+from app.runtime.telemetry import RejectReason
 
 MONITORING = Path("docker/monitoring")
 DASHBOARD = json.loads((MONITORING / "grafana/dashboards/facet.json").read_text())
@@ -28,14 +28,14 @@ SERVICES = COMPOSE["services"]
 @pytest.fixture(scope="module")
 def metrics() -> dict[str, set[str]]:
     """Each sample's name and its labels, after everything has happened once."""
-    told = Metrics(Held(1))
-    told.begin()
-    told.end("POST", "/detect", 200, 0.1)
+    told = Metrics(BodyMemoryBudget(1))
+    told.request_started()
+    told.request_finished("POST", "/detect", 200, 0.1)
     told.problem("not-an-image")
     told.stage("total", 0.1)
     told.batch("mtcnn", "pnet", 1, 2)
     told.rejected("queue-full")
-    told.device_memory("mtcnn", "pnet", 2)
+    told.device_memory_exhausted("mtcnn", "pnet", 2)
     samples: dict[str, set[str]] = {
         # set only where a model is loaded, and where there is a GPU
         "face_model_info": {"model", "task", "provider", "default"},
@@ -64,8 +64,14 @@ def test_it_asks_for_metrics_and_labels_there_are(metrics: dict[str, set[str]], 
 
 def test_reasons_that_alarm_are_those_of_the_pipeline_and_of_the_connections() -> None:
     (reasons,) = re.findall(r'reason=~"([^"]+)"', ALARMED["FacetTurnsAway"])
-    assert set(reasons.split("|")) - set(get_args(Reason)) == {"connections"}
-    assert '"connections"' in Path("app/api/wire.py").read_text()
+    assert set(reasons.split("|")) <= set(get_args(RejectReason))
+    admission, protocol = (
+        Path(f"app/{name}.py").read_text() for name in ("runtime/admission", "api/transport/h11_protocol")
+    )
+    reported = {reason for reason in reasons.split("|") if f'"{reason}"' in admission}
+    assert reported == {"queue-full", "deadline"}
+    assert set(reasons.split("|")) - reported == {"connections"}
+    assert '"connections"' in protocol
 
 
 def test_every_metric_is_on_the_dashboard(metrics: dict[str, set[str]]) -> None:
@@ -162,7 +168,7 @@ def test_the_service_has_time_to_finish_what_it_has_begun() -> None:
     from app.settings import Settings
 
     period = SERVICES["gpu"]["stop_grace_period"]
-    assert int(period.removesuffix("s")) > Settings.model_fields["grace_s"].default
+    assert int(period.removesuffix("s")) > Settings.model_fields["shutdown_timeout_s"].default
 
 
 def test_images_are_pinned_and_have_one_base() -> None:

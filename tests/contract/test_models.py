@@ -1,4 +1,4 @@
-"""Every file of `models/`: hash, spec, inputs and outputs, and the golden answers Keras gave."""
+"""Every file of `models/`: hash, spec, inputs and outputs, and the golden answers that Keras gave."""
 
 from pathlib import Path
 
@@ -6,13 +6,11 @@ import numpy as np
 import onnx
 import pytest
 
-from app.runtime.device import Device
 from app.runtime.model_store import FileEntry, ModelEntry, read_manifest, sha256
-from app.runtime.session import OrtSession
 from app.vision.points import COUNTS
 from app.vision.spec import TASK_OF_KIND, ComparedSpec, EmbedderSpec, FusionSpec, HeadSpec, LandmarkSpec
+from tests.sessions import MODELS, graph, session
 
-MODELS = Path("models")
 MANIFEST = read_manifest(MODELS)
 FILES = [pytest.param(m, f, id=f.file) for m in MANIFEST.models for f in m.files]
 
@@ -39,7 +37,7 @@ def test_hash_size_and_spec(model: ModelEntry, file: FileEntry) -> None:
     path = MODELS / file.file
     assert sha256(path) == file.sha256
     assert path.stat().st_size == file.bytes
-    spec = OrtSession(path, Device("cpu")).spec
+    spec = session(file.file).spec
     assert spec.model == model.name
     assert TASK_OF_KIND[spec.kind] == model.task
     assert spec.licence
@@ -49,8 +47,8 @@ def test_hash_size_and_spec(model: ModelEntry, file: FileEntry) -> None:
 
 @pytest.mark.parametrize(("model", "file"), FILES)
 def test_input_is_uint8_nhwc_rgb_or_other_nets_vectors(model: ModelEntry, file: FileEntry) -> None:
-    (given,) = onnx.load(MODELS / file.file).graph.input
-    spec = OrtSession(MODELS / file.file, Device("cpu")).spec
+    (given,) = graph(file.file).input
+    spec = session(file.file).spec
     kind = given.type.tensor_type.elem_type
     dims = [d.dim_value or d.dim_param for d in given.type.tensor_type.shape.dim]
     match spec:
@@ -68,29 +66,29 @@ def test_input_is_uint8_nhwc_rgb_or_other_nets_vectors(model: ModelEntry, file: 
 def test_parts_are_embedders_of_the_manifest_before_what_is_made_of_them() -> None:
     names = [m.name for m in MANIFEST.models]
     dimensions = {
-        m.name: OrtSession(MODELS / m.files[0].file, Device("cpu")).spec.dimension  # type: ignore[union-attr]
+        m.name: session(m.files[0].file).spec.dimension  # type: ignore[union-attr]
         for m in MANIFEST.models
         if m.task == "embed"
     }
     for model in MANIFEST.models:
         if model.parts:
-            spec = OrtSession(MODELS / model.files[0].file, Device("cpu")).spec
+            spec = session(model.files[0].file).spec
             assert isinstance(spec, FusionSpec)
             assert spec.parts == model.parts
             assert sum(dimensions[part] for part in model.parts) == spec.inputs
             assert all(names.index(part) < names.index(model.name) for part in model.parts)
             free = [m for m in MANIFEST.models if m.name in model.parts]
-            research = [OrtSession(MODELS / m.files[0].file, Device("cpu")).spec.research_only for m in free]
+            research = [session(m.files[0].file).spec.research_only for m in free]
             assert spec.research_only is any(research)
 
 
 @pytest.mark.parametrize(("model", "file"), FILES)
 def test_golden_answers(model: ModelEntry, file: FileEntry) -> None:
-    session = OrtSession(MODELS / file.file, Device("cpu"))
+    net = session(file.file)
     with np.load(MODELS / "golden" / f"{Path(file.file).stem}.npz") as golden:
-        (given,) = set(golden.files) - {"tolerance", *session.outputs}
-        found = session.run(golden[given])
-        assert set(found) == set(session.outputs)
+        (given,) = set(golden.files) - {"tolerance", *net.outputs}
+        found = net.run(golden[given])
+        assert set(found) == set(net.outputs)
         for name, values in found.items():
             assert values.shape == golden[name].shape
             assert np.abs(values - golden[name]).max() <= golden["tolerance"]
@@ -99,11 +97,11 @@ def test_golden_answers(model: ModelEntry, file: FileEntry) -> None:
 
 @pytest.mark.parametrize(("model", "file"), FILES)
 def test_outputs_are_what_the_spec_says(model: ModelEntry, file: FileEntry) -> None:
-    session = OrtSession(MODELS / file.file, Device("cpu"))
-    spec = session.spec
+    net = session(file.file)
+    spec = net.spec
     if isinstance(spec, EmbedderSpec):
         image = np.random.default_rng(0).integers(0, 255, (3, spec.size, spec.size, 3), dtype=np.uint8)
-        vectors = session.run(image)["embedding"]
+        vectors = net.run(image)["embedding"]
         assert vectors.shape == (3, spec.dimension)
         assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-4)
     if isinstance(spec, ComparedSpec):
@@ -113,24 +111,24 @@ def test_outputs_are_what_the_spec_says(model: ModelEntry, file: FileEntry) -> N
         assert (spec.probability is None) is (spec.metric == "probability")
     if isinstance(spec, FusionSpec):
         parts = np.random.default_rng(0).normal(size=(3, spec.inputs)).astype(np.float32)
-        vectors = session.run(parts)["embedding"]
+        vectors = net.run(parts)["embedding"]
         assert vectors.shape == (3, spec.dimension)
         assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-4)
     if isinstance(spec, HeadSpec):
         pairs = np.random.default_rng(0).uniform(size=(3, 2, spec.dimension)).astype(np.float32)
-        probability = session.run(pairs)["probability"]
+        probability = net.run(pairs)["probability"]
         assert probability.shape == (3, 1)
         assert ((probability >= 0) & (probability <= 1)).all()
-        swapped = session.run(np.ascontiguousarray(pairs[:, ::-1]))["probability"]
+        swapped = net.run(np.ascontiguousarray(pairs[:, ::-1]))["probability"]
         assert swapped == pytest.approx(probability, abs=1e-6)
     if isinstance(spec, LandmarkSpec):
         image = np.zeros((2, spec.size, spec.size, 3), np.uint8)
-        assert session.run(image)["points"].shape == (2, 2 * COUNTS[spec.scheme])
+        assert net.run(image)["points"].shape == (2, 2 * COUNTS[spec.scheme])
 
 
 @pytest.mark.parametrize(("model", "file"), FILES)
 def test_no_file_holds_training_operators(model: ModelEntry, file: FileEntry) -> None:
-    operators = {node.op_type for node in onnx.load(MODELS / file.file).graph.node}
+    operators = {node.op_type for node in graph(file.file).node}
     assert not operators & {
         "Dropout",
         "RandomUniform",

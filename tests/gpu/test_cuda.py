@@ -1,4 +1,4 @@
-"""CUDA against the CPU: the same faces, landmarks and vectors. Runs by `make test-gpu` where a GPU is."""
+"""CUDA against the CPU: the same faces, landmarks and vectors. `make test-gpu` runs these."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,9 +10,9 @@ import pytest
 from app.errors import DeviceUnavailable, OutOfMemory
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions
-from app.runtime.model_store import Sharing, load
-from app.runtime.scheduler import Unwatched
+from app.runtime.model_store import LoadOptions, load
 from app.runtime.session import ModelSession
+from app.runtime.telemetry import Telemetry
 from app.runtime.timing import Timing
 from app.vision.boxes import iou
 from app.vision.image import decode
@@ -27,7 +27,7 @@ PHOTOS = sorted(Path("tests/photos").glob("*.*g"))
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[Analyzer, Analyzer]:
-    """The analyzer on CUDA, and on the CPU."""
+    """Return the analyzer on CUDA, and on the CPU."""
     return Analyzer(load(Path("models"), "cuda")), Analyzer(load(Path("models"), "cpu"))
 
 
@@ -52,39 +52,44 @@ def test_the_same_faces_landmarks_and_vectors(pair: tuple[Analyzer, Analyzer], p
 
 
 def session_of(analyzer: Analyzer, name: str) -> ModelSession:
-    """The net of an embedder that has one."""
+    """Return the net of an embedder that has one."""
     return next(m for m in analyzer.models if m.entry.name == name).sessions["embedder"]
 
 
-class Short(Unwatched):
-    """Remembers the sizes of batches there was no memory for."""
+class RecordingTelemetry(Telemetry):
+    """Records the sizes of batches for which the memory did not suffice, and how many requests shared one."""
 
     def __init__(self) -> None:
-        self.sizes: list[int] = []
+        self.exhausted: list[int] = []
+        self.requests: list[int] = []
 
-    def device_memory(self, model: str, kind: str, items: int) -> None:
-        self.sizes.append(items)
+    def device_memory_exhausted(self, model: str, stage: str, items: int) -> None:
+        """Record a batch size."""
+        self.exhausted.append(items)
+
+    def batch(self, model: str, stage: str, requests: int, items: int) -> None:
+        """Record the number of requests."""
+        self.requests.append(requests)
 
 
 def test_a_device_short_of_memory_takes_smaller_batches(pair: tuple[Analyzer, Analyzer]) -> None:
-    """With a bound on its memory that holds the net, and some batches but not the largest."""
+    """Limit the memory so that it holds the net and some batches, but not the largest."""
     crops = np.random.default_rng(0).integers(0, 256, (64, 150, 150, 3), np.uint8)
     expected = session_of(pair[0], "dlib").run(crops)["embedding"]
-    short = Short()
+    telemetry = RecordingTelemetry()
     for memory in (512, 384, 256, 192, 128, 96, 64):
         try:
             (model,) = load(
                 Path("models"),
                 "cuda",
-                memory_mb=memory,
                 names=frozenset({"dlib"}),
-                sharing=Sharing(watcher=short),
+                options=LoadOptions(memory_mb=memory, telemetry=telemetry),
             )
             found = model.sessions["embedder"].run(crops)["embedding"]
         except (DeviceUnavailable, OutOfMemory):
             continue
         assert (found * expected).sum(axis=1).min() > 0.999
-    assert short.sizes
+    assert telemetry.exhausted
 
 
 def test_threads_share_the_device(pair: tuple[Analyzer, Analyzer]) -> None:
@@ -94,3 +99,16 @@ def test_threads_share_the_device(pair: tuple[Analyzer, Analyzer]) -> None:
     with ThreadPoolExecutor(32) as clients:
         parts = list(clients.map(lambda i: session.run(crops[3 * i : 3 * i + 3])["embedding"], range(32)))
     assert (np.concatenate(parts) * alone).sum(axis=1).min() > 0.999
+
+
+@pytest.mark.parametrize("dynamic_batching", [True, False])
+def test_requests_share_batches_only_with_dynamic_batching(dynamic_batching: bool) -> None:
+    telemetry = RecordingTelemetry()
+    options = LoadOptions(dynamic_batching=dynamic_batching, telemetry=telemetry)
+    (model,) = load(Path("models"), "cuda", names=frozenset({"sface"}), options=options)
+    session = model.sessions["embedder"]
+    crops = np.random.default_rng(0).integers(0, 256, (96, 112, 112, 3), np.uint8)
+    with ThreadPoolExecutor(32) as clients:
+        list(clients.map(lambda i: session.run(crops[3 * i : 3 * i + 3]), range(32)))
+    assert sum(telemetry.requests) >= 32
+    assert (max(telemetry.requests) > 1) is dynamic_batching

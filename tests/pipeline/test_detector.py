@@ -1,3 +1,4 @@
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -7,23 +8,25 @@ import pytest
 from app.errors import BadModel
 from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.faces import Faces
-from app.runtime.model_store import load
 from app.runtime.timing import Timing
 from app.vision import align
 from app.vision.boxes import iou, overlap
 from app.vision.image import decode
 from app.vision.points import FIVE_MIRROR
 from app.vision.pyramid import Image, ImagePyramid
+from app.vision.scores import logit
+from app.vision.spec import ScoreCalibration, ScoreWeights
+from tests.sessions import model
 
 PHOTOS = Path("tests/photos")
 
 
 @pytest.fixture(scope="module", params=["cascade", "mtcnn"])
 def detector(request: pytest.FixtureRequest) -> Detector:
-    (model,) = load(Path("models"), "cpu", names=frozenset({request.param}))
-    return Detector(model.sessions)
+    return Detector(model(request.param).sessions)
 
 
+@cache
 def photo(name: str) -> Image:
     return decode((PHOTOS / name).read_bytes(), 50_000_000, "image")
 
@@ -165,18 +168,23 @@ def test_given_boxes_are_kept_in_order_with_points_and_scores(detector: Detector
     assert len(detector.locate(ImagePyramid(image), given[:0], Timing())) == 0
 
 
-def trusting(detector: Detector, pnet: float, rnet: float) -> Detector:
-    """The same nets, whose scores weigh so much."""
-    (model,) = load(Path("models"), "cpu", names=frozenset({"mtcnn"}))
-    other = Detector(model.sessions)
-    other.spec = other.spec.model_copy(update={"trust_pnet": pnet, "trust_rnet": rnet})
+def with_weights(detector: Detector, proposal: float, rnet: float) -> Detector:
+    """Return the same nets with other score weights and without a calibration."""
+    other = Detector(model(detector.name).sessions)
+    other.spec = detector.spec.model_copy(
+        update={
+            "score_weights": ScoreWeights(proposal=proposal, rnet=rnet),
+            "score_calibration": ScoreCalibration(),
+        }
+    )
     return other
 
 
-def test_a_trusting_score_is_the_weighted_mean_of_log_odds(detector: Detector) -> None:
+def test_a_fused_score_is_the_weighted_mean_of_logits(detector: Detector) -> None:
     picture = ImagePyramid(photo("astronaut.png"))
-    alone, fused = trusting(detector, 0, 0), trusting(detector, 0.5, 1)
+    alone, fused = with_weights(detector, 0, 0), with_weights(detector, 0.5, 1)
     first = fused.propose(picture, 40)
+    assert len(first.scores) > 1
     odds = np.log(first.scores / (1 - first.scores))
     np.testing.assert_allclose(first.logits[:, 0], odds, rtol=1e-4)
     second = fused.refine(picture, first)
@@ -184,10 +192,65 @@ def test_a_trusting_score_is_the_weighted_mean_of_log_odds(detector: Detector) -
     np.testing.assert_allclose(np.log(second.scores / (1 - second.scores)), mean, rtol=1e-3)
     own = alone.refine(picture, alone.propose(picture, 40))
     np.testing.assert_allclose(np.log(own.scores / (1 - own.scores)), own.logits[:, 1], rtol=1e-2)
-    (face,) = detect(fused, photo("astronaut.png"), threshold=0.5).scores
-    (plain,) = detect(alone, photo("astronaut.png"), threshold=0.5).scores
+    (face,) = detect(fused, photo("astronaut.png"), threshold=0.5, min_face_size=40).scores
+    (plain,) = detect(alone, photo("astronaut.png"), threshold=0.5, min_face_size=40).scores
     assert 0.5 < face < 1
     assert face != plain
+    _, scores, _ = fused.run_onet(picture, second.boxes)
+    means = (second.logits @ np.array([0.5, 1], np.float32) + logit(scores)) / 2.5
+    assert logit(np.array([face])) == pytest.approx(means.max(), abs=1e-2)
+
+
+VIEWS = {
+    "upright": lambda image: image,
+    "upside down": lambda image: image[::-1],
+    "negative": lambda image: 255 - image,
+    "turned": lambda image: image.transpose(1, 0, 2),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "view", "threshold", "scores", "boxes"),
+    [
+        ("cascade", "upright", 0.06, [0.999213], [(179.48, 61.78, 269.81, 173.21)]),
+        (
+            "cascade",
+            "upside down",
+            0.06,
+            [0.830981, 0.189209, 0.082085],
+            [(172.62, 351.65, 271.12, 468.81), (54.65, 0, 184.90, 92.04), (161.04, 276.19, 297.58, 454.73)],
+        ),
+        ("cascade", "negative", 0.06, [0.862091], [(179.45, 64.90, 271.05, 176.56)]),
+        ("cascade", "turned", 0.06, [0.812737], [(77.95, 181.24, 153.74, 268.39)]),
+        (
+            "mtcnn",
+            "upright",
+            0.06,
+            [0.999896, 0.071284],
+            [(177.37, 60.07, 266.03, 172.66), (161.41, 245.60, 179.78, 266.38)],
+        ),
+        ("mtcnn", "negative", 0.06, [0.523544], [(143.67, 349.15, 196.94, 414.46)]),
+        (
+            "mtcnn_thorough",
+            "upright",
+            0.4,
+            [0.998859, 0.755461, 0.479243],
+            [
+                (179.95, 60.24, 266.43, 172.94),
+                (144.30, 203.51, 173.64, 240.68),
+                (161.41, 245.60, 179.78, 266.38),
+            ],
+        ),
+    ],
+)
+def test_served_detectors_answer_with_these_scores_and_boxes(
+    name: str, view: str, threshold: float, scores: list[float], boxes: list[tuple[float, ...]]
+) -> None:
+    """Compare with stored answers. Unusual views have scores on both sides of the calibration's knee."""
+    image = np.ascontiguousarray(VIEWS[view](photo("astronaut.png")))
+    found = detect(Detector(model(name).sessions), image, threshold=threshold)
+    assert found.scores.tolist() == pytest.approx(scores, abs=1e-4)
+    assert found.boxes == pytest.approx(np.array(boxes), abs=0.02)
 
 
 def test_stages_are_timed(detector: Detector) -> None:
@@ -197,7 +260,8 @@ def test_stages_are_timed(detector: Detector) -> None:
     assert all(ms > 0 for ms in timing.ms.values())
 
 
-def test_a_detector_needs_its_three_nets(detector: Detector) -> None:
-    (model,) = load(Path("models"), "cpu", names=frozenset({"mtcnn"}))
-    with pytest.raises(BadModel, match="rnet"):
-        Detector({k: s for k, s in model.sessions.items() if k != "rnet"})
+@pytest.mark.parametrize("stage", ["pnet", "rnet", "onet"])
+def test_a_detector_needs_its_three_nets(detector: Detector, stage: str) -> None:
+    sessions = model(detector.name).sessions
+    with pytest.raises(BadModel, match=stage):
+        Detector({name: session for name, session in sessions.items() if name != stage})

@@ -7,6 +7,7 @@ from numpy import ndarray
 from app.errors import BadModel, UnknownModel
 from app.pipeline import embedder as e
 from app.pipeline.analyzer import Analyzer
+from app.pipeline.verifier import DecisionThreshold
 from app.pipeline.warmup import warm_up
 from app.runtime.model_store import LoadedModel, ModelEntry
 from app.runtime.timing import Timing
@@ -90,7 +91,7 @@ def test_a_branch_gives_unit_vectors_and_its_head_what_it_was_trained_on() -> No
 
 def test_a_head_of_another_width_is_refused() -> None:
     head = FakeSession(HeadSpec(model="pair", dimension=3, **COMMON), branch)
-    with pytest.raises(BadModel, match="does not take"):
+    with pytest.raises(BadModel, match="does not fit its branch"):
         e.SiameseEmbedder(FakeSession(spec(), branch), head)
 
 
@@ -103,17 +104,17 @@ def test_a_fusion_joins_its_parts_in_order() -> None:
     assert analyzer.embedder("both").compare(whole, whole[::-1]) == pytest.approx(
         (part * part[::-1]).sum(axis=1)
     )
-    assert analyzer.defaults.embed == "one"
+    assert analyzer.defaults["embed"] == "one"
     assert len(analyzer.embedder("both")(picture(), POINTS[:0])) == 0
 
 
 def test_a_fusion_without_its_parts_is_refused() -> None:
-    with pytest.raises(BadModel, match="made of two"):
+    with pytest.raises(BadModel, match="both needs two, which is not a loaded embedder"):
         Analyzer([cascade(), landmarker(), fusion("one", "two"), embedder("one")])
 
 
 def test_a_fusion_of_other_widths_is_refused() -> None:
-    with pytest.raises(BadModel, match="takes 6 numbers, and its parts give 9"):
+    with pytest.raises(BadModel, match="takes 6 numbers; its parts give 9"):
         Analyzer([cascade(), landmarker(), fusion("one", "one", "one"), embedder("one")])
 
 
@@ -144,7 +145,7 @@ def test_verify_of_a_pair_of_nets_answers_its_probability() -> None:
         analyzer.embedder("nobody")
     analyzer.detectors = {n: FakeDetector(d.spec) for n, d in analyzer.detectors.items()}
     image = picture()[0]
-    found = analyzer.verify((image, image), None, 0.5, None, Timing())
+    found = analyzer.verify((image, image), analyzer.embedder(None), DecisionThreshold(0.5, None), Timing())
     assert found.verdict.similarity == found.verdict.probability == pytest.approx(1)
     assert found.verdict.verified
 
@@ -166,6 +167,6 @@ def test_a_fusion_of_a_pair_of_nets_is_refused() -> None:
     how = FusionSpec(
         model="both", parts=("a", "b"), flip_average=(False, False), inputs=4, dimension=4, **COMMON
     )
-    parts = [e.CosineEmbedder(FakeSession(spec(), branch)), pair()]
+    parts: list[e.Embedder] = [e.CosineEmbedder(FakeSession(spec(), branch)), pair()]
     with pytest.raises(BadModel, match="compared by their cosine"):
         e.FusedEmbedder(parts, VectorSession(how, lambda vectors: {"embedding": vectors}))

@@ -1,8 +1,6 @@
-import contextlib
-
 import numpy as np
 
-from app.pipeline.faces import NO_FACES, Faces, Timing
+from app.pipeline.faces import NO_FACES, Faces
 
 
 def faces(*boxes: tuple[float, float, float, float]) -> Faces:
@@ -40,13 +38,3 @@ def test_take_keeps_what_belongs_together() -> None:
     assert found.landmarks is not None
     assert found.landmarks.tolist() == [[[4, 5], [6, 7]]]
     assert found.embeddings is None
-
-
-def test_timing_adds_up_by_stage_also_when_a_stage_fails() -> None:
-    timing = Timing()
-    for _ in range(2):
-        with timing.stage("a"):
-            pass
-    with contextlib.suppress(ValueError), timing.stage("b"):
-        raise ValueError
-    assert list(timing.ms) == ["a", "b"]

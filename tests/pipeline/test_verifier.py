@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadParameter
-from app.pipeline.verifier import Bar, Verdict, bar, probability, threshold_for
+from app.pipeline.verifier import DecisionThreshold, Verdict, choose_threshold, probability, threshold_for
 from app.vision.spec import Calibration, EmbedderSpec, Probability
 from tests.fakes import COMMON
 
@@ -25,14 +25,14 @@ SPEC = EmbedderSpec(
 
 
 def test_threshold_comes_from_the_request_the_rate_or_the_model() -> None:
-    assert bar(SPEC, 0.9, None) == Bar(0.9, None)
-    assert bar(SPEC, None, 1e-2) == Bar(0.2, 1e-2)
-    assert bar(SPEC, None, None) == Bar(0.3, 1e-3)
+    assert choose_threshold(SPEC, 0.9, None) == DecisionThreshold(0.9, None)
+    assert choose_threshold(SPEC, None, 1e-2) == DecisionThreshold(0.2, 1e-2)
+    assert choose_threshold(SPEC, None, None) == DecisionThreshold(0.3, 1e-3)
 
 
 def test_similarity_at_the_threshold_is_verified() -> None:
-    assert Verdict(0.3, None, Bar(0.3, None)).verified
-    assert not Verdict(0.2999, None, Bar(0.3, None)).verified
+    assert Verdict(0.3, None, DecisionThreshold(0.3, None)).verified
+    assert not Verdict(0.2999, None, DecisionThreshold(0.3, None)).verified
 
 
 @given(st.floats(1e-4, 1e-2), st.floats(1e-4, 1e-2))
@@ -54,14 +54,14 @@ def test_rates_outside_the_calibration_are_refused(far: float) -> None:
 
 def test_threshold_and_rate_together_are_refused() -> None:
     with pytest.raises(BadParameter, match="not both"):
-        bar(SPEC, 0.5, 1e-3)
+        choose_threshold(SPEC, 0.5, 1e-3)
 
 
 def test_a_model_without_calibration_asks_for_a_threshold() -> None:
     bare = SPEC.model_copy(update={"thresholds": (), "default_far": None})
     with pytest.raises(BadParameter, match="give one"):
-        bar(bare, None, None)
-    assert bar(bare, 0.5, None) == Bar(0.5, None)
+        choose_threshold(bare, None, None)
+    assert choose_threshold(bare, 0.5, None) == DecisionThreshold(0.5, None)
 
 
 def test_probability_is_the_logistic_curve_and_never_overflows() -> None:

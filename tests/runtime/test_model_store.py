@@ -2,11 +2,18 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from app.errors import BadModel, DeviceUnavailable
+from app.errors import BadModel, DeviceUnavailable, UnknownModel
 from app.runtime import model_store
-from app.runtime.session import OrtSession
+from app.runtime.device import Device, DeviceKind
+from app.runtime.dynamic_batching import BatchingScheduler
+from app.runtime.model_store import LoadOptions
+from app.runtime.scheduler import DeviceScheduler
+from app.runtime.session import ModelSession, OrtSession
+from app.vision.spec import Task
+from tests.runtime.sum_net import RecordingTelemetry
 
 MODELS = Path("models")
 
@@ -29,10 +36,55 @@ def edit(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps(manifest))
 
 
-def test_a_store_loads_by_kind(cascade: Path) -> None:
+def test_a_store_loads_by_stage(cascade: Path) -> None:
     (model,) = model_store.load(cascade, "cpu")
     assert set(model.sessions) == {"pnet", "rnet", "onet"}
     assert model.entry.task == "detect"
+
+
+def test_options_reach_the_sessions_and_each_is_told_of_once_it_is_open(cascade: Path) -> None:
+    telemetry = RecordingTelemetry()
+    opened: list[ModelSession] = []
+    (model,) = model_store.load(
+        cascade, "cpu", options=LoadOptions(threads=3, telemetry=telemetry), opened=opened.append
+    )
+    assert opened == list(model.sessions.values())
+    assert {session.device for session in opened} == {Device("cpu", threads=3)}
+    model.sessions["rnet"].run(np.zeros((5, 24, 24, 3), np.uint8))
+    assert sorted(telemetry.batches) == [(1, 1), (1, 2), (1, 2)]  # divided among the three slots
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """Return a folder with a manifest of two detectors, the second the default, and of one embedder."""
+    named = [("first", "detect", False), ("second", "detect", True), ("vectors", "embed", False)]
+    listed = [{"name": name, "task": task, "default": default, "files": []} for name, task, default in named]
+    (tmp_path / model_store.MANIFEST).write_text(json.dumps({"models": listed}))
+    return tmp_path
+
+
+def test_a_task_needs_the_named_model_or_the_default_or_the_only_one(models: Path) -> None:
+    assert model_store.models_for(models, {"detect": None, "embed": None}) == {"second", "vectors"}
+    assert model_store.models_for(models, {"detect": "first"}) == {"first"}
+    assert model_store.models_for(models, {"detect": None}, frozenset({"first", "vectors"})) == {"first"}
+    assert model_store.models_for(models, {}) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("tasks", "among", "known"),
+    [
+        ({"detect": "third"}, None, ["first", "second"]),
+        ({"detect": "vectors"}, None, ["first", "second"]),
+        ({"detect": "second"}, frozenset({"first"}), ["first"]),
+        ({"landmarks": None}, None, []),
+    ],
+)
+def test_a_model_that_does_not_do_the_task_is_unknown(
+    models: Path, tasks: dict[Task, str | None], among: frozenset[str] | None, known: list[str]
+) -> None:
+    with pytest.raises(UnknownModel) as caught:
+        model_store.models_for(models, tasks, among)
+    assert caught.value.known == known
 
 
 def test_only_the_named_models_are_opened() -> None:
@@ -58,7 +110,7 @@ def test_a_file_swapped_after_it_was_hashed_is_not_opened(
         swapped.append(path.name)
         return OrtSession(path, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(store, "OrtSession", session)
+    monkeypatch.setattr(model_store, "OrtSession", session)
     (model,) = model_store.load(cascade, "cpu")
     assert len(swapped) == len(model.sessions) == 3
     monkeypatch.undo()
@@ -74,14 +126,14 @@ def test_a_missing_file_is_refused_by_name(cascade: Path) -> None:
 
 def test_a_file_under_another_models_name_is_refused(cascade: Path) -> None:
     edit(cascade, name="other")
-    with pytest.raises(BadModel, match=r"says it is mtcnn .* the manifest other"):
+    with pytest.raises(BadModel, match=r"says it is mtcnn .*; the manifest says other"):
         model_store.load(cascade, "cpu")
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"models": [], "more": 1}'])
 def test_a_manifest_that_is_not_understood_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / model_store.MANIFEST).write_text(text)
-    with pytest.raises(BadModel, match="not understood"):
+    with pytest.raises(BadModel, match="is invalid"):
         model_store.load(tmp_path, "cpu")
 
 
@@ -120,7 +172,7 @@ def test_a_part_that_the_manifest_lacks_is_refused(fused: Path) -> None:
     manifest = json.loads(path.read_text())
     manifest["models"] = [m for m in manifest["models"] if m["name"] != "dlib"]
     path.write_text(json.dumps(manifest))
-    with pytest.raises(BadModel, match="no dlib, of which another model is made"):
+    with pytest.raises(BadModel, match="does not list dlib, which another model consists of"):
         model_store.load(fused, "cpu", names=frozenset({"fused"}))
 
 
@@ -129,5 +181,29 @@ def test_parts_that_file_and_manifest_name_otherwise_are_refused(fused: Path) ->
     manifest = json.loads(path.read_text())
     next(m for m in manifest["models"] if m["name"] == "fused")["parts"] = ["dlib", "sface"]
     path.write_text(json.dumps(manifest))
-    with pytest.raises(BadModel, match="says it is made of"):
+    with pytest.raises(BadModel, match="says it consists of"):
         model_store.load(fused, "cpu", names=frozenset({"fused"}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "dynamic_batching", "expected"),
+    [
+        ("cpu", True, DeviceScheduler),
+        ("cpu", False, DeviceScheduler),
+        ("cuda", True, BatchingScheduler),
+        ("cuda", False, DeviceScheduler),
+        ("tensorrt", True, BatchingScheduler),
+        ("tensorrt", False, DeviceScheduler),
+    ],
+)
+def test_only_a_gpu_merges_calls_and_only_if_asked_to(
+    kind: DeviceKind, dynamic_batching: bool, expected: type[DeviceScheduler]
+) -> None:
+    telemetry = RecordingTelemetry()
+    device = Device(kind, threads=3)
+    scheduler = model_store.scheduler_for(
+        device, LoadOptions(dynamic_batching=dynamic_batching, telemetry=telemetry)
+    )
+    assert type(scheduler) is expected
+    assert scheduler.slots == device.slots == (3 if kind == "cpu" else 1)
+    assert scheduler.telemetry is telemetry

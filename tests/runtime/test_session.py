@@ -5,14 +5,12 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from app.errors import BadModel, DeviceUnavailable, OutOfMemory
-from app.runtime import session
-from app.runtime.scheduler import DeviceScheduler, ScheduledSession, Unwatched
-from app.runtime.session import Bound, Device, OrtSession, batches, candidates
+from app.runtime.device import PROVIDERS, Device
+from app.runtime.scheduler import DeviceScheduler, ScheduledSession
+from app.runtime.session import DeviceBinding, OrtSession
 from app.vision.spec import METADATA_KEY, LandmarkSpec
 from tests.fakes import COMMON
 
@@ -43,33 +41,6 @@ def tiny(path: Path, spec: str | None = None) -> Path:
     return path
 
 
-@given(st.integers(0, 500), st.sampled_from([(1, 4, 16, 64), (1,), tuple(range(1, 33)), (4, 16)]))
-def test_batches_cover_every_item_once_in_allowed_sizes(n: int, sizes: tuple[int, ...]) -> None:
-    plan = batches(n, sizes)
-    assert [start for start, _, _ in plan] == list(np.cumsum([0, *(c for _, c, _ in plan)])[: len(plan)])
-    assert sum(count for _, count, _ in plan) == n
-    assert all(size in sizes and 0 < count <= size for _, count, size in plan)
-
-
-def test_a_half_empty_batch_is_not_padded_further() -> None:
-    assert batches(5, (1, 4, 16)) == [(0, 4, 4), (4, 1, 1)]
-    assert batches(9, (1, 4, 16)) == [(0, 9, 16)]
-    assert batches(3, (1, 4, 16)) == [(0, 3, 4)]
-
-
-def test_cpu_batches_grow_with_smaller_pictures_and_never_vanish() -> None:
-    cpu = Device("cpu")
-    assert len(cpu.batch_sizes(24 * 24)) > len(cpu.batch_sizes(48 * 48)) > 1
-    assert cpu.batch_sizes(10_000_000) == (1,)
-
-
-def test_gpu_batches_are_few_and_bounded_by_pixels() -> None:
-    gpu = Device("cuda")
-    assert gpu.batch_sizes(24 * 24) == gpu.batch_sizes(150 * 150) == (1, 4, 16, 64)
-    assert gpu.batch_sizes(gpu.pages.width * gpu.pages.height) == (1, 4, 16)
-    assert gpu.batch_sizes(100_000_000) == (1,)
-
-
 def test_a_batch_of_n_equals_n_singles_and_none_is_ordinary(tmp_path: Path) -> None:
     net = OrtSession(tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json()), Device("cpu"))
     images = np.random.default_rng(0).integers(0, 255, (11, 4, 4, 3), dtype=np.uint8)
@@ -80,6 +51,7 @@ def test_a_batch_of_n_equals_n_singles_and_none_is_ordinary(tmp_path: Path) -> N
     assert net.run(images[:0])["points"].shape == (0, 1)
     assert net.spec == SPEC
     assert net.provider == "CPUExecutionProvider"
+    assert net.device == Device("cpu")
 
 
 def test_padding_to_a_gpus_batch_sizes_leaves_the_answers_alone(tmp_path: Path) -> None:
@@ -100,49 +72,47 @@ def test_an_input_kept_on_the_device_answers_as_a_plain_call_does(tmp_path: Path
     rng = np.random.default_rng(0)
     batches_of = [rng.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8) for _ in range(3)]
     plain = OrtSession(path, Device("cpu"))
-    bound = Bound(plain.session, batches_of[0], "cpu", 0)
+    bound = DeviceBinding(plain.session, batches_of[0], Device("cpu"))
     answers = [bound.run(images)[0] for images in batches_of]
     for images, answer in zip(batches_of, answers, strict=True):
         assert np.array_equal(answer, plain.run(images)["points"])
 
 
 def test_a_session_keeps_one_input_for_every_shape_and_threads_take_turns(tmp_path: Path) -> None:
-    class Kept(OrtSession):
+    class KeptInputs(OrtSession):
         """As on a GPU, with the CPU in its place."""
 
         def __init__(self, path: Path) -> None:
             super().__init__(path, Device("cpu"))
-            self.bound = {}
+            self.bindings = {}
 
     path = tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json())
-    plain, kept = OrtSession(path, Device("cpu")), Kept(path)
+    plain, kept = OrtSession(path, Device("cpu")), KeptInputs(path)
     rng = np.random.default_rng(0)
     many = [rng.integers(0, 256, (1 + i % 3, 4, 4, 3), dtype=np.uint8) for i in range(60)]
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda images: kept.infer(images, len(images))[0], many))
     for images, answer in zip(many, answers, strict=True):
         assert np.array_equal(answer, plain.run(images)["points"])
-    assert sorted(shape[0] for shape in kept.bound or ()) == [1, 2, 3]
+    assert sorted(shape[0] for shape in kept.bindings or ()) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 7, 50])
-def test_lanes_answer_as_one_thread_does_in_order(tmp_path: Path, n: int) -> None:
+def test_slots_answer_as_one_thread_does_in_order(tmp_path: Path, n: int) -> None:
     path = tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json())
     images = np.random.default_rng(0).integers(0, 255, (n, 4, 4, 3), dtype=np.uint8)
     plain = OrtSession(path, Device("cpu"))
-    lanes = ScheduledSession(
-        OrtSession(path, Device("cpu", threads=3), parallel=True), DeviceScheduler(3, Unwatched())
-    )
-    assert np.array_equal(lanes.run(images)["points"], plain.run(images)["points"])
-    assert lanes.each(lambda i: i * i, range(n)) == [i * i for i in range(n)]
+    slots = ScheduledSession(OrtSession(path, Device("cpu", threads=3), parallel=True), DeviceScheduler(3))
+    assert np.array_equal(slots.run(images)["points"], plain.run(images)["points"])
+    assert slots.map(lambda i: i * i, range(n)) == [i * i for i in range(n)]
 
 
-def test_calls_side_by_side_are_of_a_cpu_and_a_session_with_lanes(tmp_path: Path) -> None:
+def test_calls_side_by_side_are_of_a_cpu_and_a_session_with_slots(tmp_path: Path) -> None:
     path = tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json())
-    assert OrtSession(path, Device("cpu", threads=3), parallel=True).lanes == 3
-    assert OrtSession(path, Device("cpu", threads=3)).lanes == 1
-    assert Device("cuda", threads=3).lanes == 1
-    assert Device("cpu").lanes >= 1
+    assert OrtSession(path, Device("cpu", threads=3), parallel=True).slots == 3
+    assert OrtSession(path, Device("cpu", threads=3)).slots == 1
+    assert Device("cuda", threads=3).slots == 1
+    assert Device("cpu").slots >= 1
 
 
 @pytest.mark.parametrize(
@@ -178,7 +148,7 @@ def test_other_errors_of_a_net_stay_what_they_are(tmp_path: Path) -> None:
 
 
 def test_a_file_without_a_spec_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadModel, match="carries no"):
+    with pytest.raises(BadModel, match=r"has no facet\.spec metadata"):
         OrtSession(tiny(tmp_path / "tiny.onnx"), Device("cpu"))
 
 
@@ -189,63 +159,20 @@ def test_a_file_without_a_spec_is_refused(tmp_path: Path) -> None:
 def test_a_spec_with_an_unknown_key_or_template_is_refused(tmp_path: Path, old: str, new: str) -> None:
     text = SPEC.model_dump_json()
     assert old in text
-    with pytest.raises(BadModel, match="not understood"):
+    with pytest.raises(BadModel, match="its spec is invalid"):
         OrtSession(tiny(tmp_path / "tiny.onnx", text.replace(old, new)), Device("cpu"))
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"not a model")
-    with pytest.raises(BadModel, match=r"broken\.onnx does not load"):
+    with pytest.raises(BadModel, match=r"broken\.onnx cannot be loaded"):
         OrtSession(path, Device("cpu"))
 
 
 def test_cuda_that_the_session_does_not_get_is_refused(tmp_path: Path) -> None:
-    if session.PROVIDERS["cuda"] in ort.get_available_providers():
+    if PROVIDERS["cuda"] in ort.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
     path = tiny(tmp_path / "tiny.onnx", SPEC.model_dump_json())
     with pytest.raises(DeviceUnavailable, match=r"requirements/gpu\.txt"):
         OrtSession(path, Device("cuda"))
-
-
-def test_devices_by_name() -> None:
-    assert candidates("cpu") == [Device("cpu")]
-    assert candidates("auto")[-1] == Device("cpu")
-    for bad in ("gpu", "cuda:x", "cuda:-1", ""):
-        with pytest.raises(DeviceUnavailable, match="unknown device"):
-            candidates(bad)
-
-
-def test_asking_for_cuda_without_its_runtime_says_what_to_install() -> None:
-    if session.PROVIDERS["cuda"] in ort.get_available_providers():
-        pytest.skip("this onnxruntime has CUDA")
-    for name in ("cuda", "cuda:1", "tensorrt"):
-        with pytest.raises(DeviceUnavailable, match=r"requirements/gpu\.txt"):
-            candidates(name)
-
-
-def listed_first(device: Device) -> tuple[str, dict[str, str]]:
-    first = device.providers()[0]
-    assert isinstance(first, tuple)
-    return first
-
-
-def test_device_options_reach_the_provider() -> None:
-    device = Device("cuda", index=1, memory_mb=512)
-    name, options = listed_first(device)
-    assert name == "CUDAExecutionProvider"
-    assert options == {
-        "device_id": "1",
-        "arena_extend_strategy": "kSameAsRequested",
-        "cudnn_conv_algo_search": "HEURISTIC",
-        "use_tf32": "0",
-        "gpu_mem_limit": str(512 << 20),
-    }
-    assert device.providers()[-1] == "CPUExecutionProvider"
-
-
-def test_tensorrt_keeps_its_engines_where_it_is_told(tmp_path: Path) -> None:
-    assert Device("tensorrt").providers()[0] == ("TensorrtExecutionProvider", {"device_id": "0"})
-    _, options = listed_first(Device("tensorrt", engines=tmp_path))
-    assert options["trt_engine_cache_enable"] == options["trt_timing_cache_enable"] == "1"
-    assert options["trt_engine_cache_path"] == options["trt_timing_cache_path"] == str(tmp_path)

@@ -35,7 +35,7 @@ def test_no_boxes_are_an_array_too() -> None:
         ([[1.0, 2, 1.000000001, 4]], "by 1 pixel or more"),
         ([[0, 0, 1e-40, 1e-40]], "by 1 pixel or more"),
         ([[0, 0, 20, 0.99]], "by 1 pixel or more"),
-        ([[1, 2, 3, 4]] * 5, "holds 5 boxes; at most 4"),
+        ([[1, 2, 3, 4]] * 5, "has 5 boxes; at most 4 are accepted"),
     ],
 )
 def test_what_is_no_box(value: Any, words: str) -> None:

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from app.api import work
 from app.errors import BadParameter, TooManyBytes
-from app.service.face_service import Limits
-from app.service.local_files import Run, find, line, read
+from app.service.limits import Limits
+from app.service.local_files import FileRun, find, line, read
+from app.service.operations import Operations
 from app.service.requests import DetectQuery
 from tests.api.pictures import picture
 from tests.fakes import fake_analyzer
@@ -27,10 +27,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(paths: list[Path], draw: Path | None = None) -> bool:
-    analyzer = fake_analyzer()
-    return Run(lambda upload: work.detect(analyzer, LIMITS, upload, DetectQuery()), LIMITS, draw).all_of(
-        paths
-    )
+    operations = Operations(fake_analyzer(), LIMITS)
+    return FileRun(lambda upload: operations.detect(upload, DetectQuery()), LIMITS, draw).process(paths)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -51,7 +49,7 @@ def test_reading_stops_at_the_limit(tmp_path: Path) -> None:
     file = tmp_path / "x"
     file.write_bytes(bytes(10))
     assert read(file, 10, "file") == bytes(10)
-    with pytest.raises(TooManyBytes, match="over the limit of 9 bytes"):
+    with pytest.raises(TooManyBytes, match="exceeds the limit of 9 bytes"):
         read(file, 9, "file")
     with pytest.raises(BadParameter, match="No such file"):
         read(tmp_path / "y", 9, "file")

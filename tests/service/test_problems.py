@@ -1,20 +1,23 @@
 """Errors of every origin are problems; the table of them is whole."""
 
+import ast
 import inspect
 import logging
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from app import errors
-from app.api import problems
 from app.errors import FacetError
 from app.main import create_app
-from app.service.face_service import Limits
+from app.service import problems
+from app.service.limits import Limits
 from app.settings import Settings
-from tests.api.pictures import picture, problem
+from tests.api.pictures import picture, problem, sentence
 from tests.fakes import fake_analyzer
-from tests.servers import serving
+from tests.servers import http, serving
 
 LIMITS = Limits(image_bytes=10, image_pixels=20, faces=30, boxes=40)
 
@@ -33,6 +36,25 @@ def test_types_are_unique_and_statuses_are_errors() -> None:
 
 def test_an_error_of_no_known_kind_is_internal() -> None:
     assert problems.of_error(FacetError("x")).status == 500
+
+
+def messages(path: Path) -> Iterator[str]:
+    """Yield the literal details of domain errors in a source file, with `{}` for what is inserted."""
+    start_only = {"BadModel", "DeviceUnavailable"}  # parts of the line that says why the start failed
+    names = {error.__name__ for error in problems.BY_ERROR} - start_only
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
+            detail = node.args[0]
+            parts = detail.values if isinstance(detail, ast.JoinedStr) else [detail]
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts)
+
+
+def test_every_detail_is_a_sentence() -> None:
+    found = [text for path in Path("app").rglob("*.py") for text in messages(path)]
+    details = [text for text in found if text != "{}"]
+    assert len(details) > 40
+    for detail in details:
+        sentence(detail.replace("{}", "X") if detail.startswith("{}") else detail)
 
 
 def test_limits_are_told() -> None:
@@ -85,8 +107,8 @@ def test_an_unforeseen_error_tells_no_details(caplog: pytest.LogCaptureFixture) 
     with serving(app) as url:
         armed = True
         logging.getLogger("uvicorn.error").addHandler(caplog.handler)
-        response = httpx.post(f"{url}/detect", files={"image": picture()})
+        response = http.post(f"{url}/detect", files={"image": picture()})
         assert "secret" not in str(problem(response, 500, "internal-error"))
-        assert httpx.get(f"{url}/readyz").status_code == 200
+        assert http.get(f"{url}/readyz").status_code == 200
         logging.getLogger("uvicorn.error").removeHandler(caplog.handler)
     assert "a secret" in caplog.text

@@ -18,7 +18,7 @@ from training.config import RUN_FILE, Augmentation
 from training.data.candidates import Candidates, CropBatches
 from training.data.scenes import Portrait, Scene
 from training.data.tiles import Tiles
-from training.models.cascade import onet, pnet, rnet, serve_crop_net, serve_pnet
+from training.models.cascade import onet, pnet, rnet, serve
 from training.models.mtcnn_tuned import tuned
 from training.train_cascade import Learnt, train, validate
 
@@ -84,7 +84,7 @@ def test_served_pnet_is_the_same_function() -> None:
     net = randomised(pnet())
     image = np.random.default_rng(1).uniform(0, 255, (2, 40, 64, 3)).astype(np.float32)
     wanted = np.asarray(net(image))
-    served = serve_pnet(net)(image)
+    served = serve(net)(image)
     assert wanted.shape == (2, 13, 25, 5)  # a window of 16, stride 2
     scale = np.ptp(wanted)
     assert np.abs(np.asarray(served["offsets"]) - wanted[..., 1:]).max() < 1e-4 * scale
@@ -98,7 +98,7 @@ def test_served_crop_nets_name_their_answers(build, size: int, outputs: int) -> 
     net = randomised(build())
     crops = np.random.default_rng(1).uniform(0, 255, (3, size, size, 3)).astype(np.float32)
     wanted = np.asarray(net(crops))
-    served = serve_crop_net(net)(crops)
+    served = serve(net)(crops)
     assert wanted.shape == (3, outputs)
     np.testing.assert_allclose(served["offsets"], wanted[:, 1:5], rtol=1e-5)
     np.testing.assert_allclose(served["score"], 1 / (1 + np.exp(-wanted[:, 0])), rtol=1e-4)

@@ -9,8 +9,9 @@ import pytest
 from numpy import ndarray
 
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.faces import NO_FACES, Faces, Timing
+from app.pipeline.faces import NO_FACES, Faces
 from app.pipeline.landmarks import Landmarker
+from app.runtime.timing import Timing
 from app.vision.points import five_of_ibug68
 from app.vision.pyramid import ImagePyramid
 from app.vision.spec import LandmarkSpec

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from app.vision import points
 from training import metrics
 
 
@@ -12,8 +11,24 @@ def face(seed: int = 0) -> np.ndarray:
 
 
 def test_the_error_is_that_of_300w() -> None:
+    """300-W divides the mean distance of the points by that of its points 37 and 46, the outer eye corners."""
+    truth = np.zeros((2, 68, 2), np.float32)
+    truth[:, 37 - 1], truth[:, 46 - 1] = (30, 40), (90, 120)  # 100 apart
+    truth[1, 46 - 1] = (30, 90)  # 50 apart
+    found = truth.copy()
+    found[0, 10] += (3, 4)  # one of 68 points is off by 5
+    found[1] += (-6, 8)  # all are off by 10
+    np.testing.assert_allclose(metrics.nme(found, truth, "ibug68"), [5 / 68 / 100, 10 / 50], rtol=1e-5)
+
+
+def test_the_error_is_summed_by_hand() -> None:
     truth, found = face(0), face(1)
-    np.testing.assert_allclose(metrics.nme(found, truth, "ibug68"), points.nme(found, truth), rtol=1e-5)
+    expected = []
+    for wanted, given in zip(truth.tolist(), found.tolist(), strict=True):
+        apart = [((a - c) ** 2 + (b - d) ** 2) ** 0.5 for (a, b), (c, d) in zip(wanted, given, strict=True)]
+        (x1, y1), (x2, y2) = wanted[36], wanted[45]
+        expected.append(sum(apart) / 68 / ((x1 - x2) ** 2 + (y1 - y2) ** 2) ** 0.5)
+    np.testing.assert_allclose(metrics.nme(found, truth, "ibug68"), expected, rtol=1e-5)
 
 
 def test_points_without_a_label_do_not_count() -> None:

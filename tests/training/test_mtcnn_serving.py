@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from training.models import mtcnn
-from training.models.mtcnn_serving import serve_crop_net, serve_pnet
+from training.models.mtcnn_serving import serve
 
 
 def randomised(net: keras.Model) -> keras.Model:
@@ -36,7 +36,7 @@ def test_served_pnet_is_the_same_function() -> None:
     plain = randomised(mtcnn.pnet())
     image = np.random.default_rng(1).uniform(0, 255, (2, 40, 64, 3)).astype(np.float32)
     offsets, score = (np.asarray(out) for out in plain(normalised(image)))
-    served = serve_pnet(plain)(image)
+    served = serve(plain)(image)
     assert_same(np.asarray(served["offsets"]), offsets)
     assert_same(np.asarray(served["score"]), score[..., 1])
     assert served["score"].shape == (2, 15, 27)
@@ -48,7 +48,7 @@ def test_served_crop_nets_are_the_same_functions(build: type[keras.Model], side:
     image = np.random.default_rng(1).uniform(0, 255, (3, side, side, 3)).astype(np.float32)
     image *= np.array([0.2, 0.6, 1.0], np.float32).reshape(3, 1, 1, 1)
     offsets, *rest = (np.asarray(out) for out in plain(normalised(image)))
-    served = {name: np.asarray(out) for name, out in serve_crop_net(plain)(image).items()}
+    served = {name: np.asarray(out) for name, out in serve(plain)(image).items()}
     assert_same(served["offsets"], offsets)
     assert_same(served["score"], rest[-1][:, 1])
     if len(rest) == 2:

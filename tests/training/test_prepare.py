@@ -8,7 +8,8 @@ import pytest
 from numpy import ndarray
 
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.faces import NO_FACES, Faces, Timing
+from app.pipeline.faces import NO_FACES, Faces
+from app.runtime.timing import Timing
 from app.vision import align, points
 from app.vision.pyramid import ImagePyramid
 from tests.fakes import FIVE_IN_BOX

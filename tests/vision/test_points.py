@@ -68,10 +68,3 @@ def test_every_point_is_of_one_region_and_mirrors_into_it(scheme: points.Scheme)
     assert sorted(i for index in regions.values() for i in index) == list(range(points.COUNTS[scheme]))
     for index in regions.values():
         assert sorted(points.MIRROR[scheme][list(index)]) == list(index)
-
-
-def test_nme_is_the_mean_error_over_the_outer_eye_distance() -> None:
-    truth = np.zeros((1, 68, 2), np.float32)
-    truth[0, points.LEFT_EYE_OUTER, 0] = 50
-    found = truth + np.array([3, 4], np.float32)
-    assert points.nme(found, truth) == pytest.approx([0.1])

@@ -1,7 +1,7 @@
 """The cascade's O-Net: MTCNN's published one, trained on with WIDER's photographs and MTFL's points.
 
 python -m training.propose --data DATA --refined --out cache/onet.npz
-python -m training.train_cascade cascade_onet --data DATA --candidates cache/onet.npz
+python -m training.train cascade_onet --data DATA --candidates cache/onet.npz
 """
 
 import keras

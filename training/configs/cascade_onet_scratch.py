@@ -1,7 +1,7 @@
 """An O-Net of our own from random weights, on WIDER's photographs, MTFL's points and 300-W's. Not shipped.
 
     python -m training.propose --data DATA --model cascade --portraits --out cache/onet.npz
-    python -m training.train_cascade cascade_onet_scratch --data DATA --candidates cache/onet.npz \\
+    python -m training.train cascade_onet_scratch --data DATA --candidates cache/onet.npz \\
         --faces cache/taught
 
 What came of it stands in docs/decisions/0022-yunet-for-p-net.md.

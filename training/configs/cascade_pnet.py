@@ -1,6 +1,6 @@
 """A P-Net of our own from random weights. Not shipped: MTCNN's published one is better.
 
-    python -m training.train_cascade cascade_pnet --data DATA
+    python -m training.train cascade_pnet --data DATA
 
 What came of it stands in docs/decisions/0021-cascade.md.
 """

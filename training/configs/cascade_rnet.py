@@ -1,7 +1,7 @@
 """The cascade's R-Net: MTCNN's published one, trained on with WIDER's photographs.
 
 python -m training.propose --data DATA --out cache/rnet.npz
-python -m training.train_cascade cascade_rnet --data DATA --candidates cache/rnet.npz
+python -m training.train cascade_rnet --data DATA --candidates cache/rnet.npz
 """
 
 import keras

@@ -1,7 +1,7 @@
 """An R-Net of our own from random weights, behind MTCNN's published P-Net. Not shipped.
 
     python -m training.propose --data DATA --out cache/rnet.npz
-    python -m training.train_cascade cascade_rnet_scratch --data DATA --candidates cache/rnet.npz
+    python -m training.train cascade_rnet_scratch --data DATA --candidates cache/rnet.npz
 
 What came of it stands in docs/decisions/0021-cascade.md.
 """

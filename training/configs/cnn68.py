@@ -4,10 +4,9 @@
     python -m training.train cnn68 --data cache/300w --precision mixed_bfloat16
     python -m training.evaluate landmarks --data DATA --run runs/cnn68
 
-Cost: 42 minutes on two shared cores of an AMD EPYC with AVX-512 BF16, 14 to 90 seconds an epoch as they were
-shared; float32 costs three times as much there. Measured on 2026-11-21: 4.60% on validation, and on
-`lfpw/testset`, end to end, a mean error of 4.15% over the outer-eye distance (95%: 3.98 to 4.32), 0.45% of
-faces above 10%; from given boxes 4.11%.
+The run took 42 minutes on two shared cores of an AMD EPYC with AVX-512 BF16, 14 to 90 seconds an epoch;
+float32 takes three times as long there. Its error on validation is 4.60% (`training/records/cnn68`).
+Its errors on the test set are in `models/README.md`, which the evaluation writes.
 """
 
 import keras

@@ -6,13 +6,13 @@
     python -m training.evaluate landmarks --data DATA --run runs/landmarks68
 
 The first run's augmentation goes far beyond what the detector's points leave to chance, and the net spends
-itself on it: without augmentation it was 4.3% off on training faces, hardly better than on validation. This
+itself on it: its error on training faces without augmentation was hardly below that on validation. This
 second run goes on from its weights with less of it. The shipped one was stopped after 34 of its 40 epochs,
 when the learning rate was as good as nothing.
 
-Measured on 2026-11-21: 4.20% on validation, and on `lfpw/testset`, end to end, a mean error of 3.74% over
-the outer-eye distance (95%: 3.60 to 3.87), no face above 10%; from given boxes 3.72%. About 45 seconds an
-epoch on two shared cores of an Intel Xeon at 2.50 GHz.
+Its error on validation is 4.20% (`training/records/landmarks68`), after about 45 seconds an epoch on two
+shared cores of an Intel Xeon at 2.50 GHz. Its errors on the test set are in `models/README.md`, which the
+evaluation writes.
 """
 
 import keras

@@ -13,14 +13,13 @@ from jaxtyping import Float32, Int, UInt8
 from numpy import ndarray
 
 from app.vision import align, boxes
+from app.vision.points import FIVE_MIRROR
 from training import augment
 from training.cascade_config import StageConfig
 from training.data.batches import ahead
 from training.data.scenes import Portrait, Scene
 
 Batch = tuple[Float32[ndarray, "b size size 3"], Float32[ndarray, "b t"]]
-
-MIRRORED_FIVE = (1, 0, 2, 4, 3)
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ class CropBatches:
         truth[:2] = 1
         if config.stage == "onet":
             at = portrait.points @ matrix[:, :2].T + matrix[:, 2]
-            at = at[list(MIRRORED_FIVE)] if flipped else at
+            at = at[FIVE_MIRROR] if flipped else at
             truth[7:17], truth[17] = ((at + 0.5) / config.size).reshape(-1), 1
         return augment.appearance(rng, config.augment, image), truth
 

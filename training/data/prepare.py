@@ -152,12 +152,6 @@ def continued(
     return align.warp(ImagePyramid(wide), moved, side)[0]
 
 
-def _five(sample: Sample) -> Float32[ndarray, "1 5 2"]:
-    if sample.scheme != "ibug68":
-        raise ValueError(f"{sample.name}: no five points are known of scheme {sample.scheme}")
-    return points.five_of_ibug68(sample.points[None])
-
-
 def stack(cut: list[Crop], shape: CropShape) -> crops.Crops:
     """The crops of one split as arrays."""
     return crops.Crops(

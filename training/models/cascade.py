@@ -13,11 +13,10 @@ import numpy as np
 from keras import layers, ops
 from numpy import ndarray
 
-MEAN, SCALE = 127.5, 1 / 128
-EPSILON = 1e-3
+from training.models.mtcnn import MEAN, SCALE
+from training.models.serving import fold_scaling
 
-FACE_LOGIT = -2.0
-"""The score's bias at the beginning: most of what a net sees is no face."""
+EPSILON = 1e-3
 
 
 def _scaled(image: keras.KerasTensor) -> keras.KerasTensor:
@@ -89,8 +88,13 @@ def onet(size: int = 64, widths: tuple[int, ...] = (16, 32, 64, 128), units: int
     return keras.Model(image, layers.Concatenate()(heads), name="onet")
 
 
-def serve_pnet(net: keras.Model) -> keras.Model:
-    """The served form of a P-Net: scaling and normalisation folded, `offsets` and `score` (n, h, w)."""
+def serve(net: keras.Model) -> keras.Model:
+    """Return the served form of a net by `pnet`, `rnet`, `onet` or `mtcnn_tuned.tuned`: outputs by name."""
+    return _served_pnet(net) if net.name == "pnet" else _served_crop_net(net)
+
+
+def _served_pnet(net: keras.Model) -> keras.Model:
+    """Return the served form of a P-Net: scaling and normalisation folded, `offsets`, `score` (n, h, w)."""
     image = keras.Input((None, None, 3))
     x = image
     for layer in [layer for layer in net.layers if isinstance(layer, layers.Conv2D)]:
@@ -99,9 +103,7 @@ def serve_pnet(net: keras.Model) -> keras.Model:
         else:
             kernel, bias = _folded(layer.get_weights()[0], net.get_layer(f"{layer.name}_norm"))
         if x is image:
-            wide = kernel.astype(np.float64)
-            bias = bias - MEAN * SCALE * wide.sum(axis=(0, 1, 2))
-            kernel = wide * SCALE
+            kernel, bias = fold_scaling(kernel, bias, MEAN, SCALE)
         twin = layers.Conv2D(
             kernel.shape[-1],
             kernel.shape[:2],
@@ -113,8 +115,8 @@ def serve_pnet(net: keras.Model) -> keras.Model:
     return keras.Model(image, {"offsets": x[..., 1:], "score": ops.sigmoid(x[..., 0])})
 
 
-def serve_crop_net(net: keras.Model) -> keras.Model:
-    """The served form of an R- or O-Net: `offsets`, `score` (n), and O-Net's `points`, by name."""
+def _served_crop_net(net: keras.Model) -> keras.Model:
+    """Return the served form of an R- or O-Net: `offsets`, `score` (n), and O-Net's `points`."""
     out = net.output
     answer = {"offsets": out[:, 1:5], "score": ops.sigmoid(out[:, 0])}
     if out.shape[-1] > 5:

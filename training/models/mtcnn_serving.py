@@ -1,11 +1,10 @@
-"""The cascade's nets in the form they are served: the same functions, arranged for ONNX Runtime's CPU.
+"""MTCNN's published nets in the form they are served: the same functions, arranged for ONNX Runtime's CPU.
 
 Three exact rewrites (differences are float rounding, see the importer's parity):
 
 - the input scaling folds into the first convolution, which is 'valid';
-- a PReLU with slopes a becomes (1 - a) relu(x) + a x, two depthwise 1x1 convolutions, since
-  ONNX Runtime keeps convolutions and ReLU, but not PReLU, in its blocked layout (channels are
-  padded to a multiple of its block of 16);
+- a PReLU of maps becomes `training.models.serving.channel_prelu`, and channels are padded to a multiple
+  of the block of 16 in ONNX Runtime's layout;
 - two-class softmax becomes a sigmoid of the difference; P-Net's heads become one convolution.
 
 P-Net, which dominates the time, also pools before its first PReLU: a slope of at least 0 leaves the
@@ -19,14 +18,20 @@ from keras import layers, ops
 from numpy import ndarray
 
 from training.models.mtcnn import MEAN, SCALE
+from training.models.serving import channel_prelu, fold_scaling
 
 BLOCK = 16
 
 
-def serve_pnet(net: keras.Model) -> keras.Model:
-    """The served form of a P-Net (any weights). Input RGB 0..255, outputs `offsets`, `score` (n, h, w)."""
+def serve(net: keras.Model) -> keras.Model:
+    """Return the served form of `mtcnn.pnet()`, `mtcnn.rnet()` or `mtcnn.onet()`, with any weights."""
+    return _pnet(net) if net.name == "pnet" else _crop_net(net)
+
+
+def _pnet(net: keras.Model) -> keras.Model:
+    """Return the served form of a P-Net. Input RGB 0..255, outputs `offsets`, `score` (n, h, w)."""
     k1, b1, a1, k2, b2, a2, k3, b3, a3, ko, bo, ks, bs = net.get_weights()
-    k1, b1 = _fold_scaling(k1, b1)
+    k1, b1 = fold_scaling(k1, b1, MEAN, SCALE)
     a1, a2, a3 = (a.reshape(-1) for a in (a1, a2, a3))
     twice = np.flatnonzero(a1 < 0)
     n, m = len(a1), len(twice)
@@ -53,7 +58,7 @@ def serve_pnet(net: keras.Model) -> keras.Model:
             _conv(pooled, rest.T[None, None], np.zeros(n, np.float32)),
         ]
     )
-    x = prelu(_conv(x, k2, b2), a2)
+    x = _prelu(_conv(x, k2, b2), a2, "prelu2")
     y = _conv(x, k3, b3)
     heads = np.concatenate([ko, ks[..., 1:] - ks[..., :1]], -1)
     bias = np.concatenate([bo, bs[1:] - bs[:1]])
@@ -66,10 +71,10 @@ def serve_pnet(net: keras.Model) -> keras.Model:
     return keras.Model(image, {"offsets": out[..., :4], "score": ops.sigmoid(out[..., 4])})
 
 
-def serve_crop_net(net: keras.Model) -> keras.Model:
-    """The served form of an R- or O-Net. Input RGB 0..255, outputs `offsets`, `score` (n), O-Net's `points`.
+def _crop_net(net: keras.Model) -> keras.Model:
+    """Return the served form of an R- or O-Net. Input RGB 0..255, outputs `offsets`, `score` (n), `points`.
 
-    Points come as (n, 10): x and y of each point in turn, in the order of `app.vision.points.FIVE`.
+    O-Net's points (n, 10) are x and y of each point in turn, in the order of `app.vision.points.FIVE`.
     """
     image = keras.Input(net.input_shape[1:])
     x = image
@@ -79,10 +84,10 @@ def serve_crop_net(net: keras.Model) -> keras.Model:
         if isinstance(layer, layers.Conv2D):
             kernel, bias = weights
             if x is image:
-                kernel, bias = _fold_scaling(kernel, bias)
+                kernel, bias = fold_scaling(kernel, bias, MEAN, SCALE)
             x = _conv(x, kernel, bias)
         elif isinstance(layer, layers.PReLU):
-            x = prelu(x, weights[0].reshape(-1)) if len(x.shape) == 4 else _like(layer)(x)
+            x = _prelu(x, weights[0].reshape(-1), layer.name) if len(x.shape) == 4 else _like(layer)(x)
         elif isinstance(layer, layers.Dense):
             outputs[layer.name] = _like(layer)(x)
             x = outputs[layer.name] if layer.name.startswith("fc") else x
@@ -97,17 +102,10 @@ def serve_crop_net(net: keras.Model) -> keras.Model:
     return keras.Model(image, answer)
 
 
-def prelu(x: keras.KerasTensor, slopes: ndarray) -> keras.KerasTensor:
-    """PReLU by channel as depthwise convolutions; slopes of padding channels are 0."""
+def _prelu(x: keras.KerasTensor, slopes: ndarray, name: str) -> keras.KerasTensor:
+    """Apply a PReLU by channel; slopes of padding channels are 0."""
     slopes = np.pad(slopes, (0, x.shape[-1] - len(slopes))).astype(np.float32)
-    return layers.Add()([_scale(layers.ReLU()(x), 1 - slopes), _scale(x, slopes)])
-
-
-def _scale(x: keras.KerasTensor, factors: ndarray) -> keras.KerasTensor:
-    layer = layers.DepthwiseConv2D(1, use_bias=False)
-    out = layer(x)
-    layer.set_weights([factors.reshape(1, 1, -1, 1)])
-    return out
+    return channel_prelu(x, slopes, name)
 
 
 def _conv(x: keras.KerasTensor, kernel: ndarray, bias: ndarray, *, pad: bool = True) -> keras.KerasTensor:
@@ -118,13 +116,6 @@ def _conv(x: keras.KerasTensor, kernel: ndarray, bias: ndarray, *, pad: bool = T
     out = layer(x)
     layer.set_weights([kernel.astype(np.float32), np.pad(bias, (0, fill)).astype(np.float32)])
     return out
-
-
-def _fold_scaling(kernel: ndarray, bias: ndarray) -> tuple[ndarray, ndarray]:
-    wide = kernel.astype(np.float64)
-    return (wide * SCALE).astype(np.float32), (bias - MEAN * SCALE * wide.sum(axis=(0, 1, 2))).astype(
-        np.float32
-    )
 
 
 def _like(layer: keras.Layer) -> keras.Layer:

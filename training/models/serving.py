@@ -33,12 +33,20 @@ def channel_prelu(
     `factored` answers prelu(x) / (1 - alpha), one convolution less, and leaves that factor to the caller.
     """
     positive = layers.ReLU(name=f"{name}_relu")(x)
+    add = layers.Add(name=f"{name}_sum")
     if factored:
-        slope = alpha / (1 - alpha)
-    else:
-        slope = alpha
-        positive = _times(positive, 1 - alpha, f"{name}_rise")
-    return layers.Add(name=f"{name}_sum")([_times(x, slope, f"{name}_slope"), positive])
+        return add([_times(x, alpha / (1 - alpha), f"{name}_slope"), positive])
+    return add([_times(positive, 1 - alpha, f"{name}_rise"), _times(x, alpha, f"{name}_slope")])
+
+
+def fold_scaling(kernel: ndarray, bias: ndarray, mean: float, scale: float) -> tuple[ndarray, ndarray]:
+    """Return the weights of a convolution with the input scaling (x - mean) * scale folded in.
+
+    Exact for a 'valid' convolution only: padding adds zeros, which stand for `mean` before the scaling.
+    """
+    wide = kernel.astype(np.float64)
+    shifted = bias - mean * scale * wide.sum(axis=(0, 1, 2))
+    return (wide * scale).astype(np.float32), shifted.astype(np.float32)
 
 
 def serving_form(net: keras.Model) -> keras.Model:

@@ -22,14 +22,14 @@ from tqdm import tqdm
 
 from app.pipeline.detector import Detector
 from app.vision import boxes
-from app.vision.image import decode
 from app.vision.pyramid import ImagePyramid
 from app.vision.scores import logit, sigmoid
 from app.vision.spec import ScoreWeights
 from training.average_precision import average_precision
 from training.cascade_config import Stage
 from training.data import wider
-from training.evaluate_detection import BANDS, LEAST_HEIGHT, MAX_PIXELS, Found, match_all, recall
+from training.data.images import read_image
+from training.evaluate_detection import BANDS, LEAST_HEIGHT, Found, match_all, recall
 from training.page import table
 from training.propose import detector
 
@@ -160,7 +160,7 @@ def main(
     pictures = list(wider.read(data / "wider", "val"))
     kept, sizes = [], []
     for labelled in tqdm(pictures, unit="picture", disable=None):
-        picture = ImagePyramid(decode(labelled.path.read_bytes(), MAX_PIXELS, "image"))
+        picture = ImagePyramid(read_image(labelled.path))
         kept.append(keep(finder, picture))
         sizes.append((picture.width, picture.height))
     print(recalls(kept, pictures))

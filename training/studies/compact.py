@@ -10,7 +10,7 @@ from keras import layers
 
 from training import checkpoint, config
 from training.config import Augmentation, LossName, TrainConfig
-from training.train import train
+from training.train_landmarks import train
 
 SIZE = 64
 WIDTHS = (16, 24, 32, 48)

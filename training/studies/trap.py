@@ -25,13 +25,12 @@ from PIL import Image
 from app.pipeline.detector import DetectOptions, Detector
 from app.runtime.timing import Timing
 from app.vision import align
-from app.vision.image import decode
 from app.vision.points import IBUG68_EDGES
 from app.vision.pyramid import ImagePyramid
 from training import page
 from training.config import LossName
 from training.data import batches, crops
-from training.data.sources import MAX_PIXELS
+from training.data.images import read_image
 from training.landmark_errors import load_detector
 from training.metrics import Interval, interval, mean, reach
 from training.studies import compact
@@ -88,7 +87,7 @@ def draw(nets: dict[LossName, keras.Model], photos: list[Path], detector: Detect
     figure = Figure(figsize=(3.2 * len(photos), 3.3 * len(nets)), layout="constrained")
     grid = figure.subplots(len(nets), len(photos), squeeze=False)
     for column, photo in enumerate(photos):
-        picture = ImagePyramid(decode(photo.read_bytes(), MAX_PIXELS, photo.name))
+        picture = ImagePyramid(read_image(photo))
         answers = [marked(net, picture, detector) for net in nets.values()]
         reached = np.concatenate([answers[0][0].reshape(2, 2), *(points for _, points in answers)])
         low, high = reached.min(axis=0), reached.max(axis=0)

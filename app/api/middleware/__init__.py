@@ -1,1 +1,1 @@
-"""ASGI middleware: access log, API keys, security headers."""
+"""ASGI middleware: access log and API keys."""

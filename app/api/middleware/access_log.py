@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import problem_handlers
 from app.api.metrics import Metrics
-from app.api.middleware.security_headers import with_security_headers
+from app.api.security_headers import with_security_headers
 from app.logs import REQUEST_ID
 
 log = logging.getLogger(__name__)

@@ -1,11 +1,19 @@
-"""Limits on request bodies: a minimum upload rate, and a maximum of memory for all bodies together."""
+"""Request bodies: a minimum upload rate, a memory budget for all bodies together, and the lingering close.
+
+A server that closes a connection on which a body is still arriving resets it, and the reset can destroy a
+response on its way. So after an early response the rest of the body is read and discarded for a moment (nginx
+calls this a lingering close).
+"""
 
 import asyncio
+from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.transport.timeouts import ClientTimeouts
 from app.errors import BodyTimeout, Overloaded
+
+_MAX_LINGER_S = 2.0
 
 
 class BodyMemoryBudget:
@@ -20,7 +28,8 @@ class BodyLimits:
     """ASGI middleware: a body that arrives too slowly, or exceeds the memory budget, ends its request.
 
     Time counts from the moment at which the application asks for the body. The application's `receive` raises
-    BodyTimeout or Overloaded.
+    BodyTimeout or Overloaded. If a response ends before its request's body, its end is delayed until the body
+    ends, for at most two seconds.
     """
 
     def __init__(self, app: ASGIApp, timeouts: ClientTimeouts, budget: BodyMemoryBudget) -> None:
@@ -32,14 +41,14 @@ class BodyLimits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = _LimitedBody(receive, self._timeouts, self._budget)
+        body = _Body(receive, self._timeouts, self._budget)
         try:
-            await self._app(scope, body.receive, send)
+            await self._app(scope, body.receive, body.lingering(send) if _expects_body(scope) else send)
         finally:
             body.release()
 
 
-class _LimitedBody:
+class _Body:
     """The body of one request while it arrives."""
 
     def __init__(self, receive: Receive, timeouts: ClientTimeouts, budget: BodyMemoryBudget) -> None:
@@ -51,9 +60,11 @@ class _LimitedBody:
         self._start: float | None = None
 
     async def receive(self) -> Message:
+        """Return the next message within the limits. Raises BodyTimeout or Overloaded."""
         if self._complete:  # what follows is the client's disconnection, which has no time limit
             return await self._receive()
         message = await self._receive_in_time()
+        self._complete = not message.get("more_body", False)
         size = len(message.get("body", b""))
         if self._budget.used + size > self._budget.limit:
             raise Overloaded(
@@ -61,12 +72,32 @@ class _LimitedBody:
             )
         self._budget.used += size
         self._received += size
-        self._complete = not message.get("more_body", False)
         return message
 
     def release(self) -> None:
+        """Return the body's memory to the budget."""
         self._budget.used -= self._received
         self._received = 0
+
+    def lingering(self, send: Send) -> Send:
+        """Return a `send` that delays the end of the response until the body ends."""
+
+        async def send_and_linger(message: Message) -> None:
+            last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            if not last or self._complete:
+                await send(message)
+                return
+            await send({**message, "more_body": True})
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._discard_rest(), _MAX_LINGER_S)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        return send_and_linger
+
+    async def _discard_rest(self) -> None:
+        while not self._complete:
+            message = await self._receive()
+            self._complete = not message.get("more_body", False)
 
     async def _receive_in_time(self) -> Message:
         timeouts, now = self._timeouts, asyncio.get_running_loop().time()
@@ -86,3 +117,10 @@ class _LimitedBody:
             if not limit.expired():
                 raise
             raise BodyTimeout(reason) from None
+
+
+def _expects_body(scope: Scope) -> bool:
+    """Return whether a body arrives. A client that sent `Expect` does not send it after a response."""
+    headers = dict(scope["headers"])
+    announced = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+    return announced and b"expect" not in headers

@@ -5,13 +5,14 @@ uvicorn limits neither; h11 limits the size of a head (64 KiB). Refusals are pro
 
 import asyncio
 import json
+import socket
 from functools import partial
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from app.api.middleware.security_headers import with_security_headers
+from app.api.security_headers import with_security_headers
 from app.api.transport.timeouts import ClientTimeouts
 from app.runtime.telemetry import NULL_TELEMETRY, RejectReason, Telemetry
 from app.service import problems
@@ -34,6 +35,7 @@ class LimitedH11Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        _send_at_once(transport)
         transport.set_write_buffer_limits(high=0)  # so that any unread response pauses writing
         self._telemetry.connections(len(self.connections))
         if len(self.connections) > self._max_connections:
@@ -128,6 +130,16 @@ class LimitedH11Protocol(H11Protocol):
 def limited_protocol(timeouts: ClientTimeouts, max_connections: int) -> Any:
     """Return a value for `uvicorn.Config(http=...)`, which can be pickled for worker processes."""
     return partial(LimitedH11Protocol, timeouts=timeouts, max_connections=max_connections)
+
+
+def _send_at_once(transport: asyncio.Transport) -> None:
+    """Disable Nagle's algorithm, which delays a response on a kept connection by about 40 ms.
+
+    asyncio does so only for sockets whose protocol number is set, which those of several workers are not.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

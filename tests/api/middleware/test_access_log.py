@@ -7,9 +7,9 @@ import pytest
 from app.main import create_app
 from app.settings import Settings
 from tests.api.pictures import picture, problem
-from tests.api.test_reading import connect, head
+from tests.api.test_request_body import connect, head
 from tests.fakes import fake_analyzer
-from tests.servers import serving, until
+from tests.servers import http, serving, until
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_failure_is_logged_with_the_request_s_id_and_answered_carefully(
 
     with serving(create_app(Settings(), fake_analyzer(defect))) as url:
         armed = True
-        response = httpx.post(f"{url}/detect", files={"image": picture()}, headers={"x-request-id": "abc"})
+        response = http.post(f"{url}/detect", files={"image": picture()}, headers={"x-request-id": "abc"})
     assert "inside" not in str(problem(response, 500, "internal-error"))
     assert response.headers["x-request-id"] == "abc"
     assert response.headers["x-content-type-options"] == "nosniff"

@@ -5,14 +5,14 @@ import pytest
 from typer.testing import CliRunner
 
 from app import server
-from app.api import security
-from app.cli import cli
+from app.api.middleware.api_keys import OPEN
+from app.cli import cli, is_loopback
 from app.main import create_app
 from app.settings import Settings
 from tests.api.pictures import picture, problem
-from tests.api.test_reading import connect, head
+from tests.api.test_request_body import connect, head
 from tests.fakes import fake_analyzer
-from tests.servers import serving
+from tests.servers import http, serving
 
 KEYS = frozenset({"first-key-of-some-length", "second-key-of-some-length"})
 LOCKED = ("/models", "/version", "/metrics", "/nowhere", "//models", "/readyz/", "/docsx", "/%2e/models")
@@ -28,8 +28,8 @@ def locked() -> Iterator[str]:
 @pytest.mark.parametrize("form", ["Bearer", "bearer", "x-api-key"])
 def test_each_key_opens_in_each_form(locked: str, key: str, form: str) -> None:
     given = {"x-api-key": key} if form == "x-api-key" else {"authorization": f"{form} {key}"}
-    assert httpx.get(f"{locked}/models", headers=given).status_code == 200
-    assert httpx.post(f"{locked}/detect", headers=given, files={"image": picture()}).status_code == 200
+    assert http.get(f"{locked}/models", headers=given).status_code == 200
+    assert http.post(f"{locked}/detect", headers=given, files={"image": picture()}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_each_key_opens_in_each_form(locked: str, key: str, form: str) -> None:
 )
 @pytest.mark.parametrize("address", LOCKED)
 def test_without_one_nothing_opens(locked: str, address: str, given: dict[str, str]) -> None:
-    response = httpx.get(f"{locked}{address}", headers=given)
+    response = http.get(f"{locked}{address}", headers=given)
     assert "first" not in problem_text(response)
     assert response.headers["www-authenticate"] == "Bearer"
 
@@ -57,8 +57,8 @@ def problem_text(response: httpx.Response) -> str:
 
 
 def test_probes_and_pages_are_open(locked: str) -> None:
-    for address in (*security.OPEN, "/docs/assets/swagger-ui.css", "/problems/no-face"):
-        assert httpx.get(f"{locked}{address}").status_code == 200, address
+    for address in (*OPEN, "/docs/assets/swagger-ui.css", "/problems/no-face"):
+        assert http.get(f"{locked}{address}").status_code == 200, address
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_the_answer_comes_before_the_body(locked: str) -> None:
 
 
 def test_the_description_says_so(locked: str, client: httpx.Client) -> None:
-    kinds = httpx.get(f"{locked}/openapi.json").json()["components"]["securitySchemes"]
+    kinds = http.get(f"{locked}/openapi.json").json()["components"]["securitySchemes"]
     assert {kind["type"] for kind in kinds.values()} == {"http", "apiKey"}
     assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
 
@@ -115,4 +115,4 @@ def test_an_open_door_is_loudly_said(
     ],
 )
 def test_which_hosts_are_this_machine_alone(host: str, answer: bool) -> None:
-    assert security.is_loopback(host) is answer
+    assert is_loopback(host) is answer

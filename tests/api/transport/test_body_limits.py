@@ -9,21 +9,26 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from app.main import create_app, pace_of
+from app.api.transport import body_limits
+from app.main import create_app, timeouts_of
 from app.settings import Settings
 from tests.api.pictures import picture, problem
-from tests.api.test_reading import connect, head, part
+from tests.api.test_request_body import connect, head, part
 from tests.fakes import fake_analyzer
-from tests.servers import serving, until
+from tests.servers import http, serving, until
 
-SILENCE = 0.5
-HURRIED = Settings(silence_s=SILENCE, body_s=1.5, body_rate=20_000, max_body_memory_mb=1)
+READ_TIMEOUT = 0.4
+HURRIED = Settings(read_timeout_s=READ_TIMEOUT, body_timeout_s=1, min_body_rate=20_000, max_body_memory_mb=1)
 
 
 @pytest.fixture(scope="module")
 def hurried() -> Iterator[str]:
-    """A service without patience, and with room for a megabyte of bodies."""
-    with serving(create_app(HURRIED, fake_analyzer()), settings=HURRIED) as url:
+    """The address of a service with short timeouts and memory for one megabyte of bodies."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        serving(create_app(HURRIED, fake_analyzer()), settings=HURRIED) as url,
+    ):
+        patch.setattr(body_limits, "_MAX_LINGER_S", 0.1)
         yield url
 
 
@@ -58,22 +63,22 @@ def test_a_half_sent_body_is_given_up(hurried: str, start: bytes) -> None:
         wire.sendall(head(f"Content-Type: {media}", "Content-Length: 9000") + start)
         told = answer(wire)
     assert told["type"] == "/problems/body-timeout"
-    assert told["detail"] == "Nothing more of the body came for 0.5 seconds."
-    assert time.monotonic() - begun >= SILENCE
+    assert told["detail"] == "No byte of the body arrived for 0.4 seconds."
+    assert time.monotonic() - begun >= READ_TIMEOUT
 
 
 @pytest.mark.parametrize(
     ("size", "words"),
-    [(1, "more slowly than 20000 bytes a second"), (9000, "did not come within 1.5 seconds")],
+    [(1, "more slowly than 20000 bytes per second"), (9000, "was not complete within 1 seconds")],
 )
 def test_a_trickle_is_given_up(hurried: str, size: int, words: str) -> None:
-    """One byte each tenth of a second is never silent for long, and 90,000 bytes a second never end."""
+    """One byte each 50 ms never exceeds the read timeout, and 180,000 bytes per second are fast enough."""
     with connect(hurried) as wire:
         wire.sendall(head("Content-Type: image/png", "Content-Length: 10000000"))
         ended = threading.Event()
 
         def trickle() -> None:
-            while not ended.wait(0.1):
+            while not ended.wait(0.05):
                 try:
                     wire.sendall(b"x" * size)
                 except OSError:
@@ -103,9 +108,11 @@ def test_a_slow_body_that_is_quick_enough_is_read(hurried: str) -> None:
 
 
 def test_work_after_the_body_may_take_its_time() -> None:
-    """The client's silence while it waits for its answer is no slow body."""
-    with serving(create_app(HURRIED, fake_analyzer(lambda: time.sleep(2 * SILENCE)))) as url:
-        assert httpx.post(f"{url}/detect", files={"image": picture()}, timeout=20).status_code == 200
+    """No timeout of the body runs while the client waits for its answer."""
+    waits = iter([0.0, 2 * READ_TIMEOUT])  # the warm-up detects once
+    app = create_app(HURRIED, fake_analyzer(lambda: time.sleep(next(waits))))
+    with serving(app, settings=HURRIED) as url:
+        assert http.post(f"{url}/detect", files={"image": picture()}, timeout=20).status_code == 200
 
 
 def test_bodies_have_so_much_memory_together(hurried: str) -> None:
@@ -119,16 +126,16 @@ def test_bodies_have_so_much_memory_together(hurried: str) -> None:
 
 
 def until_status(url: str, body: bytes, status: int) -> httpx.Response:
-    end = time.monotonic() + 0.9 * SILENCE
+    end = time.monotonic() + 0.9 * READ_TIMEOUT
     while (response := post(url, body)).status_code != status:
         assert time.monotonic() < end
     return response
 
 
 def post(url: str, body: bytes) -> httpx.Response:
-    return httpx.post(f"{url}/detect", content=body, headers={"content-type": "image/png"})
+    return http.post(f"{url}/detect", content=body, headers={"content-type": "image/png"})
 
 
-def test_settings_are_the_pace() -> None:
-    pace = pace_of(Settings(silence_s=1, body_s=2, body_rate=3, answer_s=4))
-    assert (pace.silence, pace.body, pace.rate, pace.answer) == (1, 2, 3, 4)
+def test_settings_are_the_timeouts() -> None:
+    timeouts = timeouts_of(Settings(read_timeout_s=1, body_timeout_s=2, min_body_rate=3, write_timeout_s=4))
+    assert (timeouts.read, timeouts.body, timeouts.min_body_rate, timeouts.write) == (1, 2, 3, 4)

@@ -7,22 +7,27 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 
-import httpx
 import pytest
 
+from app.api.transport import body_limits
 from app.main import create_app, protocol_of
 from app.settings import Settings
 from tests.api.pictures import picture
-from tests.api.test_reading import connect, head
+from tests.api.test_request_body import connect, head
 from tests.fakes import fake_analyzer
-from tests.servers import serving, until
+from tests.servers import client_of, http, serving, until
 
-HURRIED = Settings(silence_s=0.5, answer_s=0.5, max_connections=6)
+HURRIED = Settings(read_timeout_s=0.5, write_timeout_s=0.5, max_connections=6)
 
 
 @pytest.fixture(scope="module")
 def hurried() -> Iterator[str]:
-    with serving(create_app(HURRIED, fake_analyzer()), settings=HURRIED) as url:
+    """The address of a service with short timeouts and few connections."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        serving(create_app(HURRIED, fake_analyzer()), settings=HURRIED) as url,
+    ):
+        patch.setattr(body_limits, "_MAX_LINGER_S", 0.1)
         yield url
 
 
@@ -108,14 +113,14 @@ def test_what_is_no_http_is_a_problem_too(hurried: str, data: bytes) -> None:
         told = rest(wire)
         if told:  # a reset may come first
             assert "HTTP/1.1" in refusal(told, 400, "bad-request")
-    assert httpx.get(f"{hurried}/livez").status_code == 200
+    assert http.get(f"{hurried}/livez").status_code == 200
 
 
 def test_a_bad_chunk_ends_its_request(hurried: str) -> None:
     with connect(hurried) as wire:
         wire.sendall(head("Content-Type: image/png", "Transfer-Encoding: chunked") + b"zz\r\n")
         refusal(rest(wire), 400, "bad-request")
-    assert httpx.get(f"{hurried}/livez").status_code == 200
+    assert http.get(f"{hurried}/livez").status_code == 200
 
 
 def test_more_connections_than_there_may_be(hurried: str) -> None:
@@ -124,7 +129,7 @@ def test_more_connections_than_there_may_be(hurried: str) -> None:
             stack.enter_context(connect(hurried))
         time.sleep(0.1)
         refusal(rest(stack.enter_context(connect(hurried))), 503, "overloaded")
-    until(lambda: httpx.get(f"{hurried}/livez").status_code == 200)
+    until(lambda: http.get(f"{hurried}/livez").status_code == 200)
 
 
 def test_the_rest_of_an_unwanted_body_is_not_waited_for(hurried: str) -> None:
@@ -149,15 +154,26 @@ def test_an_answer_that_nobody_reads_is_given_up(hurried: str) -> None:
 
 
 def metric(url: str, name: str) -> float:
-    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    lines = http.get(f"{url}/metrics").text.splitlines()
     return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)), 0)
 
 
 def test_a_large_answer_that_is_read_comes_whole(hurried: str) -> None:
-    assert len(httpx.get(f"{hurried}/docs/assets/swagger-ui-bundle.js").content) > 1_000_000
-    answer = httpx.post(f"{hurried}/detect", files={"image": picture()}, headers={"accept": "image/png"})
+    assert len(http.get(f"{hurried}/docs/assets/swagger-ui-bundle.js").content) > 1_000_000
+    answer = http.post(f"{hurried}/detect", files={"image": picture()}, headers={"accept": "image/png"})
     assert answer.content.startswith(b"\x89PNG")
 
 
+def test_answers_on_a_kept_connection_are_sent_at_once(hurried: str) -> None:
+    """With Nagle's algorithm every answer but the first waits 40 ms for the client's acknowledgement."""
+    times = []
+    with client_of(hurried) as client:
+        for _ in range(10):
+            start = time.perf_counter()
+            assert client.get("/livez").status_code == 200
+            times.append(time.perf_counter() - start)
+    assert min(times[1:]) < 0.03
+
+
 def test_it_can_be_handed_to_a_worker() -> None:
-    assert pickle.loads(pickle.dumps(protocol_of(HURRIED))).keywords["most"] == 6
+    assert pickle.loads(pickle.dumps(protocol_of(HURRIED))).keywords["max_connections"] == 6

@@ -4,7 +4,8 @@ from contextlib import suppress
 
 import pytest
 
-from tests.api.test_reading import connect, head
+from app.api.transport import body_limits
+from tests.api.test_request_body import connect, head
 
 
 def test_an_early_answer_reaches_a_client_that_closes_and_is_still_sending(fake_server: str) -> None:
@@ -16,7 +17,11 @@ def test_an_early_answer_reaches_a_client_that_closes_and_is_still_sending(fake_
 
 
 @pytest.mark.parametrize("framing", ["Transfer-Encoding: chunked", "Content-Length: 100000000000"])
-def test_a_client_that_never_ends_is_left_after_a_moment(fake_server: str, framing: str) -> None:
+def test_a_client_that_never_ends_is_left_after_a_moment(
+    fake_server: str, framing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert body_limits._MAX_LINGER_S == 2
+    monkeypatch.setattr(body_limits, "_MAX_LINGER_S", 0.3)
     with connect(fake_server) as wire:
         wire.sendall(head("Content-Type: image/jpeg", "Connection: close", framing))
         start = time.monotonic()
@@ -37,7 +42,7 @@ def test_a_client_that_never_ends_is_left_after_a_moment(fake_server: str, frami
             except OSError:
                 break
             time.sleep(0.005)
-        assert time.monotonic() - start < 6
+        assert 0.3 <= time.monotonic() - start < 4.3
 
 
 def test_a_client_that_waits_for_leave_to_send_is_answered_at_once(fake_server: str) -> None:

@@ -184,11 +184,3 @@ def test_shortcuts_lack_channels_rows_and_columns_as_zeros() -> None:
         maps = keras.ops.average_pool(maps, 2, 2)
     assert maps.shape[1:3] == (2, 2)
     assert found[:32] == pytest.approx(np.asarray(maps).mean(axis=(0, 1, 2)), rel=1e-5)
-
-
-def test_the_stored_answers_of_dlib_fit_the_probes() -> None:
-    assert importer.probes().shape == (8, 150, 150, 3)
-    vectors = np.load(importer.REFERENCE)
-    assert vectors.shape == (8, 128)
-    assert vectors.dtype == np.float32
-    assert np.isfinite(vectors).all()

@@ -1,25 +1,25 @@
-"""P-Net with grids: a fake net that sees a white square as a face, over tiles and scales."""
+"""The anchor-free proposer: a fake net that takes a white square for a face, over tiles and scales."""
 
 import numpy as np
 import pytest
 from numpy import ndarray
 
-from app.pipeline.sliding_window import SMALLER, Grids, proposer
+from app.pipeline.anchor_free import MIN_SIZE_RATIO, AnchorFreeProposer
+from app.runtime.device import Device, DeviceKind
 from app.vision.boxes import iou
 from app.vision.pyramid import ImagePyramid
-from app.vision.spec import PNetSpec
+from app.vision.spec import AnchorFreeSpec
 from app.vision.tiling import TilingPolicy
 from tests.fakes import COMMON, FakeSession
 
-SPEC = PNetSpec(
-    model="grids",
+SPEC = AnchorFreeSpec(
+    model="squares",
     cell=12,
     window=96,
-    grids=(8, 16),
+    strides=(8, 16),
     best_cell=12,
     factor=0.4,
     threshold=0.3,
-    nms_per_scale=1,
     nms=0.4,
     max_candidates=20,
     **COMMON,
@@ -30,9 +30,9 @@ SAME = TilingPolicy(320, 288, 320, 288, batch=4)
 
 
 def white_squares(images: ndarray) -> dict[str, ndarray]:
-    """A cell on the middle of a white piece has a face of its size, as wide as the run of white."""
+    """Return maps in which the cell at the middle of each white rectangle predicts this rectangle."""
     out = {}
-    for stride in SPEC.grids:
+    for stride in SPEC.strides:
         rows, columns = images.shape[1] // stride, images.shape[2] // stride
         score = np.zeros((len(images), rows, columns), np.float32)
         offsets = np.zeros((len(images), rows, columns, 4), np.float32)
@@ -48,13 +48,13 @@ def white_squares(images: ndarray) -> dict[str, ndarray]:
 
 
 def runs(white: ndarray) -> list[tuple[int, int, int, int]]:
-    """The white rectangles of a picture in which no two share a row or touch, if they are large enough."""
+    """Return the white rectangles, no two of which share a row, if they are as large as a face."""
     rows = np.flatnonzero(np.diff(np.concatenate([[0], white.any(axis=1), [0]])))
     found = []
     for top, bottom in rows.reshape(-1, 2):
         columns = np.flatnonzero(white[top:bottom].any(axis=0))
         if bottom - top < SPEC.cell * 0.8:
-            continue  # too small to be seen, as faces are
+            continue  # too small for the net
         found.append((int(columns[0]), int(top), int(columns[-1]) + 1, int(bottom)))
     return found
 
@@ -66,17 +66,15 @@ def picture(*squares: tuple[int, int, int], width: int = 900, height: int = 700)
     return ImagePyramid(image)
 
 
-def grids(rule: TilingPolicy, **changes: object) -> tuple[Grids, FakeSession]:
-    net = FakeSession(SPEC, white_squares, pages=rule)
-    found = proposer(net, SPEC.model_copy(update=changes))
-    assert isinstance(found, Grids)
-    return found, net
+def proposer(policy: TilingPolicy, **changes: object) -> tuple[AnchorFreeProposer, FakeSession]:
+    net = FakeSession(SPEC, white_squares)
+    return AnchorFreeProposer(net, SPEC.model_copy(update=changes), policy), net
 
 
-@pytest.mark.parametrize("rule", [WHOLE, TILED, SAME])
-def test_every_face_is_found_once_wherever_tiles_end(rule: TilingPolicy) -> None:
+@pytest.mark.parametrize("policy", [WHOLE, TILED, SAME])
+def test_every_face_is_found_once_wherever_tiles_end(policy: TilingPolicy) -> None:
     places = [(40, 20, 30), (300, 80, 40), (430, 180, 24), (610, 260, 60), (208, 340, 30), (880, 680, 20)]
-    finder, _ = grids(rule)
+    finder, _ = proposer(policy)
     found = finder.propose(picture(*places), 20)
     wanted = np.array([(x, y, x + side, y + side) for x, y, side in places], np.float32)
     overlaps = iou(found.boxes, wanted)
@@ -86,15 +84,15 @@ def test_every_face_is_found_once_wherever_tiles_end(rule: TilingPolicy) -> None
 
 
 def test_a_face_that_a_tile_cuts_is_left_to_the_next_scale() -> None:
-    finder, _ = grids(TILED)
+    finder, _ = proposer(TILED)
     found = finder.propose(picture((100, 100, 500)), 12)
     assert len(found.boxes) == 1
     assert iou(found.boxes, np.array([[100, 100, 600, 600]], np.float32))[0, 0] > 0.9
 
 
 def test_faces_much_smaller_than_asked_for_are_dropped() -> None:
-    finder, _ = grids(WHOLE)
-    sides = [int(SMALLER * 40) - 4, int(SMALLER * 40) + 4]
+    finder, _ = proposer(WHOLE)
+    sides = [int(MIN_SIZE_RATIO * 40) - 4, int(MIN_SIZE_RATIO * 40) + 4]
     found = finder.propose(picture((60, 60, sides[0]), (300, 300, sides[1])), 40)
     assert [round(float(b[2] - b[0])) for b in found.boxes] == [pytest.approx(sides[1], abs=3)]
 
@@ -106,19 +104,19 @@ def test_a_small_picture_is_enlarged_as_far_as_its_pixels_allow() -> None:
         shapes.append(images.shape[1:3])
         return white_squares(images)
 
-    net = FakeSession(SPEC, answer, pages=WHOLE)
+    net = FakeSession(SPEC, answer)
     small = picture(width=200, height=160)
     for best_pixels, width in ((10**6, 320), (10**4, 128)):  # 200 * 30 / 20, rounded up; 200 * 12 / 20
         shapes.clear()
         spec = SPEC.model_copy(update={"best_cell": 30, "best_pixels": best_pixels})
-        Grids(net, spec).propose(small, 20)
+        AnchorFreeProposer(net, spec, WHOLE).propose(small, 20)
         assert max(shape[1] for shape in shapes) == width
 
 
 def test_votes_move_a_box_to_the_mean_of_its_rivals() -> None:
     def two(images: ndarray) -> dict[str, ndarray]:
         out = {}
-        for stride in SPEC.grids:
+        for stride in SPEC.strides:
             shape = (len(images), images.shape[1] // stride, images.shape[2] // stride)
             out[f"score{stride}"], out[f"offsets{stride}"] = (
                 np.zeros(shape, np.float32),
@@ -129,11 +127,11 @@ def test_votes_move_a_box_to_the_mean_of_its_rivals() -> None:
             out["score8"][:, 4, j], out["offsets8"][:, 4, j] = score, (-2, -2, 2, 2)
         return out
 
-    net = FakeSession(SPEC, two, pages=WHOLE)
+    net = FakeSession(SPEC, two)
     image = picture(width=128, height=128)
     plain, voted = (
-        Grids(net, replace_vote).propose(image, 12)
-        for replace_vote in (SPEC, SPEC.model_copy(update={"vote": 0.5}))
+        AnchorFreeProposer(net, spec, WHOLE).propose(image, 12)
+        for spec in (SPEC, SPEC.model_copy(update={"vote": 0.5}))
     )
     assert plain.boxes[0] == pytest.approx([16, 16, 56, 56])
     assert voted.boxes[0] == pytest.approx([20, 16, 60, 56])
@@ -141,13 +139,27 @@ def test_votes_move_a_box_to_the_mean_of_its_rivals() -> None:
 
 
 def test_a_picture_smaller_than_a_face_has_no_candidates() -> None:
-    finder, net = grids(WHOLE)
+    finder, net = proposer(WHOLE)
     found = finder.propose(picture(width=10, height=300), 20)
     assert (found.boxes.shape, found.logits.shape, net.seen) == ((0, 4), (0, 1), [])
 
 
-def test_pages_of_a_gpu_are_all_of_one_shape_and_batched() -> None:
-    finder, net = grids(SAME)
+def test_canvases_of_a_gpu_are_all_of_one_shape_and_batched() -> None:
+    finder, net = proposer(SAME)
     net.seen.clear()
     finder.propose(picture((40, 20, 30)), 12)
     assert max(net.seen) == 4
+
+
+@pytest.mark.parametrize(("kind", "shapes"), [("cuda", {(768, 1024)}), ("cpu", {(704, 512), (288, 384)})])
+def test_the_canvases_are_those_of_the_device(kind: DeviceKind, shapes: set[tuple[int, int]]) -> None:
+    seen = set()
+
+    def answer(images: ndarray) -> dict[str, ndarray]:
+        seen.add(images.shape[1:3])
+        return white_squares(images)
+
+    net = FakeSession(SPEC, answer, device=Device(kind, threads=2))
+    AnchorFreeProposer(net, SPEC).propose(picture(), 12)
+    assert shapes <= seen
+    assert kind == "cpu" or seen == shapes

@@ -1,0 +1,75 @@
+"""What `make generate` writes: it is current, and the examples of OpenAPI are the service's own answers."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.api.openapi import EXAMPLES
+from app.settings import Settings
+from scripts import openapi_examples, settings_reference
+
+STORED: dict[str, dict[str, Any]] = json.loads(EXAMPLES.read_text())
+
+
+def test_the_settings_reference_is_current() -> None:
+    assert settings_reference.ENV.read_text() == settings_reference.env_text(
+        settings_reference.ENV.read_text()
+    )
+    assert settings_reference.PAGE.read_text() == settings_reference.page_text()
+
+
+def test_every_setting_is_described() -> None:
+    page = Path("docs/settings.md").read_text()
+    for name, field in Settings.model_fields.items():
+        assert field.description
+        assert field.description[0].isupper()
+        assert field.description.endswith(".")
+        assert f"| `{settings_reference.variable(name)}` |" in page
+
+
+@pytest.fixture(scope="module")
+def document(server: str) -> dict[str, Any]:
+    schema: dict[str, Any] = httpx.get(f"{server}/openapi.json").json()
+    return schema
+
+
+def test_every_route_with_a_json_answer_has_an_example(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            content = operation["responses"]["200"]["content"]
+            if "application/json" in content:
+                assert content["application/json"]["example"] == STORED[path][method]
+
+
+def test_examples_are_the_services_own_answers(server: str, document: dict[str, Any]) -> None:
+    with httpx.Client(base_url=server, timeout=60) as client:
+        current = openapi_examples.answers(client, document)
+    assert set(current) == set(STORED)
+    for path, operations in current.items():
+        for method, answer in operations.items():
+            assert_alike(STORED[path][method], answer, f"{method} {path}")
+
+
+def assert_alike(stored: Any, current: Any, where: str) -> None:
+    """Compare two answers: numbers to a few digits, times by their stages, and not the version of Python."""
+    assert type(stored) is type(current), where
+    if isinstance(stored, dict):
+        assert set(stored) == set(current), where
+        for key in stored:
+            if key == "timing_ms":
+                assert list(stored[key]) == list(current[key]), where
+            elif key != "python":
+                assert_alike(stored[key], current[key], f"{where} {key}")
+    elif isinstance(stored, list):
+        assert len(stored) == len(current), where
+        for index, (a, b) in enumerate(zip(stored, current, strict=True)):
+            assert_alike(a, b, f"{where}[{index}]")
+    elif isinstance(stored, float):
+        pixels = any(name in where for name in ("box", "keypoints", "landmarks"))
+        assert math.isclose(stored, current, abs_tol=0.05 if pixels else 1e-3), where
+    else:
+        assert stored == current, where
