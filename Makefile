@@ -122,8 +122,8 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 test: .venv/.stamp-dev ## the tests of the gate: minutes, no GPU, no server to install (ARGS=... goes to pytest)
 	$(PYTEST) $(ARGS)
 
-test-all: .venv/.stamp-dev ## the same, and the slow ones
-	$(PYTEST) -m "not gpu and not integration" $(ARGS)
+test-all: .venv/.stamp-dev ## the same, the slow ones, and property tests with many random examples
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) -m "not gpu and not integration" $(ARGS)
 
 test-integration: .venv/.stamp-dev ## tests that start and kill processes, or use namespaces, a browser, a database
 	$(BIN)/python -m pytest -m integration tests/integration $(ARGS)

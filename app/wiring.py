@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 
+from app.errors import BadModel, UnknownModel
 from app.pipeline.analyzer import Analyzer
 from app.runtime import model_store
 from app.runtime.admission import Admission
@@ -48,7 +49,7 @@ def load_analyzer(
         only: the tasks to load a model for, with its name or None for the default; all models if None.
 
     Raises:
-        BadModel: a file or the manifest is missing, changed or invalid.
+        BadModel: a file or the manifest is missing, changed or invalid, or a setting names an unknown model.
         DeviceUnavailable: the device cannot run the models.
         UnknownModel: `only` names a model that does not exist.
     """
@@ -59,9 +60,8 @@ def load_analyzer(
     }
     names = settings.models
     if only is not None:
-        wanted = {task: name or defaults[task] for task, name in only.items()}
-        names = model_store.models_for(settings.models_dir, wanted, settings.models)
-        defaults = dict(wanted)
+        names = _names(settings, defaults, only)
+        defaults = {task: name or defaults[task] for task, name in only.items()}
     options = LoadOptions(
         threads=settings.threads,
         memory_mb=settings.gpu_memory_mb,
@@ -70,3 +70,19 @@ def load_analyzer(
         telemetry=telemetry,
     )
     return Analyzer(model_store.load(settings.models_dir, settings.device, names, options, opened), defaults)
+
+
+def _names(
+    settings: Settings, defaults: Mapping[Task, str | None], only: Mapping[Task, str | None]
+) -> frozenset[str]:
+    """Return the models that the tasks need. Raises BadModel for a setting, UnknownModel for a request."""
+    names: frozenset[str] = frozenset()
+    for task, name in only.items():
+        try:
+            wanted = {task: name or defaults[task]}
+            names |= model_store.models_for(settings.models_dir, wanted, settings.models)
+        except UnknownModel as error:
+            if name is None and defaults[task] is not None:
+                raise BadModel(error.detail) from None
+            raise
+    return names

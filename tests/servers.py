@@ -49,7 +49,7 @@ def serving(app: FastAPI, wait: bool = True, settings: Settings | None = None) -
         listener.close()
 
 
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
+def until(condition: Callable[..., object], seconds: float = 60) -> None:
     """Wait until a condition is true."""
     end = time.monotonic() + seconds
     while not condition():

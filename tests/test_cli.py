@@ -142,6 +142,16 @@ def test_options_are_checked_as_the_api_checks_its_parameters() -> None:
     assert run("verify", OBAMA, AGAIN, "--far", "2").exit_code == 2
 
 
+def test_a_setting_that_names_an_unknown_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FACE_MODELS_DIR", str(write_store(tmp_path, LISTED, present=[])))
+    monkeypatch.setenv("FACE_DETECTOR", "nobody")
+    result = run("detect", OBAMA)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("facet: cannot start: No model named 'nobody' does detect; known: ")
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("command", "known"),
     [

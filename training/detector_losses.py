@@ -1,14 +1,15 @@
 """Losses of the cascade, in `keras.ops`: score, box and points, each of the samples that have it.
 
-A net answers (..., 5) or (..., 15): the score's logit, four offsets, and O-Net's ten point coordinates. The
-truth (..., 7) or (..., 18) is: label 0 or 1, the score's weight; offsets, the box's weight; points, the
-points' weight. Weights are 0 where a sample of that kind has no such label (Zhang et al., 2016, eq. 4).
+`training.cascade_labels` names the columns of labels and outputs. A sample without a label of some kind has
+weight 0 there (Zhang et al., 2016, eq. 4).
 """
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from keras import ops
+
+from training.cascade_labels import Label, Output
 
 Tensor: TypeAlias = Any
 """A backend's tensor."""
@@ -58,10 +59,14 @@ def cascade_loss(
     def loss(truth: Tensor, found: Tensor) -> Tensor:
         truth = ops.reshape(truth, (-1, truth.shape[-1]))
         found = ops.cast(ops.reshape(found, (-1, found.shape[-1])), truth.dtype)
-        total = score_loss(truth[:, 0], truth[:, 1], found[:, 0], share, rivals)
-        total += box * smooth(truth[:, 2:6], found[:, 1:5], truth[:, 6], BOX_BEND)
-        if truth.shape[-1] > 7:
-            total += points * smooth(truth[:, 7:17], found[:, 5:15], truth[:, 17], POINT_BEND)
+        total = score_loss(
+            truth[:, Label.FACE], truth[:, Label.FACE_WEIGHT], found[:, Output.LOGIT], share, rivals
+        )
+        weight = truth[:, Label.OFFSETS_WEIGHT]
+        total += box * smooth(truth[:, Label.OFFSETS], found[:, Output.OFFSETS], weight, BOX_BEND)
+        if truth.shape[-1] == Label.WIDTH_WITH_POINTS:
+            weight = truth[:, Label.POINTS_WEIGHT]
+            total += points * smooth(truth[:, Label.POINTS], found[:, Output.POINTS], weight, POINT_BEND)
         return total
 
     return loss

@@ -19,6 +19,7 @@ from app.vision import boxes
 from training import epochs
 from training.average_precision import Matched, average_precision
 from training.cascade_config import StageConfig, StageRun
+from training.cascade_labels import Label, Output
 from training.checkpoint import Progress
 from training.config import BEST_WEIGHTS, Augmentation, RunError
 from training.data import candidates, scenes
@@ -129,17 +130,19 @@ def validate(
     losses = [float(loss(truth, out)) for (_, truth), out in zip(batches, found, strict=True)]
     truth = np.concatenate([t.reshape(-1, t.shape[-1]) for _, t in batches])
     out = np.concatenate([f.reshape(-1, f.shape[-1]) for f in found])
-    known, near = truth[:, 1] > 0, truth[:, 6] > 0
-    hit = truth[known, 0] > 0
-    ranked = Matched(out[known, 0], hit, np.zeros(len(hit), bool), int(hit.sum()))
+    known, near = truth[:, Label.FACE_WEIGHT] > 0, truth[:, Label.OFFSETS_WEIGHT] > 0
+    hit = truth[known, Label.FACE] > 0
+    ranked = Matched(out[known, Output.LOGIT], hit, np.zeros(len(hit), bool), int(hit.sum()))
     unit = np.tile(np.array([[0, 0, 1, 1]], np.float32), (int(near.sum()), 1))
     row = {
         "validation_loss": float(np.mean(losses)),
         "validation_error": 1 - average_precision([ranked]),
-        "validation_iou": _mean_iou(unit + truth[near, 2:6], unit + out[near, 1:5]),
+        "validation_iou": _mean_iou(unit + truth[near, Label.OFFSETS], unit + out[near, Output.OFFSETS]),
     }
-    if truth.shape[-1] > 7 and truth[:, 17].any():
-        wanted, points = (a[truth[:, 17] > 0].reshape(-1, 5, 2) for a in (truth[:, 7:17], out[:, 5:15]))
+    if truth.shape[-1] == Label.WIDTH_WITH_POINTS and truth[:, Label.POINTS_WEIGHT].any():
+        labelled = truth[:, Label.POINTS_WEIGHT] > 0
+        wanted = truth[labelled, Label.POINTS].reshape(-1, 5, 2)
+        points = out[labelled, Output.POINTS].reshape(-1, 5, 2)
         apart = np.linalg.norm(wanted[:, 0] - wanted[:, 1], axis=1)
         row["validation_points"] = float(
             (np.linalg.norm(points - wanted, axis=2).mean(axis=1) / apart).mean()

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Abandoned, OutOfMemory
@@ -53,7 +53,6 @@ def test_other_shapes_and_other_nets_are_not_merged() -> None:
     assert other.calls == [(4, 4)]
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.integers(0, 40), min_size=1, max_size=8),
     st.sampled_from([(GPU, 1), (CPU, 1), (CPU, 2), (CPU, 3), ((4,), 1)]),

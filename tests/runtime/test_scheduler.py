@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy import ndarray
 
@@ -54,7 +54,6 @@ def test_calls_of_different_requests_are_never_merged(sizes: tuple[int, ...], sl
     assert all(name.startswith("slot") for name in net.threads)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.integers(0, 40), min_size=1, max_size=8),
     st.sampled_from([(GPU, 1), (CPU, 1), (CPU, 2), (CPU, 3), ((4,), 1)]),

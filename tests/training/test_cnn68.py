@@ -1,15 +1,26 @@
-"""The tutorial's table, checked by its numbers, and a net that learns eight faces by heart."""
+"""The tutorial's table, checked by its numbers, and a net that learns faces by heart."""
 
 import keras
 import numpy as np
 import pytest
+from numpy import ndarray
 
+from tests.training.learning import gradients, share_left
 from training.losses import mean_squared
 from training.models.cnn68 import cnn68
 
 
+@pytest.fixture(scope="module")
+def net() -> keras.Model:
+    return cnn68()
+
+
 @pytest.mark.parametrize(
-    ("stride", "dense1", "total"), [(2, 6_554_624, 7_340_808), (1, 75_760_640, 76_546_824)]
+    ("stride", "dense1", "total"),
+    [
+        (2, 6_554_624, 7_340_808),
+        pytest.param(1, 75_760_640, 76_546_824, marks=pytest.mark.slow),  # 300 MB of random numbers
+    ],
 )
 def test_parameters_are_those_of_the_table(stride: int, dense1: int, total: int) -> None:
     net = cnn68(pool3_stride=stride)
@@ -17,8 +28,7 @@ def test_parameters_are_those_of_the_table(stride: int, dense1: int, total: int)
     assert net.count_params() == total
 
 
-def test_layers_stand_in_the_tables_order() -> None:
-    net = cnn68()
+def test_layers_stand_in_the_tables_order(net: keras.Model) -> None:
     shapes = {layer.name: tuple(layer.output.shape[1:]) for layer in net.layers}
     assert shapes["conv1"] == (126, 126, 32)
     assert shapes["pool1"] == (63, 63, 32)
@@ -33,17 +43,30 @@ def test_layers_stand_in_the_tables_order() -> None:
     assert shapes["points"] == (136,)
 
 
-def test_scaling_is_inside_the_net() -> None:
-    scale = cnn68().get_layer("scale")
+def test_scaling_is_inside_the_net(net: keras.Model) -> None:
+    scale = net.get_layer("scale")
     scaled = np.asarray(scale(np.array([[0.0, 255.0]], np.float32)))
     np.testing.assert_allclose(scaled, [[-1, 1]], atol=1e-6)
 
 
+def batch(count: int) -> tuple[ndarray, ndarray]:
+    """Noise, and points anywhere."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (count, 128, 128, 3)).astype(np.float32)
+    return images, rng.uniform(0.2, 0.8, (count, 136)).astype(np.float32)
+
+
+def test_every_weight_gets_a_gradient_and_a_few_steps_lower_the_loss() -> None:
+    keras.utils.set_random_seed(0)
+    net, (images, points) = cnn68(), batch(2)
+    assert min(gradients(net, mean_squared, images, points).values()) > 1e-6
+    assert share_left(net, mean_squared, images, points, steps=3, rate=5e-4) < 0.85
+
+
+@pytest.mark.slow
 def test_eight_faces_are_learned_by_heart() -> None:
     keras.utils.set_random_seed(0)
-    rng = np.random.default_rng(0)
-    images = rng.uniform(0, 255, (8, 128, 128, 3)).astype(np.float32)
-    points = rng.uniform(0.2, 0.8, (8, 136)).astype(np.float32)
+    images, points = batch(8)
     net = cnn68()
     net.compile(keras.optimizers.Adam(5e-4), mean_squared)
     first = float(net.train_on_batch(images, points))

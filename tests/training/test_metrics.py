@@ -11,7 +11,7 @@ def face(seed: int = 0) -> np.ndarray:
 
 
 def test_the_error_is_that_of_300w() -> None:
-    """300-W divides the mean distance of the points by that of its points 37 and 46, the outer eye corners."""
+    """300-W divides the points' mean distance by that of the outer eye corners, its points 37 and 46."""
     truth = np.zeros((2, 68, 2), np.float32)
     truth[:, 37 - 1], truth[:, 46 - 1] = (30, 40), (90, 120)  # 100 apart
     truth[1, 46 - 1] = (30, 90)  # 50 apart

@@ -1,9 +1,9 @@
-"""A few steps on synthetic faces: what a run leaves, and a resumed run that equals an unbroken one."""
+"""Training of landmark nets: a few steps on synthetic faces. The loop itself: `test_epochs.py`."""
 
-import csv
 import hashlib
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -11,13 +11,13 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from tests.training.test_epochs import interrupted_after
 from training import config, logbook
 from training.checkpoint import Progress
 from training.config import Augmentation, TrainConfig, pretrained
 from training.data import batches, crops, records
 from training.metrics import nme
-from training.schedule import over
-from training.train_landmarks import begin_at, train
+from training.train_landmarks import begin_at, train, validate
 
 SETTINGS = TrainConfig(
     name="cnn68",
@@ -25,7 +25,8 @@ SETTINGS = TrainConfig(
     template="face",
     scheme="ibug68",
     loss="mean_squared",
-    epochs=4,
+    choose_by="validation_rmse",
+    epochs=3,
     batch=4,
     learning_rate=1e-3,
     final_learning_rate=1e-5,
@@ -72,6 +73,25 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Whole(NamedTuple):
+    """A run to its end: how it went, and its folder."""
+
+    progress: Progress
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    return Whole(train(Small, SETTINGS, data, folder), folder)
+
+
+def untrained(net: keras.Model, data: Path) -> dict[str, float]:
+    """The measures of a net before any training."""
+    images, truth = batches.plain(crops.load(data / "validation.tfrecord"), SETTINGS.size)
+    return validate(net, images, truth, SETTINGS)
+
+
 def test_records_come_back_as_they_were(data: Path) -> None:
     before, after = faces(10, 0), crops.load(data / "train.tfrecord")
     for name in ("images", "points", "five", "transforms", "corners", "detected"):
@@ -110,18 +130,16 @@ def test_a_net_may_begin_with_the_mean_face(data: Path) -> None:
     np.testing.assert_allclose(found, np.repeat(truth.mean(axis=0)[None], len(truth), axis=0), atol=1e-6)
 
 
+@pytest.mark.usefixtures("without_curves")
 def test_a_run_begins_there_where_it_is_asked_to(data: Path, tmp_path: Path) -> None:
-    still = SETTINGS.model_copy(update={"learning_rate": 1e-12, "final_learning_rate": 1e-12, "epochs": 1})
-    still = still.model_copy(update={"warmup_epochs": 0.0, "augment": Augmentation()})
-    errors = [
-        train(Small, still.model_copy(update={"begin_at_mean": mean}), data, tmp_path / str(mean)).best
-        for mean in (False, True)
-    ]
+    still = {"learning_rate": 1e-12, "final_learning_rate": 1e-12, "warmup_epochs": 0.0, "epochs": 1}
+    how = {"choose_by": "validation_error", "begin_at_mean": True, "augment": Augmentation()}
+    begun = train(Small, SETTINGS.model_copy(update=still | how), data, tmp_path).best
     mean = np.nanmean(batches.plain(crops.load(data / "train.tfrecord"), SETTINGS.size)[1], axis=0)
     _, truth = batches.plain(crops.load(data / "validation.tfrecord"), SETTINGS.size)
     pixels, wanted = (batches.from_unit(unit, SETTINGS.size) for unit in (np.tile(mean, (4, 1)), truth))
-    assert errors[1] == pytest.approx(float(nme(pixels, wanted, "ibug68").mean()), rel=1e-3)
-    assert errors[0] > errors[1]
+    assert begun == pytest.approx(float(nme(pixels, wanted, "ibug68").mean()), rel=1e-3)
+    assert begun < untrained(Small.build(), data)["validation_error"]
 
 
 def test_batches_depend_on_seed_and_epoch_alone() -> None:
@@ -140,17 +158,24 @@ def test_units_are_those_of_the_served_net() -> None:
     np.testing.assert_allclose(batches.from_unit(batches.to_unit(corner, 128), 128), corner)
 
 
-def test_a_resumed_run_equals_an_unbroken_one(data: Path, tmp_path: Path) -> None:
-    whole = train(Small, SETTINGS, data, tmp_path / "whole")
-    broken = tmp_path / "broken"
+def test_a_run_learns(whole: Whole, data: Path) -> None:
+    keras.utils.set_random_seed(SETTINGS.seed)
+    before = untrained(Small.build(), data)
+    after = whole.progress.rows[-1]
+    for measure in ("validation_loss", "validation_error", "validation_rmse"):
+        assert after[measure] < 0.99 * before[measure]
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_a_resumed_run_equals_an_unbroken_one(whole: Whole, data: Path, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(logbook.Logbook, "write", interrupted_after(2))
+        patch.setattr(logbook.Logbook, "write", interrupted_after(1))
         with pytest.raises(KeyboardInterrupt):
-            train(Small, SETTINGS, data, broken)
-    resumed = train(Small, SETTINGS, data, broken, resume=True)
-    assert [untimed(row) for row in whole.rows] == [untimed(row) for row in resumed.rows]
-    assert (whole.best, whole.best_epoch) == (resumed.best, resumed.best_epoch)
-    with np.load(tmp_path / "whole/checkpoint.npz") as a, np.load(broken / "checkpoint.npz") as b:
+            train(Small, SETTINGS, data, tmp_path)
+    resumed = train(Small, SETTINGS, data, tmp_path, resume=True)
+    assert [untimed(row) for row in whole.progress.rows] == [untimed(row) for row in resumed.rows]
+    assert (whole.progress.best, whole.progress.best_epoch) == (resumed.best, resumed.best_epoch)
+    with np.load(whole.folder / "checkpoint.npz") as a, np.load(tmp_path / "checkpoint.npz") as b:
         for name in a.files:
             if name != "progress":
                 np.testing.assert_array_equal(a[name], b[name])
@@ -160,39 +185,26 @@ def untimed(row: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in row.items() if name != "seconds"}
 
 
-def interrupted_after(epochs: int):  # type: ignore[no-untyped-def] # stands in for a method, whatever its arguments
-    """A `Logbook.write` that stops the run there, as a user's Ctrl-C would."""
-    write = logbook.Logbook.write
-
-    def stop(self: logbook.Logbook, rows: list[dict[str, float]], facts: dict[str, object]) -> None:
-        write(self, rows, facts)
-        if len(rows) == epochs:
-            raise KeyboardInterrupt
-
-    return stop
-
-
-def test_a_run_leaves_its_books(data: Path, tmp_path: Path) -> None:
-    settings = SETTINGS.model_copy(update={"epochs": 2, "validate_every": 2})
-    train(Small, settings, data, tmp_path)
-    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
-    assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert rows[0]["validation_error"] == ""
-    facts = json.loads((tmp_path / "run.json").read_text())
-    assert facts["config"] == settings.model_dump()
-    assert facts["epochs"] == facts["best_epoch"] == 2
-    assert config.config_of(tmp_path) == settings
-    assert (tmp_path / "curves.png").stat().st_size > 1000
-    assert list((tmp_path / "tensorboard").iterdir())
+def test_a_run_leaves_what_export_needs(whole: Whole) -> None:
+    facts = json.loads((whole.folder / "run.json").read_text())
+    assert facts["config"] == SETTINGS.model_dump()
+    assert facts["faces"] == {"train": 10, "validation": 4}
+    assert facts["epochs"] == 3
+    assert config.config_of(whole.folder) == SETTINGS
+    assert (whole.folder / "curves.png").stat().st_size > 1000
     net = Small.build()
-    net.load_weights(tmp_path / "best.weights.h5")
+    net.load_weights(whole.folder / "best.weights.h5")
 
 
-def test_a_finished_run_is_not_overwritten(data: Path, tmp_path: Path) -> None:
-    settings = SETTINGS.model_copy(update={"epochs": 1})
-    train(Small, settings, data, tmp_path)
+def test_the_best_weights_are_those_of_the_chosen_measure(whole: Whole) -> None:
+    values = [row["validation_rmse"] for row in whole.progress.rows]
+    assert whole.progress.best == min(values)
+    assert json.loads((whole.folder / "run.json").read_text())["best_validation_rmse"] == min(values)
+
+
+def test_a_finished_run_is_not_overwritten(whole: Whole, data: Path) -> None:
     with pytest.raises(FileExistsError, match="--resume"):
-        train(Small, settings, data, tmp_path)
+        train(Small, SETTINGS, data, whole.folder)
 
 
 def test_a_run_goes_on_with_its_own_data_alone(data: Path, tmp_path: Path) -> None:
@@ -213,37 +225,8 @@ def test_a_run_of_before_has_todays_defaults() -> None:
     assert (settings.choose_by, settings.patience, settings.backbone) == ("validation_error", 0, "")
 
 
-@pytest.mark.parametrize(
-    ("epoch", "best", "ends"), [(3, 1, False), (4, 1, True), (4, 2, False), (9, 8, False), (10, 10, True)]
-)
-def test_a_run_ends_with_its_epochs_or_its_patience(epoch: int, best: int, ends: bool) -> None:
-    settings = SETTINGS.model_copy(update={"epochs": 10, "patience": 3})
-    assert over(Progress(epoch=epoch, best_epoch=best), settings) is ends
-    patient = settings.model_copy(update={"patience": 0})
-    assert over(Progress(epoch=epoch, best_epoch=best), patient) is (epoch == 10)
-
-
-def test_a_run_without_betterment_stops(data: Path, tmp_path: Path) -> None:
-    still = {"learning_rate": 1e-12, "final_learning_rate": 1e-12, "warmup_epochs": 0, "ema": 0}
-    settings = SETTINGS.model_copy(update={**still, "epochs": 9, "patience": 2})
-    assert train(Small, settings, data, tmp_path).epoch == 3
-    assert train(Small, settings, data, tmp_path, resume=True).epoch == 3
-
-
-@pytest.mark.parametrize("choice", ["validation_error", "validation_loss", "validation_rmse"])
-def test_the_best_weights_are_those_of_the_chosen_measure(
-    data: Path, tmp_path: Path, choice: config.Choice
-) -> None:
-    settings = SETTINGS.model_copy(update={"choose_by": choice})
-    progress = train(Small, settings, data, tmp_path)
-    values = [row[choice] for row in progress.rows]
-    assert progress.best == min(values)
-    assert progress.best_epoch == 1 + values.index(min(values))
-    assert json.loads((tmp_path / "run.json").read_text())[f"best_{choice}"] == min(values)
-
-
-def test_rmse_is_in_pixels_of_the_nets_picture(data: Path, tmp_path: Path) -> None:
-    row = train(Small, SETTINGS.model_copy(update={"epochs": 1}), data, tmp_path).rows[0]
+def test_rmse_is_in_pixels_of_the_nets_picture(whole: Whole) -> None:
+    row = whole.progress.rows[0]
     assert row["validation_rmse"] == pytest.approx(32 * row["validation_loss"] ** 0.5, rel=1e-4)
 
 

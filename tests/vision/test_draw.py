@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.vision.draw import Marks, draw
@@ -86,7 +86,6 @@ def test_a_label_stays_in_the_picture() -> None:
         assert (drawn[box] == [61, 220, 151]).all(axis=2).any()
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.floats(-1e6, 1e6, width=32), min_size=4, max_size=4),
     st.integers(1, 60),

@@ -4,7 +4,7 @@ import io
 from functools import cache
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pil
 
@@ -66,7 +66,6 @@ def look(data: bytes) -> None:
     assert 0 < image.shape[0] * image.shape[1] <= PIXELS
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
 @given(st.sampled_from(SEEDS), edits)
 def test_damaged_pictures(kind: tuple[str, str], changes: list[tuple[int, int, bytes]]) -> None:
     data = bytearray(seed(*kind))
@@ -78,20 +77,17 @@ def test_damaged_pictures(kind: tuple[str, str], changes: list[tuple[int, int, b
     look(bytes(data))
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.sampled_from(SEEDS), st.integers(0, 10_000))
 def test_pictures_that_end_early(kind: tuple[str, str], end: int) -> None:
     whole = seed(*kind)
     look(whole[: end % len(whole)])
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
 @given(st.sampled_from(HEADS), st.binary(max_size=300))
 def test_any_bytes_after_any_signature(head: bytes, tail: bytes) -> None:
     look(head + tail)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.binary(max_size=5000))
 def test_any_bytes(data: bytes) -> None:
     name = identify(data)
@@ -99,7 +95,6 @@ def test_any_bytes(data: bytes) -> None:
     look(data)
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
 @given(st.sampled_from([b"II*\0", b"MM\0*", b""]), st.binary(max_size=200), st.booleans())
 def test_any_exif(head: bytes, tail: bytes, prefixed: bool) -> None:
     assert 1 <= orientation((b"Exif\0\0" if prefixed else b"") + head + tail) <= 8

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.vision import pyramid, tiling
@@ -14,7 +14,6 @@ POLICIES = [TilingPolicy(640, 128, 32, 8), TilingPolicy(640, 512, 640, 512), Til
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@settings(deadline=None, max_examples=30)
 @given(width=st.integers(12, 1500), height=st.integers(12, 1500))
 def test_every_cell_lies_whole_in_exactly_one_piece(policy: TilingPolicy, width: int, height: int) -> None:
     sizes = [Level(width // 2 * 2, height // 2 * 2, (1.0, 1.0))]
@@ -30,7 +29,6 @@ def test_every_cell_lies_whole_in_exactly_one_piece(policy: TilingPolicy, width:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@settings(deadline=None, max_examples=30)
 @given(width=st.integers(20, 1500), height=st.integers(20, 1500))
 def test_patches_lie_apart_on_canvases_of_allowed_sizes(
     policy: TilingPolicy, width: int, height: int
@@ -74,7 +72,6 @@ TILE_POLICIES = [
 
 @pytest.mark.parametrize("policy", TILE_POLICIES)
 @given(width=st.integers(6, 1500), height=st.integers(6, 1500))
-@settings(max_examples=40)
 def test_every_pixel_is_in_the_core_of_one_tile_and_far_from_its_inner_edges(
     policy: TilingPolicy, width: int, height: int
 ) -> None:

@@ -16,6 +16,7 @@ from app.vision import align, boxes
 from app.vision.points import FIVE_MIRROR
 from training import augment
 from training.cascade_config import StageConfig
+from training.cascade_labels import Label, label_width
 from training.data.batches import ahead
 from training.data.scenes import Portrait, Scene
 
@@ -102,7 +103,7 @@ class CropBatches:
             p=[kinds.faces, kinds.near, kinds.points, 1 - kinds.faces - kinds.near - kinds.points],
         )
         images = np.empty((config.batch, config.size, config.size, 3), np.float32)
-        truth = np.zeros((config.batch, 18 if config.stage == "onet" else 7), np.float32)
+        truth = np.zeros((config.batch, label_width(config.stage)), np.float32)
         for row, kind in enumerate(draws):
             if kind == 2 and self._portraits:
                 images[row], truth[row] = self._portrait(rng)
@@ -122,19 +123,20 @@ class CropBatches:
     ) -> tuple[UInt8[ndarray, "size size 3"], ndarray]:
         config = self._config
         box = moved(rng, box, config)
-        truth = np.zeros(18 if config.stage == "onet" else 7, np.float32)
+        truth = np.zeros(label_width(config.stage), np.float32)
         matrix, _ = self._look(rng, box)
         image = align.warp(scene.picture, matrix[None].astype(np.float32), config.size)[0]
-        truth[1] = 1
+        truth[Label.FACE_WEIGHT] = 1
         if len(scene.faces):
             overlaps = boxes.iou(box[None], scene.faces)[0]
             wanted = np.where(scene.ignored, 0, overlaps)
             best = int(wanted.argmax())
-            truth[0] = wanted[best] >= config.positive
-            if not truth[0] and overlaps.max() >= config.negative:
-                truth[1] = 0
+            truth[Label.FACE] = wanted[best] >= config.positive
+            if not truth[Label.FACE] and overlaps.max() >= config.negative:
+                truth[Label.FACE_WEIGHT] = 0
             if wanted[best] >= config.part:
-                truth[2:6], truth[6] = offsets(scene.faces[best], matrix, config.size), 1
+                truth[Label.OFFSETS] = offsets(scene.faces[best], matrix, config.size)
+                truth[Label.OFFSETS_WEIGHT] = 1
         return augment.appearance(rng, config.augment, image), truth
 
     def _portrait(self, rng: np.random.Generator) -> tuple[UInt8[ndarray, "size size 3"], ndarray]:
@@ -143,12 +145,13 @@ class CropBatches:
         portrait = self._portraits[index]
         matrix, flipped = self._look(rng, moved(rng, self._guesses[index], config))
         image = align.warp(portrait.picture, matrix[None].astype(np.float32), config.size)[0]
-        truth = np.zeros(18 if config.stage == "onet" else 7, np.float32)
-        truth[:2] = 1
+        truth = np.zeros(label_width(config.stage), np.float32)
+        truth[[Label.FACE, Label.FACE_WEIGHT]] = 1
         if config.stage == "onet":
             at = portrait.points @ matrix[:, :2].T + matrix[:, 2]
             at = at[FIVE_MIRROR] if flipped else at
-            truth[7:17], truth[17] = ((at + 0.5) / config.size).reshape(-1), 1
+            truth[Label.POINTS] = ((at + 0.5) / config.size).reshape(-1)
+            truth[Label.POINTS_WEIGHT] = 1
         return augment.appearance(rng, config.augment, image), truth
 
     def _look(self, rng: np.random.Generator, box: ndarray) -> tuple[ndarray, bool]:

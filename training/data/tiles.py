@@ -14,6 +14,7 @@ from numpy import ndarray
 from app.vision import align, boxes
 from training import augment
 from training.cascade_config import StageConfig
+from training.cascade_labels import Label
 from training.data.batches import ahead
 from training.data.scenes import Scene
 
@@ -103,8 +104,8 @@ def label(
 ) -> Float32[ndarray, "r c 7"]:
     """The truth of every window (`training.detector_losses`), for faces in pixels of the piece."""
     flat = squares.reshape(-1, 4)
-    truth = np.zeros((len(flat), 7), np.float32)
-    truth[:, 1] = 1
+    truth = np.zeros((len(flat), Label.WIDTH), np.float32)
+    truth[:, Label.FACE_WEIGHT] = 1
     seen = np.flatnonzero(((faces[:, 2:] > 0) & (faces[:, :2] < config.tile)).all(axis=1))
     if len(seen):
         overlaps = boxes.iou(flat, boxes.square(faces[seen]))
@@ -112,11 +113,11 @@ def label(
         wanted = np.where(blind, 0, overlaps)
         best = wanted.argmax(axis=1)
         most = wanted.max(axis=1)
-        truth[:, 0] = most >= config.positive
+        truth[:, Label.FACE] = most >= config.positive
         unsure = (most >= config.negative) & (most < config.positive)
         unsure |= (most < config.positive) & (np.where(blind, overlaps, 0).max(axis=1) >= config.negative)
-        truth[unsure, 1] = 0
-        truth[:, 2:6] = boxes.offsets_to(flat, faces[seen][best])
-        truth[:, 6] = most >= config.part
-        truth[truth[:, 6] == 0, 2:6] = 0
-    return truth.reshape(*squares.shape[:2], 7)
+        truth[unsure, Label.FACE_WEIGHT] = 0
+        truth[:, Label.OFFSETS] = boxes.offsets_to(flat, faces[seen][best])
+        truth[:, Label.OFFSETS_WEIGHT] = most >= config.part
+        truth[truth[:, Label.OFFSETS_WEIGHT] == 0, Label.OFFSETS] = 0
+    return truth.reshape(*squares.shape[:2], Label.WIDTH)

@@ -13,6 +13,7 @@ import numpy as np
 from keras import layers, ops
 from numpy import ndarray
 
+from training.cascade_labels import Output
 from training.models.mtcnn import MEAN, SCALE
 from training.models.serving import fold_scaling
 
@@ -118,9 +119,9 @@ def _served_pnet(net: keras.Model) -> keras.Model:
 def _served_crop_net(net: keras.Model) -> keras.Model:
     """Return the served form of an R- or O-Net: `offsets`, `score` (n), and O-Net's `points`."""
     out = net.output
-    answer = {"offsets": out[:, 1:5], "score": ops.sigmoid(out[:, 0])}
-    if out.shape[-1] > 5:
-        answer["points"] = out[:, 5:]
+    answer = {"offsets": out[:, Output.OFFSETS], "score": ops.sigmoid(out[:, Output.LOGIT])}
+    if out.shape[-1] == Output.POINTS.stop:
+        answer["points"] = out[:, Output.POINTS]
     return keras.Model(net.input, answer)
 
 
