@@ -44,7 +44,7 @@ def load_analyzer(
 
     Args:
         settings: which models, on which device.
-        telemetry: is told of every call of a net.
+        telemetry: receives an event for every call of a net.
         opened: is called with each session while others are still being opened.
         only: the tasks to load a model for, with its name or None for the default; all models if None.
 

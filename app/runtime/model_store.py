@@ -75,7 +75,7 @@ class LoadOptions:
         memory_mb: maximum GPU memory per net in MiB; 0 for no limit.
         engine_cache: folder in which TensorRT keeps compiled engines.
         dynamic_batching: whether a GPU merges calls of different requests into batches.
-        telemetry: is told of every call of a net.
+        telemetry: receives an event for every call of a net.
     """
 
     threads: int = 0
