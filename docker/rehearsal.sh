@@ -107,7 +107,7 @@ folder=$(config WorkingDir)
 
 say "== what is in it: $(du -sm "$root" | cut -f1) MB, $(du -sm "$root$folder" | cut -f1) MB of them in $folder"
 (cd "$root$folder" && find . -mindepth 1 -maxdepth 1 | sort | tr '\n' ' ' && echo)
-for path in .env .git tests training docker models/golden cache runs; do
+for path in .env .git tests training docker models/golden models/source cache runs; do
   [ ! -e "$root$folder/$path" ] || fail "$path is in the image"
 done
 [ ! -s "$root/etc/pip.conf" ] || fail "pip's settings of this machine are in the image"

@@ -59,6 +59,9 @@ def check(folder: Path, resume: bool, digest: object) -> None:
 def run(course: Course, settings: Schedule, folder: Path, resume: bool) -> Progress:
     """Trains to the settings' last epoch, or till their patience ends, in `folder`; answers how it went."""
     net, source = course.net, course.source
+    if not net.optimizer.built:
+        # Variables that the first step made would have Keras trace it twice.
+        net.optimizer.build(net.trainable_variables)
     progress = checkpoint.load(folder, net) if resume else Progress()
     facts: dict[str, object] = {
         "config": settings.model_dump(),

@@ -29,6 +29,12 @@ def share_left(net: keras.Model, loss: Loss, inputs: Any, truth: Any, *, steps: 
     return _value(net, loss, inputs, truth, training=True).numpy() / first
 
 
+def least_move(before: keras.Model, after: keras.Model) -> float:
+    """How far the trainable weight moved that moved least."""
+    weights = zip(before.trainable_variables, after.trainable_variables, strict=True)
+    return min(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in weights)
+
+
 def _step(net: keras.Model, loss: Loss, inputs: Any, truth: Any) -> tuple[float, list[Any]]:
     with tf.GradientTape() as tape:
         value = _value(net, loss, inputs, truth, training=True)

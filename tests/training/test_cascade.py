@@ -1,6 +1,8 @@
-"""The cascade's nets: their served forms, their export, and small ones that learn white boxes by heart."""
+"""The cascade's nets: their served forms, their export, and small ones that learn white boxes."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -12,15 +14,21 @@ from app.runtime.device import Device
 from app.runtime.session import OrtSession
 from app.vision.pyramid import ImagePyramid
 from app.vision.spec import RNetSpec
+from tests.training.learning import gradients, least_move, share_left
+from tests.training.runs import Whole, interrupted_after, untimed
+from training import checkpoint, logbook
 from training.cascade_config import Kinds, StageConfig, build_trained, config_of, find
 from training.cascade_recipes import export_run, spec_of
-from training.config import RUN_FILE, Augmentation
+from training.config import BEST_WEIGHTS, RUN_FILE, Augmentation
 from training.data.candidates import Candidates, CropBatches
 from training.data.scenes import Portrait, Scene
 from training.data.tiles import Tiles
+from training.detector_losses import cascade_loss
 from training.models.cascade import onet, pnet, rnet, serve
 from training.models.mtcnn_tuned import tuned
 from training.train_cascade import Learnt, train, validate
+
+pytestmark = pytest.mark.xdist_group("tensorflow-2")
 
 SETTINGS = StageConfig(
     name="cascade_rnet_scratch",
@@ -70,11 +78,14 @@ def learnt(settings: StageConfig) -> Learnt:
     corner = rng.uniform(0, 90, (300, 2))
     found = np.concatenate([corner, corner + rng.uniform(20, 60, (300, 1))], axis=1).astype(np.float32)
     proposals = Candidates(rng.integers(0, 12, 300), found, np.ones(300, np.float32))
-    nobody: tuple[list[Portrait], ndarray] = ([], np.empty((0, 4), np.float32))
+    unit = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
+    faces = np.concatenate([scene.faces for scene in photos])
+    points = faces[:, None, :2] + unit * (faces[:, None, 2:] - faces[:, None, :2])
+    portraits = [Portrait(scene.name, scene.picture, points[i]) for i, scene in enumerate(photos)]
     source = (
         Tiles(photos, settings)
         if settings.stage == "pnet"
-        else CropBatches(photos, proposals, nobody, settings)
+        else CropBatches(photos, proposals, (portraits, faces), settings)
     )
     facts: dict[str, object] = {"sources": ["wider"], "sha256": "0" * 64}
     return Learnt(source, list(source.epoch(99))[:4], facts)
@@ -111,6 +122,121 @@ def test_the_published_nets_are_trained_with_one_head(stage: str, outputs: int) 
     assert tuned(stage).output_shape == (None, outputs)
 
 
+TINY = SETTINGS.model_copy(update={"epochs": 2, "steps": 2, "batch": 8})
+
+
+class Tiny:
+    """A run of an R-Net small enough for tests."""
+
+    CONFIG = TINY
+
+    @staticmethod
+    def build() -> keras.Model:
+        return rnet(24, (4, 4), 8)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    return Whole(train(Tiny, TINY, learnt(TINY), folder, resume=False), folder)
+
+
+def test_a_run_leaves_what_its_export_needs(whole: Whole) -> None:
+    assert [row["epoch"] for row in whole.progress.rows] == [1, 2]
+    measures = {"validation_loss", "validation_error", "validation_iou"}
+    assert all(measures <= set(row) and np.isfinite(list(row.values())).all() for row in whole.progress.rows)
+    assert config_of(whole.folder) == TINY
+    assert json.loads((whole.folder / RUN_FILE).read_text())["data"] == learnt(TINY).facts
+    keras.utils.set_random_seed(TINY.seed)
+    begun, trained = Tiny.build(), Tiny.build()
+    trained.load_weights(whole.folder / BEST_WEIGHTS)
+    assert least_move(begun, trained) > 1e-3
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_a_resumed_run_equals_an_unbroken_one(whole: Whole, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logbook.Logbook, "write", interrupted_after(1))
+        with pytest.raises(KeyboardInterrupt):
+            train(Tiny, TINY, learnt(TINY), tmp_path, resume=False)
+    resumed = train(Tiny, TINY, learnt(TINY), tmp_path, resume=True)
+    assert untimed(whole.progress) == untimed(resumed)
+
+
+def test_a_run_is_not_overwritten_and_goes_on_with_its_own_data_alone(whole: Whole) -> None:
+    data = learnt(TINY)
+    with pytest.raises(FileExistsError, match="--resume"):
+        train(Tiny, TINY, data, whole.folder, resume=False)
+    other = Learnt(data.training, data.validation, data.facts | {"sha256": "1" * 64})
+    with pytest.raises(ValueError, match="other data"):
+        train(Tiny, TINY, other, whole.folder, resume=True)
+
+
+PIECES = find("cascade_pnet").CONFIG.model_copy(
+    update={"tile": 64, "batch": 8, "steps": 8, "augment": Augmentation()}
+)
+POINTED = SETTINGS.model_copy(
+    update={
+        "stage": "onet",
+        "size": 32,
+        "kinds": Kinds(faces=0.3, near=0.2, points=0.3),
+        "points_weight": 1.0,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "build"),
+    [(PIECES, pnet), (SETTINGS, rnet), (POINTED, partial(onet, 32, (8, 8, 8), 16))],
+    ids=["pnet", "rnet", "onet"],
+)
+def test_every_weight_gets_a_gradient_and_a_few_steps_lower_the_loss(
+    settings: StageConfig, build: Callable[[], keras.Model]
+) -> None:
+    keras.utils.set_random_seed(0)
+    net, (images, truth) = build(), learnt(settings).validation[0]
+    loss = cascade_loss(settings.hardest, settings.rivals, settings.box_weight, settings.points_weight)
+    assert min(gradients(net, loss, images, truth).values()) > 1e-6
+    assert share_left(net, loss, images, truth, steps=3, rate=1e-2) < 0.9
+
+
+@pytest.mark.slow
+def test_pnet_learns_from_pieces() -> None:
+    keras.utils.set_random_seed(0)
+    data = learnt(PIECES)
+    net = pnet((8, 8, 8, 16))
+    net.compile(keras.optimizers.Adam(1e-2), cascade_loss(1.0, 4, 1.0, 0))
+    before = validate(net, data.validation, PIECES)
+    for epoch in range(8):
+        for images, truth in data.training.epoch(epoch):
+            net.train_on_batch(images, truth)
+    after = validate(net, data.validation, PIECES)
+    assert after["validation_loss"] < 0.6 * before["validation_loss"]
+
+
+def test_a_runs_net_is_exported_as_it_is_served(tmp_path: Path) -> None:
+    folder = tmp_path / "cascade_rnet_scratch"
+    folder.mkdir()
+    net = randomised(find(folder.name).build())
+    checkpoint.save_best(folder / BEST_WEIGHTS, net)
+    facts = {"config": SETTINGS.model_dump(mode="json"), "data": {"sources": ["wider"], "sha256": "0" * 64}}
+    (folder / RUN_FILE).write_text(json.dumps(facts))
+    assert config_of(folder) == SETTINGS
+    assert_exported(net, export_run(folder, tmp_path))
+    assert spec_of(folder).source_sha256 == "0" * 64
+
+
+def assert_exported(net: keras.Model, path: Path) -> None:
+    session = OrtSession(path, Device("cpu", threads=1))
+    assert isinstance(session.spec, RNetSpec)
+    assert (session.spec.crop, session.spec.size) == (1.3, 24)
+    assert session.spec.research_only
+    crops: ndarray = np.random.default_rng(0).integers(0, 256, (5, 24, 24, 3), np.uint8)
+    wanted = np.asarray(net(crops.astype(np.float32)))
+    np.testing.assert_allclose(session.run(crops)["offsets"], wanted[:, 1:5], atol=1e-4)
+
+
+@pytest.mark.slow
 def test_a_run_learns_resumes_and_is_exported(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     run = find("cascade_rnet_scratch")
@@ -129,43 +255,8 @@ def test_a_run_learns_resumes_and_is_exported(tmp_path: Path) -> None:
 
     assert config_of(tmp_path / "cascade_rnet_scratch") == SETTINGS
     net = build_trained(tmp_path / "cascade_rnet_scratch")
-    path = export_run(tmp_path / "cascade_rnet_scratch", tmp_path)
-    session = OrtSession(path, Device("cpu", threads=1))
-    assert isinstance(session.spec, RNetSpec)
-    assert (session.spec.crop, session.spec.size) == (1.3, 24)
-    assert session.spec.research_only
-    crops: ndarray = np.random.default_rng(0).integers(0, 256, (5, 24, 24, 3), np.uint8)
-    wanted = np.asarray(net(crops.astype(np.float32)))
-    np.testing.assert_allclose(session.run(crops)["offsets"], wanted[:, 1:5], atol=1e-4)
+    assert_exported(net, export_run(tmp_path / "cascade_rnet_scratch", tmp_path))
     assert spec_of(tmp_path / "cascade_rnet_scratch").source_sha256 == "0" * 64
-
-
-def test_a_run_goes_on_with_its_own_data_alone(tmp_path: Path) -> None:
-    data = learnt(SETTINGS.model_copy(update={"steps": 1, "epochs": 1}))
-    train(
-        find("cascade_rnet_scratch"), SETTINGS.model_copy(update={"epochs": 1}), data, tmp_path, resume=False
-    )
-    other = Learnt(data.training, data.validation, data.facts | {"sha256": "1" * 64})
-    with pytest.raises(ValueError, match="other data"):
-        train(find("cascade_rnet_scratch"), SETTINGS, other, tmp_path, resume=True)
-
-
-def test_pnet_learns_from_pieces() -> None:
-    keras.utils.set_random_seed(0)
-    settings = find("cascade_pnet").CONFIG.model_copy(
-        update={"tile": 64, "batch": 8, "steps": 8, "augment": Augmentation()}
-    )
-    data = learnt(settings)
-    net = pnet((8, 8, 8, 16))
-    from training.detector_losses import cascade_loss
-
-    net.compile(keras.optimizers.Adam(1e-2), cascade_loss(1.0, 4, 1.0, 0))
-    before = validate(net, data.validation, settings)
-    for epoch in range(8):
-        for images, truth in data.training.epoch(epoch):
-            net.train_on_batch(images, truth)
-    after = validate(net, data.validation, settings)
-    assert after["validation_loss"] < 0.6 * before["validation_loss"]
 
 
 def test_an_unknown_stage_run_names_those_there_are() -> None:

@@ -2,12 +2,20 @@
 
 import keras
 import numpy as np
+import pytest
 
 from training.models.cnn15 import cnn15
 
+pytestmark = pytest.mark.xdist_group("tensorflow-2")
 
-def test_layers_are_those_of_the_tutorial() -> None:
-    net = cnn15()
+
+@pytest.fixture(scope="module")
+def net() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return cnn15()
+
+
+def test_layers_are_those_of_the_tutorial(net: keras.Model) -> None:
     shapes = {layer.name: tuple(layer.output.shape[1:]) for layer in net.layers}
     assert shapes["conv1"] == (94, 94, 32)
     assert shapes["pool1"] == (47, 47, 32)
@@ -21,9 +29,8 @@ def test_layers_are_those_of_the_tutorial() -> None:
     assert net.count_params() == 8_051_502
 
 
-def test_weights_begin_as_the_tutorials() -> None:
-    keras.utils.set_random_seed(0)
-    for layer in cnn15().layers:
+def test_weights_begin_as_the_tutorials(net: keras.Model) -> None:
+    for layer in net.layers:
         if layer.weights:
             kernel, bias = layer.get_weights()
             assert np.abs(kernel).max() <= 0.2 + 1e-6  # cut off at two deviations
@@ -31,8 +38,7 @@ def test_weights_begin_as_the_tutorials() -> None:
             np.testing.assert_array_equal(bias, np.float32(0.1))
 
 
-def test_the_net_sees_grey_of_0_to_1() -> None:
-    net = cnn15()
+def test_the_net_sees_grey_of_0_to_1(net: keras.Model) -> None:
     scale = keras.Model(net.input, net.get_layer("scale").output)
     image = np.zeros((1, 96, 96, 3), np.float32)
     image[0, 0] = 255

@@ -12,12 +12,15 @@ import pytest
 from keras import layers, ops
 from numpy import ndarray
 
+from tests.training.runs import interrupted_after, untimed
 from training import checkpoint, epochs
 from training.checkpoint import Progress, Row
 from training.config import BEST_WEIGHTS, Schedule
 from training.epochs import Course
 from training.logbook import Logbook
 from training.schedule import optimizer, over
+
+pytestmark = pytest.mark.xdist_group("tensorflow-2")
 
 SETTINGS = Schedule(
     name="one",
@@ -48,7 +51,7 @@ def line() -> keras.Model:
 class Known:
     """A net of two numbers whose gradient is its batch, and whose measures after each epoch are given."""
 
-    def __init__(self, settings: Schedule = SETTINGS, **measures: list[float]) -> None:
+    def __init__(self, measures: dict[str, list[float]], settings: Schedule = SETTINGS) -> None:
         self.net = line()
         self.net.compile(optimizer(settings, Steps.steps), "mean_squared_error")
         self.net.train_on_batch = self.step
@@ -72,10 +75,6 @@ class Known:
         return epochs.run(course, self.settings, folder, resume)
 
 
-def untimed(progress: Progress) -> list[Row]:
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in progress.rows]
-
-
 def assert_same(left: list[ndarray], right: list[ndarray]) -> None:
     for a, b in zip(left, right, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -83,7 +82,7 @@ def assert_same(left: list[ndarray], right: list[ndarray]) -> None:
 
 def test_a_run_leaves_its_books(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"epochs": 3, "validate_every": 2})
-    progress = Known(settings, error=[9, 0.3, 0.2], loss=[9, 0.6, 0.5]).run(tmp_path)
+    progress = Known({"error": [9, 0.3, 0.2], "loss": [9, 0.6, 0.5]}, settings).run(tmp_path)
     rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert [row["loss"] for row in rows] == ["0.5", str(1 / 3), "0.25"]
@@ -103,7 +102,7 @@ def test_a_run_leaves_its_books(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("choice", "best"), [("error", 2), ("loss", 3), ("rmse", 1)])
 def test_the_best_weights_are_those_of_the_chosen_measure(tmp_path: Path, choice: str, best: int) -> None:
     measures = {"error": [0.4, 0.1, 0.3, 0.2], "loss": [4.0, 3, 1, 2], "rmse": [1.0, 2, 1, 3]}
-    known = Known(**measures)
+    known = Known(measures)
     progress = known.run(tmp_path, choose_by=f"validation_{choice}")
     assert (progress.best, progress.best_epoch) == (min(measures[choice]), best)
     assert json.loads((tmp_path / "run.json").read_text())[f"best_validation_{choice}"] == min(
@@ -116,7 +115,7 @@ def test_the_best_weights_are_those_of_the_chosen_measure(tmp_path: Path, choice
 
 @pytest.mark.usefixtures("without_curves")
 def test_the_averaged_weights_are_judged_and_the_others_go_on(tmp_path: Path) -> None:
-    known = Known(SETTINGS.model_copy(update={"epochs": 1, "warmup_epochs": 0}), error=[0.5])
+    known = Known({"error": [0.5]}, SETTINGS.model_copy(update={"epochs": 1, "warmup_epochs": 0}))
     known.run(tmp_path)
     now, average = known.net.get_weights()[0].item(), known.seen[0][0].item()
     # Adam's first step is the rate, 0.1, from 1; the average begins there, with a momentum of 0.8.
@@ -127,13 +126,13 @@ def test_the_averaged_weights_are_judged_and_the_others_go_on(tmp_path: Path) ->
 @pytest.mark.usefixtures("without_curves")
 def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measures = {"error": [0.4, 0.1, 0.3, 0.2]}
-    first = Known(**measures)
+    first = Known(measures)
     whole = first.run(tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(Logbook, "write", interrupted_after(2))
         with pytest.raises(KeyboardInterrupt):
-            Known(**measures).run(tmp_path / "broken")
-    second = Known(**measures)
+            Known(measures).run(tmp_path / "broken")
+    second = Known(measures)
     resumed = second.run(tmp_path / "broken", resume=True)
     assert untimed(whole) == untimed(resumed)
     assert (whole.best, whole.best_epoch) == (resumed.best, resumed.best_epoch)
@@ -147,24 +146,12 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path, monkeypatch: pytes
         assert_same(*([saved[name] for name in saved.files if name != "progress"] for saved in (a, b)))
 
 
-def interrupted_after(epochs: int):  # type: ignore[no-untyped-def] # stands in for a method
-    """A `Logbook.write` that stops the run there, as a user's Ctrl-C would."""
-    write = Logbook.write
-
-    def stop(self: Logbook, rows: list[Row], facts: dict[str, object]) -> None:
-        write(self, rows, facts)
-        if len(rows) == epochs:
-            raise KeyboardInterrupt
-
-    return stop
-
-
 @pytest.mark.usefixtures("without_curves")
 def test_a_run_without_betterment_stops_and_stays_stopped(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"epochs": 9, "patience": 2})
     measures = {"error": [0.4, 0.3, 0.3, 0.3, 0.1, 0.1, 0.1, 0.1, 0.1]}
-    assert Known(settings, **measures).run(tmp_path).epoch == 4
-    assert Known(settings, **measures).run(tmp_path, resume=True).epoch == 4
+    assert Known(measures, settings).run(tmp_path).epoch == 4
+    assert Known(measures, settings).run(tmp_path, resume=True).epoch == 4
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,14 @@ def answers(count: int, missed: int, off: float) -> Found:
     return Found(tuple(f"f{i}" for i in range(count)), "ibug68", truth, detected, given)
 
 
-def test_every_way_of_feeding_has_its_table() -> None:
-    made = {table.title: table.figures for table in tables(answers(8, 2, 0.04), "300w")}
+@pytest.fixture(scope="module")
+def eight() -> list[landmark_report.Table]:
+    """The tables of eight faces, two of them not found."""
+    return tables(answers(8, 2, 0.04), "300w")
+
+
+def test_every_way_of_feeding_has_its_table(eight: list[landmark_report.Table]) -> None:
+    made = {table.title: table.figures for table in eight}
     assert list(made) == [
         f"300w test (8 faces), {points} points, {fed}"
         for points in (68, 15)
@@ -38,10 +44,8 @@ def test_every_way_of_feeding_has_its_table() -> None:
     assert made[f"300w test (8 faces), 15 points, {GIVEN}"]["mean"].value == pytest.approx(0.04, rel=1e-3)
 
 
-def test_a_card_has_every_figure_that_is_compared() -> None:
-    rows = {
-        name: value for table in tables(answers(8, 2, 0.04), "300w") for name, value in table.rows().items()
-    }
+def test_a_card_has_every_figure_that_is_compared(eight: list[landmark_report.Table]) -> None:
+    rows = {name: value for table in eight for name, value in table.rows().items()}
     on = "300w test (8 faces), 15 points"
     assert rows[row_name(f"{on}, {GIVEN}", "mean")].startswith("4.00% (95%")
     for fed, measure in ((END_TO_END, "auc_at_10%"), (DETECTED, "eyes"), (DETECTED, "rmse"), (GIVEN, "rmse")):

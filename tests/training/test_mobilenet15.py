@@ -4,13 +4,20 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
 from training.config import find, pretrained
 from training.models.mobilenet15 import MOMENTUM, mobilenet15
 
+pytestmark = pytest.mark.xdist_group("tensorflow-2")
 
-def test_layers_are_those_of_the_tutorial() -> None:
-    net = mobilenet15()
+
+@pytest.fixture(scope="module")
+def net() -> keras.Model:
+    return mobilenet15()
+
+
+def test_layers_are_those_of_the_tutorial(net: keras.Model) -> None:
     shapes = {layer.name: tuple(layer.output.shape[1:]) for layer in net.layers}
     assert shapes["resize"] == (96, 96, 3)
     assert shapes["backbone"] == (3, 3, 1280)
@@ -25,8 +32,7 @@ def test_layers_are_those_of_the_tutorial() -> None:
     assert {layer.momentum for layer in moving} == {MOMENTUM}
 
 
-def test_the_net_sees_grey_of_minus_1_to_1() -> None:
-    net = mobilenet15()
+def test_the_net_sees_grey_of_minus_1_to_1(net: keras.Model) -> None:
     scale = keras.Model(net.input, net.get_layer("scale").output)
     image = np.zeros((1, 96, 96, 3), np.float32)
     image[0, 0] = 255

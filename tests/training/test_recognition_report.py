@@ -1,13 +1,25 @@
 """The tables of the recognition page."""
 
 import json
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+
+import pytest
 
 from app.runtime.model_store import read_manifest
 from training import recognition_report as report
 
 MODELS = Path("models")
 EMBEDDERS = [m.name for m in read_manifest(MODELS).models if m.task == "embed"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def read_once() -> Iterator[None]:
+    """The models' files are opened once for all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "specs", cache(report.specs))
+        yield
 
 
 def test_every_embedder_has_its_row() -> None:

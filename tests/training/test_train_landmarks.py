@@ -3,7 +3,6 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -11,13 +10,14 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from tests.training.test_epochs import interrupted_after
+from tests.training.runs import Whole, interrupted_after, untimed
 from training import config, logbook
-from training.checkpoint import Progress
 from training.config import Augmentation, TrainConfig, pretrained
 from training.data import batches, crops, records
 from training.metrics import nme
 from training.train_landmarks import begin_at, train, validate
+
+pytestmark = pytest.mark.xdist_group("tensorflow-2")
 
 SETTINGS = TrainConfig(
     name="cnn68",
@@ -71,13 +71,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     crops.save(folder / "validation.tfrecord", faces(4, 1))
     (folder / "prepare.json").write_text("{}")
     return folder
-
-
-class Whole(NamedTuple):
-    """A run to its end: how it went, and its folder."""
-
-    progress: Progress
-    folder: Path
 
 
 @pytest.fixture(scope="module")
@@ -173,16 +166,12 @@ def test_a_resumed_run_equals_an_unbroken_one(whole: Whole, data: Path, tmp_path
         with pytest.raises(KeyboardInterrupt):
             train(Small, SETTINGS, data, tmp_path)
     resumed = train(Small, SETTINGS, data, tmp_path, resume=True)
-    assert [untimed(row) for row in whole.progress.rows] == [untimed(row) for row in resumed.rows]
+    assert untimed(whole.progress) == untimed(resumed)
     assert (whole.progress.best, whole.progress.best_epoch) == (resumed.best, resumed.best_epoch)
     with np.load(whole.folder / "checkpoint.npz") as a, np.load(tmp_path / "checkpoint.npz") as b:
         for name in a.files:
             if name != "progress":
                 np.testing.assert_array_equal(a[name], b[name])
-
-
-def untimed(row: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in row.items() if name != "seconds"}
 
 
 def test_a_run_leaves_what_export_needs(whole: Whole) -> None:
