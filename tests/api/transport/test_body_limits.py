@@ -50,9 +50,9 @@ def answer(wire: socket.socket) -> dict[str, object]:
     "start",
     [
         b"",
-        b"\x89PNG",
+        b"\x89PNG" + bytes(4000),  # enough for the minimum rate, which must not be what ends the request
         part("image", picture())[:-40],
-        b'{"image": "AAAA',
+        b'{"image": "' + b"A" * 4000,
     ],
     ids=["nothing", "raw", "multipart", "json"],
 )
