@@ -117,7 +117,8 @@ check: .venv/.stamp-dev ## format, lint, types, import rules, links of the docum
 	    grep -lE '^--|://' requirements/*.txt; then \
 	  echo "the requirements above mix CPU with GPU, or hold an address" >&2; exit 1; fi
 
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+# A file stays in one process, so that its fixtures are made once; the order keeps the long files apart.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: .venv/.stamp-dev ## the tests of the gate: minutes, no GPU, no server to install (ARGS=... goes to pytest)
 	$(PYTEST) $(ARGS)

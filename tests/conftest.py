@@ -30,17 +30,6 @@ hypothesis.settings.register_profile("nightly", max_examples=500, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file in one test process, and all tests that use the real models in a single one.
-
-    With `--dist loadgroup` only that process opens the models and starts a service with them.
-    """
-    for item in items:
-        uses_models = "analyzer" in getattr(item, "fixturenames", ())
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group("models" if uses_models else item.path.as_posix()))
-
-
 @pytest.fixture(scope="session")
 def analyzer() -> Analyzer:
     """The analyzer with the models of this checkout, on the CPU."""

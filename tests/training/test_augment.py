@@ -12,8 +12,6 @@ from training import augment
 from training.config import Augmentation
 from training.configs.cnn68 import CONFIG
 
-pytestmark = pytest.mark.xdist_group("tensorflow-2")
-
 SIZE = 128
 EVERYTHING = CONFIG.augment.model_copy(
     update={

@@ -13,8 +13,6 @@ from training.calibration import Calibrated, fit_probability, read_calibration, 
 from training.data.lfw import Pair
 from training.data.people import Picture
 
-pytestmark = pytest.mark.xdist_group("tensorflow-1")
-
 
 def at(curve: Probability, similarity: float) -> float:
     return float(1 / (1 + np.exp(-(curve.slope * similarity + curve.offset))))

@@ -28,8 +28,6 @@ from training.models.cascade import onet, pnet, rnet, serve
 from training.models.mtcnn_tuned import tuned
 from training.train_cascade import Learnt, train, validate
 
-pytestmark = pytest.mark.xdist_group("tensorflow-2")
-
 SETTINGS = StageConfig(
     name="cascade_rnet_scratch",
     stage="rnet",

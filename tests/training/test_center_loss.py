@@ -6,8 +6,6 @@ from numpy import ndarray
 
 from training.center_loss import CenterLoss, moved
 
-pytestmark = pytest.mark.xdist_group("tensorflow-1")
-
 CENTERS = np.array([[0, 0], [1, 1], [5, 5]], np.float32)
 FEATURES = np.array([[2, 0], [4, 2], [1, 3]], np.float32)
 LABELS = np.array([0, 0, 1], np.int32)

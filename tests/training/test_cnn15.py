@@ -6,8 +6,6 @@ import pytest
 
 from training.models.cnn15 import cnn15
 
-pytestmark = pytest.mark.xdist_group("tensorflow-2")
-
 
 @pytest.fixture(scope="module")
 def net() -> keras.Model:

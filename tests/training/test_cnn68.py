@@ -9,8 +9,6 @@ from tests.training.learning import gradients, share_left
 from training.losses import mean_squared
 from training.models.cnn68 import cnn68
 
-pytestmark = pytest.mark.xdist_group("tensorflow-2")
-
 
 @pytest.fixture(scope="module")
 def net() -> keras.Model:

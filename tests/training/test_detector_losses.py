@@ -4,8 +4,6 @@ from keras import ops
 
 from training.detector_losses import BOX_BEND, cascade_loss, hardest, score_loss, smooth
 
-pytestmark = pytest.mark.xdist_group("tensorflow-2")
-
 RNG = np.random.default_rng(0)
 
 

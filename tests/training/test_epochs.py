@@ -20,8 +20,6 @@ from training.epochs import Course
 from training.logbook import Logbook
 from training.schedule import optimizer, over
 
-pytestmark = pytest.mark.xdist_group("tensorflow-2")
-
 SETTINGS = Schedule(
     name="one",
     size=1,

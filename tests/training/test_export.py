@@ -13,8 +13,6 @@ from app.vision.spec import EmbedderSpec
 from tests.fakes import COMMON
 from training.export import export, serving_net, to_onnx
 
-pytestmark = pytest.mark.xdist_group("tensorflow-1")
-
 SPEC = EmbedderSpec(
     model="tiny",
     size=16,

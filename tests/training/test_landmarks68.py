@@ -12,8 +12,6 @@ from tests.training.learning import gradients, share_left
 from training.losses import wing
 from training.models.landmarks68 import CentreOfMass, fifteen_net, landmark_net
 
-pytestmark = pytest.mark.xdist_group("tensorflow-2")
-
 POINTS = 5
 
 

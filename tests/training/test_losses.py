@@ -15,8 +15,6 @@ from training.losses import (
     wing,
 )
 
-pytestmark = pytest.mark.xdist_group("tensorflow-1")
-
 
 @pytest.fixture
 def truth() -> ndarray:

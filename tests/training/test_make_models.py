@@ -16,8 +16,6 @@ from training.importers.packages import SourceError
 from training.importers.parity import Parity
 from training.recipes import Product, Recipe, products
 
-pytestmark = pytest.mark.xdist_group("tensorflow-2")
-
 SPEC = EmbedderSpec.model_validate(
     {"model": "tiny", "size": 8, "template": "arcface", "dimension": 2, "flip_average": False, **COMMON}
 )

@@ -9,8 +9,6 @@ from numpy import ndarray
 from training.config import Mining
 from training.mining import mine, squared_distances, triplet
 
-pytestmark = pytest.mark.xdist_group("tensorflow-1")
-
 # Persons 0, 0, 1, 1; squared distances between pictures. Of anchor 0 and positive 1, at 0.5: stranger 2, at
 # 0.6, is within the margin of 0.2, stranger 3, at 0.9, beyond it.
 LABELS = np.array([0, 0, 1, 1], np.float32)

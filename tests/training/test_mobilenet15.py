@@ -9,8 +9,6 @@ import pytest
 from training.config import find, pretrained
 from training.models.mobilenet15 import MOMENTUM, mobilenet15
 
-pytestmark = pytest.mark.xdist_group("tensorflow-2")
-
 
 @pytest.fixture(scope="module")
 def net() -> keras.Model:

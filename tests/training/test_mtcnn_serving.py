@@ -5,8 +5,6 @@ import pytest
 from training.models import mtcnn
 from training.models.mtcnn_serving import serve
 
-pytestmark = pytest.mark.xdist_group("tensorflow-2")
-
 
 def randomised(net: keras.Model) -> keras.Model:
     """Weights that keep scores off 0 and 1, slopes of both signs."""

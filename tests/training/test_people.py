@@ -10,8 +10,6 @@ import tensorflow as tf
 
 from training.data import gallery, people, prepare_people, records
 
-pytestmark = pytest.mark.xdist_group("tensorflow-1")
-
 
 def write(path: Path, value: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)

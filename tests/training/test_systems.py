@@ -30,8 +30,6 @@ from training.models.fusion import fusion
 from training.models.small_face import small_face
 from training.train_faces import train, validate, validation_pairs
 
-pytestmark = pytest.mark.xdist_group("tensorflow-1")
-
 SETTINGS = FaceConfig(
     name="softmax",
     system="softmax",

@@ -10,8 +10,6 @@ from typer.testing import CliRunner, Result
 from training import train, train_cascade, train_faces, train_landmarks
 from training.config import UnknownRun, load
 
-pytestmark = pytest.mark.xdist_group("tensorflow-2")
-
 Calls = list[tuple[str, tuple[Any, ...]]]
 
 

@@ -17,8 +17,6 @@ from training.data import batches, crops, records
 from training.metrics import nme
 from training.train_landmarks import begin_at, train, validate
 
-pytestmark = pytest.mark.xdist_group("tensorflow-2")
-
 SETTINGS = TrainConfig(
     name="cnn68",
     size=32,

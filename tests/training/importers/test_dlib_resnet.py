@@ -7,8 +7,6 @@ from training.importers import dlib_resnet as importer
 from training.importers.dlib_resnet import BadDat, Reader, Weights
 from training.models.dlib_resnet import STAGES, dlib_resnet
 
-pytestmark = pytest.mark.xdist_group("tensorflow-1")
-
 
 def integer(value: int) -> bytes:
     """dlib's encoding, written from its description."""

@@ -9,8 +9,6 @@ import pytest
 from training.importers import mobilenetv2
 from training.importers.packages import HashMismatch, MemberMissing
 
-pytestmark = pytest.mark.xdist_group("tensorflow-1")
-
 MANIFEST = (
     'weights:[{name:"a/kernel",shape:[1,2],dtype:"float32",quantization:{min:-.5,scale:.25,dtype:"uint8"}},'
     '{name:"a/bias",shape:[2],dtype:"float32",quantization:{min:1,scale:2e-1,dtype:"uint8"}}]'

@@ -15,8 +15,6 @@ from training.models import mtcnn as nets
 from training.models import mtcnn_serving
 from training.models import yunet as yunet_model
 
-pytestmark = pytest.mark.xdist_group("tensorflow-1")
-
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3), np.uint8)
 
 

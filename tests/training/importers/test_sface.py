@@ -14,8 +14,6 @@ from training.importers.sface import BadSFace
 from training.models.serving import channel_prelu, serving_form
 from training.models.sface import BLOCKS, sface
 
-pytestmark = pytest.mark.xdist_group("tensorflow-1")
-
 EPSILON = 1e-3
 
 

@@ -9,8 +9,6 @@ from training.importers import yunet as importer
 from training.importers.yunet import BadYuNet
 from training.models.yunet import STRIDES, serve, yunet
 
-pytestmark = pytest.mark.xdist_group("tensorflow-1")
-
 
 def convolutions() -> list[tuple[str, tuple[int, ...]]]:
     """Name and kernel shape of every convolution in the published graph's order, five points among them."""

@@ -17,8 +17,6 @@ from training.config import LossName
 from training.losses import LOSSES
 from training.studies import compact, trap
 
-pytestmark = pytest.mark.xdist_group("tensorflow-1")
-
 
 def faces(count: int, seed: int) -> tuple[ndarray, ndarray]:
     """Four numbers that tell a face, and its 68 points in pixels: one shape, changed and moved by them."""

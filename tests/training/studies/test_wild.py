@@ -16,8 +16,6 @@ from training.data.sources import Sample
 from training.metrics import Interval
 from training.studies import compact, wild
 
-pytestmark = pytest.mark.xdist_group("tensorflow-2")
-
 
 def squares(count: int, seed: int) -> ndarray:
     rng = np.random.default_rng(seed)
