@@ -1,4 +1,4 @@
-# Facet: `make help` lists what can be made.
+# Facet: `make help` lists the targets.
 #
 # Each environment is a virtual environment of its own, filled from hashed requirements:
 #   .venv         cpu.txt for `make serve`; dev.txt (service, training, checks) for nearly all else
@@ -6,23 +6,25 @@
 #   .venv-bench   bench.txt: the service and the libraries it is measured against
 #   .venv-docker  docker.txt: linters of the container files
 #   .venv-audit   audit.txt: the tools of `make audit` and `make sbom`
+#   .venv-docs    docs.txt: the tools that build the documentation as a site
 # onnxruntime and onnxruntime-gpu overwrite each other's files, so they never share an environment.
 
 PORT ?= 8000
 HOST = 127.0.0.1
+DOCS_PORT ?= 8001
 ARGS =
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help serve serve-gpu test test-all test-integration test-gpu check format generate bench bench-gpu models train lock docker-check \
-        docker-rehearsal audit sbom clean distclean
+        docker-rehearsal docs docs-serve audit sbom clean distclean
 
-help: ## this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 # --- environments -------------------------------------------------------------------------------
 
-# Each candidate is run: a version manager may have commands for versions that are not active.
+# Each candidate is run, because a version manager may provide commands for versions that are not active.
 PYTHON_OK = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python \
             "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[123].*/bin/python3; do \
@@ -33,10 +35,11 @@ GPU := .venv-gpu/bin
 BENCH := .venv-bench/bin
 DOCKER := .venv-docker/bin
 AUDIT := .venv-audit/bin
+DOCS := .venv-docs/bin
 UV := $(BIN)/uv
 INSTALL := pip install --require-hashes --python
 
-# Serving takes the development environment where it is already there, and the small one otherwise.
+# `make serve` uses the development environment if it exists, else the small one.
 CPU_ENV := $(if $(wildcard .venv/.stamp-dev),.venv/.stamp-dev,.venv/.stamp-cpu)
 GPU_ENV := $(if $(wildcard .venv-gpu/.stamp-dev),.venv-gpu/.stamp-dev,.venv-gpu/.stamp-gpu)
 
@@ -54,14 +57,14 @@ GPU_ENV := $(if $(wildcard .venv-gpu/.stamp-dev),.venv-gpu/.stamp-dev,.venv-gpu/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $@
 
-# `uv pip install` only adds, so the small file takes nothing from an environment that holds more. What the
-# service imports is compiled here: where Python may not write beside its sources, each start would do it again.
+# `uv pip install` only adds packages, so the small file removes nothing from a larger environment. Bytecode is
+# compiled here, because otherwise every start would compile it again if Python may not write beside its sources.
 .venv/.stamp-cpu: requirements/cpu.txt .venv/.stamp-uv
 	$(UV) $(INSTALL) $(BIN)/python --compile-bytecode -r $<
 	@$(BIN)/python -m compileall -q app
 	@touch $@
 
-# Where Python may not write bytecode, each start of TensorFlow would compile it again: 8 s in place of 3.
+# Bytecode is compiled for the same reason: without it each start of TensorFlow takes 8 s instead of 3.
 .venv/.stamp-dev: requirements/dev.txt .venv/.stamp-cpu
 	$(UV) $(INSTALL) $(BIN)/python --compile-bytecode -r $<
 	@touch $@
@@ -77,7 +80,7 @@ GPU_ENV := $(if $(wildcard .venv-gpu/.stamp-dev),.venv-gpu/.stamp-dev,.venv-gpu/
 	$(UV) $(INSTALL) $(GPU)/python -r $<
 	@touch $@
 
-# One peer comes as source only; the setuptools that builds it is pinned and hashed in the same file.
+# One package is distributed as source only. The setuptools that builds it is pinned in the same file.
 .venv-bench/.stamp: requirements/bench.txt .venv/.stamp-uv
 	@[ -x $(BENCH)/python ] || $(UV) venv --quiet --python $(BIN)/python .venv-bench
 	$(UV) $(INSTALL) $(BENCH)/python -r $< --build-constraints $< \
@@ -94,6 +97,11 @@ GPU_ENV := $(if $(wildcard .venv-gpu/.stamp-dev),.venv-gpu/.stamp-dev,.venv-gpu/
 	$(UV) $(INSTALL) $(AUDIT)/python -r $<
 	@touch $@
 
+.venv-docs/.stamp: requirements/docs.txt .venv/.stamp-uv
+	@[ -x $(DOCS)/python ] || $(UV) venv --quiet --python $(BIN)/python .venv-docs
+	$(UV) $(INSTALL) $(DOCS)/python -r $<
+	@touch $@
+
 # --- the service --------------------------------------------------------------------------------
 
 serve: $(CPU_ENV) ## run the service on the CPU (PORT=8000, HOST=127.0.0.1)
@@ -107,7 +115,7 @@ serve-gpu: $(GPU_ENV) ## run the service on an NVIDIA GPU (Linux; CUDA 13 comes 
 SOURCES := app training tests benchmarks scripts
 DOCUMENTS = $(wildcard *.md models/*.md benchmarks/*.md docs)
 
-check: .venv/.stamp-dev ## format, lint, types, import rules, links of the documents, locks; changes nothing
+check: .venv/.stamp-dev ## check format, lint, types, import rules, links of the documents, locks; changes nothing
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
@@ -118,28 +126,29 @@ check: .venv/.stamp-dev ## format, lint, types, import rules, links of the docum
 	    grep -lE '^--|://' requirements/*.txt; then \
 	  echo "the requirements above mix CPU with GPU, or hold an address" >&2; exit 1; fi
 
-# A file stays in one process, so that its fixtures are made once; the order keeps the long files apart.
+# All tests of a file run in one process, so that fixtures are made once. The order spreads the long files.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-test: .venv/.stamp-dev ## the tests of the gate: minutes, no GPU, no server to install (ARGS=... goes to pytest)
+test: .venv/.stamp-dev ## run the tests; takes minutes, needs no GPU and no server (ARGS=... goes to pytest)
 	$(PYTEST) $(ARGS)
 
-test-all: .venv/.stamp-dev ## the same, the slow ones, and property tests with many random examples
+test-all: .venv/.stamp-dev ## run also the slow tests, and property tests with many random examples
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) -m "not gpu and not integration" $(ARGS)
 
-test-integration: .venv/.stamp-dev ## tests that start and kill processes, or use namespaces, a browser, a database
+test-integration: .venv/.stamp-dev ## run tests that start and kill processes, or use namespaces, a browser, a database
 	$(BIN)/python -m pytest -m integration tests/integration $(ARGS)
 
-test-gpu: .venv-gpu/.stamp-dev ## the tests that need a GPU
+test-gpu: .venv-gpu/.stamp-dev ## run the tests that need a GPU
 	$(GPU)/python -m pytest -m gpu tests/gpu $(ARGS)
 
-format: .venv/.stamp-dev ## rewrite the sources as `make check` wants them
-	$(BIN)/ruff check --fix $(SOURCES)
+format: .venv/.stamp-dev ## format the sources, and fix lint errors that can be fixed automatically
 	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
 
-generate: .venv/.stamp-dev ## write what is generated from code: .env.example, docs/settings.md, OpenAPI examples
+generate: .venv/.stamp-dev ## write what is generated from code: .env.example, the settings and REST references, OpenAPI examples
 	$(BIN)/python -m scripts.settings_reference
 	$(BIN)/python -m scripts.openapi_examples
+	$(BIN)/python -m scripts.rest_reference
 
 PROMTOOL = promtool
 docker-check: .venv-docker/.stamp ## lint the Dockerfiles, validate docker-compose.yml, test the alerts (promtool)
@@ -153,16 +162,26 @@ docker-check: .venv-docker/.stamp ## lint the Dockerfiles, validate docker-compo
 docker-rehearsal: ## build and run the CPU image without a container engine (Linux, root; BASE=root.tar made before)
 	docker/rehearsal.sh $(BASE)
 
+# --- documentation ------------------------------------------------------------------------------
+
+# The variable turns off the theme's notice of its end of life, in May 2027, and of its successor.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs
+docs: .venv-docs/.stamp ## build the documentation as a site, in build/site; a warning is an error
+	$(MKDOCS) build --strict $(ARGS)
+
+docs-serve: .venv-docs/.stamp ## serve the documentation on 127.0.0.1:8001 and follow changes (DOCS_PORT=8001)
+	$(MKDOCS) serve --dev-addr 127.0.0.1:$(DOCS_PORT) $(ARGS)
+
 # --- measurements and models --------------------------------------------------------------------
 
-# Published weights of the others are fetched by uv, which lives in .venv.
-bench: .venv-bench/.stamp ## measure the service beside other libraries, on the CPU (DATA=folder with wider/)
+# The published weights of other libraries are fetched by uv, which is in .venv.
+bench: .venv-bench/.stamp ## measure Facet and other libraries on the CPU (DATA=folder with wider/)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BENCH)/python -m benchmarks.peers $(if $(DATA),--data $(DATA)) $(ARGS)
 
-bench-gpu: .venv-gpu/.stamp-dev ## measure the service's stages on a GPU
+bench-gpu: .venv-gpu/.stamp-dev ## measure the stages of the service on a GPU
 	$(GPU)/python -m benchmarks.stages --device cuda $(ARGS)
 
-models: .venv/.stamp-dev ## make models/ again from the published weights
+models: .venv/.stamp-dev ## make models/ from the published weights
 	$(BIN)/python -m training.make_models $(ARGS)
 
 train: .venv/.stamp-dev ## train a net (ARGS names the run)
@@ -170,8 +189,8 @@ train: .venv/.stamp-dev ## train a net (ARGS names the run)
 
 # --- upkeep -------------------------------------------------------------------------------------
 
-# Hashes for every platform, no addresses. A pin stays while pyproject.toml allows it;
-# ARGS=--upgrade takes the newest. What two environments share has one version, that of dev.txt.
+# The files have hashes for every platform, and no addresses. A version is kept while pyproject.toml allows it;
+# ARGS=--upgrade takes the newest. Packages that several environments share have the version of dev.txt.
 UV_VERSION := 0.13.9
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --no-annotate --no-header
@@ -187,14 +206,15 @@ lock: .venv/.stamp-uv ## resolve pyproject.toml into requirements/*.txt (ARGS=--
 	$(AS_DEV) $(ARGS) --extra cpu --extra bench -o requirements/bench.txt
 	$(COMPILE) $(ARGS) --group docker -o requirements/docker.txt
 	$(COMPILE) $(ARGS) --group audit -o requirements/audit.txt
+	$(COMPILE) $(ARGS) --group docs -o requirements/docs.txt
 
-# What pip-audit cannot look up fails it (--strict), so that silence never passes for safety.
+# With --strict the audit fails if pip-audit cannot look up a package.
 AUDITED := cpu gpu train dev bench
-audit: .venv-audit/.stamp ## look for known weaknesses in what is pinned (needs the internet; ARGS="-s osv" asks another source)
+audit: .venv-audit/.stamp ## look for known vulnerabilities in the pinned packages (needs the internet; ARGS="-s osv" uses another source)
 	$(AUDIT)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
 	  $(AUDITED:%=-r requirements/%.txt) $(ARGS)
 
-sbom: .venv-audit/.stamp ## list what the service is made of as CycloneDX JSON, in build/
+sbom: .venv-audit/.stamp ## write the software bill of materials (CycloneDX JSON) to build/
 	@mkdir -p build
 	for kind in cpu gpu; do PYTHONWARNINGS=ignore $(AUDIT)/cyclonedx-py requirements requirements/$$kind.txt \
 	  --pyproject pyproject.toml --output-reproducible -o build/sbom-$$kind.json; done
@@ -203,5 +223,5 @@ clean: ## remove caches and build products
 	rm -rf build dist bench-out *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## the same, and the virtual environments
-	rm -rf .venv .venv-gpu .venv-bench .venv-docker .venv-audit
+distclean: clean ## also remove the virtual environments
+	rm -rf .venv .venv-gpu .venv-bench .venv-docker .venv-audit .venv-docs

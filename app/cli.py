@@ -1,6 +1,6 @@
-"""Facet: faces in photographs. The HTTP service, and its operations on files and folders without a server.
+"""Facet: face detection, landmarks, embedding and verification, as an HTTP service or on local files.
 
-The settings' environment variables (FACE_DEVICE, FACE_MODELS_DIR, ...) apply to every command.
+The environment variables of the settings (FACE_DEVICE, FACE_MODELS_DIR, ...) apply to every command.
 """
 
 import ipaddress
@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -28,44 +28,46 @@ from app.wiring import limits_of, load_analyzer
 Q = TypeVar("Q", DetectQuery, VerifyQuery)
 Operation = Callable[[Operations, Upload, DetectQuery], ImageResult]
 
-Paths = Annotated[list[Path], typer.Argument(help="pictures, and folders to search for pictures")]
-Model = Annotated[str | None, typer.Option(help="name of a model from `facet models`")]
-MinFaceSize = Annotated[float | None, typer.Option(help="side of the smallest face to search for, in pixels")]
-Score = Annotated[float | None, typer.Option("--threshold", help="minimum score of a face")]
-MaxFaces = Annotated[int | None, typer.Option(help="maximum number of faces per picture")]
+Paths = Annotated[list[Path], typer.Argument(help="Image files, and folders to search for image files.")]
+Model = Annotated[str | None, typer.Option(help="Name of a model, see `facet models`.")]
+MinFaceSize = Annotated[
+    float | None, typer.Option(help="Side of the smallest face to search for, in pixels.")
+]
+Score = Annotated[float | None, typer.Option("--threshold", help="Minimum score of a face.")]
+MaxFaces = Annotated[int | None, typer.Option(help="Maximum number of faces per image.")]
 Draw = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="write pictures with the answer drawn on them to this folder"),
+    typer.Option(metavar="DIR", help="Folder for copies of the images with the results drawn on them."),
 ]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N")]
+Device = Annotated[str | None, typer.Option(help="Device: auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N.")]
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 
 @cli.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
-    port: Annotated[int | None, typer.Option(help="port to listen on")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     device: Device = None,
 ) -> None:
     """Run the HTTP service."""
-    from app import server  # the other commands do not wait for FastAPI and uvicorn to be imported
+    from app import server  # imported here, so that the other commands start without FastAPI and uvicorn
 
     settings = _settings(host=host, port=port, device=device)
     server.log_to_stderr(settings)
     for name in unknown_variables(os.environ):
-        logging.warning("the environment variable %s is not a setting of Facet and has no effect", name)
+        logging.warning("The environment variable %s is not a setting of Facet and has no effect.", name)
     if not settings.keys() and not is_loopback(settings.host):
         logging.warning(
-            "SECURITY: %s is reachable from other machines, and no API keys are set: every client may use "
+            "SECURITY: %s is reachable from other machines, and no API keys are set: every client can use "
             "the service. Set FACE_API_KEYS or FACE_API_KEYS_FILE, or put an authenticating proxy in front.",
             settings.host,
         )
     try:
         status = server.serve(settings)
     except FacetError as error:
-        raise _cannot_start(error) from None
-    raise typer.Exit(status)
+        _cannot_start(error)
+    _exit(status)
 
 
 @cli.command()
@@ -78,7 +80,7 @@ def detect(
     draw: Draw = None,
     device: Device = None,
 ) -> None:
-    """Detect faces: one JSON line per picture; with --draw also pictures with the faces drawn on them."""
+    """Detect faces. Print one JSON line per image; --draw also writes images with the faces drawn on them."""
     query = _detect_query(model, min_face_size, threshold, max_faces)
     _process(Operations.detect, {"detect": model}, paths, query, draw, device)
 
@@ -93,7 +95,7 @@ def landmarks(
     draw: Draw = None,
     device: Device = None,
 ) -> None:
-    """Detect faces and their landmarks: JSON lines; with --draw also pictures."""
+    """Detect faces and their landmarks. Print one JSON line per image; --draw also writes images."""
     query = _detect_query(model, min_face_size, threshold, max_faces)
     _process(Operations.landmarks, {"detect": None, "landmarks": model}, paths, query, draw, device)
 
@@ -107,23 +109,23 @@ def embed(
     max_faces: MaxFaces = None,
     device: Device = None,
 ) -> None:
-    """Detect faces and compute their embeddings, as JSON lines."""
+    """Detect faces and compute their embeddings. Print one JSON line per image."""
     query = _detect_query(model, min_face_size, threshold, max_faces)
     _process(Operations.embed, {"detect": None, "embed": model}, paths, query, None, device)
 
 
 @cli.command()
 def verify(
-    a: Annotated[Path, typer.Argument(help="a picture")],
-    b: Annotated[Path, typer.Argument(help="another picture")],
+    a: Annotated[Path, typer.Argument(help="First image file.")],
+    b: Annotated[Path, typer.Argument(help="Second image file.")],
     model: Model = None,
-    threshold: Annotated[float | None, typer.Option(help="minimum similarity for the same person")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Minimum similarity for the same person.")] = None,
     far: Annotated[
-        float | None, typer.Option(help="false accept rate whose calibrated threshold is used")
+        float | None, typer.Option(help="False accept rate: selects the threshold that is calibrated for it.")
     ] = None,
     device: Device = None,
 ) -> None:
-    """Compare the largest faces of two pictures: one JSON line that says whether they are the same person."""
+    """Compare the largest faces of two images. Print one JSON line that says if they are the same person."""
     query = _query(VerifyQuery, model=model, threshold=threshold, far=far)
     settings = _settings(device=device)
     limits = limits_of(settings)
@@ -134,24 +136,24 @@ def verify(
         typer.echo(line(files, operations.verify(pair, query)))
     except FacetError as error:
         typer.echo(line(files, problem=problems.of_error(error, limits)))
-        raise typer.Exit(1) from None
+        _exit(1)
 
 
 @cli.command()
 def models(device: Device = None) -> None:
-    """List the models, as JSON lines."""
+    """List the loaded models. Print one JSON line per model."""
     operations = _open(_settings(device=device), None)
     for model in ModelsResponse.of(operations.analyzer).models:
         typer.echo(model.model_dump_json())
 
 
 def main() -> None:
-    """Run the command line of `facet` and `python -m app`."""
+    """Run the command line: the entry point of `facet` and of `python -m app`."""
     cli(prog_name="facet")
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach the address."""
+    """Return whether a host name or IP address can be reached from this machine only."""
     with suppress(ValueError):
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     return host.lower() == "localhost"
@@ -179,25 +181,29 @@ def _process(
             return operation(operations, upload, query)
 
     if not FileRun(work, limits_of(settings), draw).process(paths):
-        raise typer.Exit(1)
+        _exit(1)
 
 
 def _open(settings: Settings, tasks: dict[Task, str | None] | None) -> Operations:
-    """Return the operations with the models of these tasks, or with all models. Raises UnknownModel."""
+    """Return the operations with the models of the tasks, or with all models if `tasks` is None.
+
+    Raises:
+        UnknownModel: the command line names an unknown model.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
         return Operations(load_analyzer(settings, only=tasks), limits_of(settings))
     except UnknownModel:
         raise
     except FacetError as error:
-        raise _cannot_start(error) from None
+        _cannot_start(error)
 
 
 def _settings(**overrides: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
-        raise _stop(explain(error), 2) from None
+        _exit(2, explain(error))
 
 
 def _detect_query(
@@ -212,13 +218,19 @@ def _query(kind: type[Q], **options: Any) -> Q:
     try:
         return kind.model_validate(options)
     except ValidationError as error:
-        raise _stop(problems.of_validation(error.errors()).detail, 2) from None
+        _exit(2, problems.of_validation(error.errors()).detail)
 
 
-def _cannot_start(error: FacetError) -> typer.Exit:
-    return _stop(f"cannot start: {' '.join(error.detail.split())}", 1)
+def _cannot_start(error: FacetError) -> NoReturn:
+    _exit(1, f"cannot start: {' '.join(error.detail.split())}")
 
 
-def _stop(message: str, code: int) -> typer.Exit:
-    typer.echo(f"facet: {message}", err=True)
-    return typer.Exit(code)
+def _exit(status: int, message: str | None = None) -> NoReturn:
+    """End the command with an exit status and, if a message is given, print it to standard error.
+
+    Raises:
+        Exit: always.
+    """
+    if message is not None:
+        typer.echo(f"facet: {message}", err=True)
+    raise typer.Exit(status)

@@ -1,13 +1,15 @@
-"""Domain errors. This module imports nothing of HTTP and no framework.
+"""Domain errors, independent of HTTP and of any framework.
 
-`service/problems.py` has the table that turns them into problem+json answers.
+`app/service/problems.py` maps each error to an RFC 9457 problem.
 """
 
 
 class FacetError(Exception):
-    """Base of every error that the product raises on purpose.
+    """Base class of all errors that Facet raises deliberately.
 
-    `detail` is a sentence for people. `field` names the part of the request at fault, if there is one.
+    Attributes:
+        detail: what was wrong and what to do, as full sentences.
+        field: name of the parameter or field of the request that caused the error, if there is one.
     """
 
     def __init__(self, detail: str, field: str | None = None) -> None:
@@ -25,19 +27,23 @@ class NotAnImage(BadImage):
 
 
 class UnsupportedFormat(BadImage):
-    """The image has a format that the service does not read."""
+    """The image format is known, but the service does not read it."""
 
 
 class TruncatedImage(BadImage):
-    """The image's data ends early or is damaged."""
+    """The image data is damaged or incomplete."""
 
 
 class TooManyPixels(BadImage):
-    """Width times height exceeds the limit; the image was not decoded."""
+    """The image has more pixels than the limit allows; it was not decoded."""
 
 
 class TooManyBytes(FacetError):
-    """The body, or an image in it, exceeds the byte limit; reading stopped there."""
+    """The body or an image in it exceeds its limit in bytes; reading stopped at the limit.
+
+    Attributes:
+        limit: the exceeded limit in bytes, for a batch; None where it follows from the limit of one image.
+    """
 
     def __init__(self, detail: str, field: str | None = None, limit: int | None = None) -> None:
         super().__init__(detail, field)
@@ -49,11 +55,11 @@ class BadParameter(FacetError):
 
 
 class UnsupportedMediaType(FacetError):
-    """The request's content type is not accepted."""
+    """The content type or the content encoding of the request is not supported."""
 
 
 class BodyTimeout(FacetError):
-    """The body, or the next part of it, did not arrive in time."""
+    """The body of the request, or the next part of it, did not arrive in time."""
 
 
 class Unauthorized(FacetError):
@@ -61,19 +67,23 @@ class Unauthorized(FacetError):
 
 
 class UnknownModel(FacetError):
-    """No loaded model of that name does the task; or, with `name` None, no loaded model does it at all."""
+    """No loaded model performs the task under this name, or at all if `name` is None.
+
+    Attributes:
+        known: names of the loaded models that perform the task.
+    """
 
     def __init__(self, name: str | None, task: str, known: list[str]) -> None:
         if known:
-            detail = f"No model named {name!r} does {task}; known: {', '.join(known)}."
+            detail = f"No model for {task} is named {name!r}. Choose one of: {', '.join(known)}."
         else:
-            detail = f"No model for {task} is loaded; FACE_MODELS selects the models."
+            detail = f"No model for {task} is loaded. The setting FACE_MODELS selects the models to load."
         super().__init__(detail, "model")
         self.known = known
 
 
 class NoFace(FacetError):
-    """The detector found no face in a picture that must contain one."""
+    """The detector found no face in an image that must contain a face."""
 
 
 class NotReady(FacetError):
@@ -81,23 +91,23 @@ class NotReady(FacetError):
 
 
 class Overloaded(FacetError):
-    """More requests are waiting than the service admits."""
+    """The service has no free slot, connection or memory for the request."""
 
 
 class DeadlineExceeded(FacetError):
-    """The request was not finished within its time limit; the rest of its work was dropped."""
+    """The request was not finished within its time limit; its remaining work was dropped."""
 
 
 class Abandoned(FacetError):
-    """The client has disconnected, or the service has stopped, before the answer was ready."""
+    """The client disconnected, or the service stopped, before the request was finished."""
 
 
 class OutOfMemory(FacetError):
-    """The device or the machine has not enough memory for the work."""
+    """The device or the machine does not have enough memory for the request."""
 
 
 class BadModel(FacetError):
-    """A model file, its spec or the manifest is missing, damaged, unknown or inconsistent."""
+    """A model file, its spec or the manifest is missing, damaged, invalid or inconsistent."""
 
 
 class DeviceUnavailable(FacetError):

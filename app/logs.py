@@ -1,7 +1,7 @@
-"""Logging: JSON or text lines on standard error, each with its request's id.
+"""Logging: JSON or text lines on standard error, each with the id of its request.
 
-A thread of its own writes log lines from a bounded queue, so that neither a full disk nor a pipe that nobody
-reads can stop the service. Lines beyond the bound are counted and dropped.
+A separate thread writes the lines from a bounded queue, so that a full disk or a blocked pipe cannot stop the
+service. When the queue is full, further lines are dropped and counted.
 """
 
 import atexit
@@ -19,7 +19,7 @@ from pythonjsonlogger.json import JsonFormatter
 Format = Literal["auto", "json", "text"]
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the current request."""
+"""Id of the current request; None outside of a request."""
 
 _QUEUE_SIZE = 10_000
 _FLUSH_TIMEOUT_S = 2.0
@@ -27,7 +27,12 @@ _POLL_S = 0.01
 
 
 class DroppingQueueHandler(QueueHandler):
-    """Passes records on through a queue, and drops them when it is full. `dropped` counts those."""
+    """Puts log records into a queue, and drops them when the queue is full.
+
+    Attributes:
+        queue: the records that wait to be written.
+        dropped: number of dropped records.
+    """
 
     queue: "Queue[logging.LogRecord]"
 
@@ -36,11 +41,12 @@ class DroppingQueueHandler(QueueHandler):
         self.dropped = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Return the record with its request's id; the writing thread formats it."""
+        """Return the record with the id of its request. The writing thread formats it."""
         record.request_id = REQUEST_ID.get()
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
+        """Put the record into the queue, or drop it if the queue is full."""
         try:
             self.queue.put_nowait(record)
         except Full:
@@ -48,15 +54,15 @@ class DroppingQueueHandler(QueueHandler):
 
 
 def start(level: str, form: Format, stream: TextIO | None = None, queue_size: int = _QUEUE_SIZE) -> None:
-    """Send everything that is logged to the stream.
+    """Write all log records of the process to a stream, from a separate thread.
 
-    When the process ends, waiting lines are written for at most two seconds.
+    At the end of the process, waiting lines are written for at most two seconds.
 
     Args:
-        level: minimum level.
+        level: minimum level, for example `info`.
         form: `json`, `text`, or `auto` for text on a terminal and JSON elsewhere.
-        stream: standard error if None.
-        queue_size: lines that may wait to be written.
+        stream: where to write; standard error if None.
+        queue_size: maximum number of lines that wait to be written.
     """
     stream = stream or sys.stderr
     writer = logging.StreamHandler(stream)
@@ -71,7 +77,7 @@ def start(level: str, form: Format, stream: TextIO | None = None, queue_size: in
 
 
 def flush(timeout_s: float = _FLUSH_TIMEOUT_S) -> None:
-    """Wait until all lines are written, for at most so many seconds."""
+    """Wait until all waiting lines are written, but at most `timeout_s` seconds."""
     end = time.monotonic() + timeout_s
     for handler in _queue_handlers():
         while handler.queue.unfinished_tasks and time.monotonic() < end:
@@ -79,7 +85,7 @@ def flush(timeout_s: float = _FLUSH_TIMEOUT_S) -> None:
 
 
 def dropped() -> int:
-    """Return the number of lines that were dropped because the queue was full."""
+    """Return the number of log lines that were dropped because the queue was full."""
     return sum(handler.dropped for handler in _queue_handlers())
 
 

@@ -1,4 +1,4 @@
-"""The application: the place that connects settings, models, worker threads and routes."""
+"""The application: connects settings, models, worker threads, middleware and routes."""
 
 import asyncio
 import logging
@@ -29,9 +29,9 @@ from app.wiring import admission_of, limits_of, load_analyzer
 
 log = logging.getLogger(__name__)
 
-_DESCRIPTION = """Faces in photographs: detection, landmarks, embedding and verification.
+_DESCRIPTION = """Face detection, landmarks, embedding and verification on photographs.
 
-Send a picture as a raw `image/*` body, as the multipart part `image`, or as JSON `{"image": "<base64>"}`.
+Send an image as a raw `image/*` body, as the multipart part `image`, or as JSON `{"image": "<base64>"}`.
 Errors are RFC 9457 problems (`application/problem+json`) with a stable `type`.
 """
 
@@ -39,16 +39,17 @@ Errors are RFC 9457 problems (`application/problem+json`) with a stable `type`.
 def create_app(
     settings: Settings, analyzer: Analyzer | None = None, telemetry: Telemetry | None = None
 ) -> FastAPI:
-    """Return the service. It loads and warms up its models, or those of the given analyzer, once started.
+    """Return the service as an ASGI application, which loads and warms up its models when it starts.
 
-    Until then it answers `/livez`, and 503 elsewhere; one of several workers accepts no connection before it
-    is ready. If the start fails, `app.state.give_up` is called, which ends the process by SIGTERM unless the
-    server sets another way. SIGTERM finishes admitted requests.
+    A single process accepts connections at once, and answers requests that need the models with 503 until it
+    is ready. One of several worker processes accepts no connection before it is ready. If the start fails,
+    the application calls `app.state.give_up`, which raises SIGTERM unless the server replaces it. On SIGTERM
+    the application finishes the admitted requests.
 
     Args:
-        settings: see docs/settings.md.
-        analyzer: models that are loaded already.
-        telemetry: receives the events of the pipeline in place of the service's metrics.
+        settings: the settings of the service, see docs/reference/settings.md.
+        analyzer: models that are already loaded; if None, the application loads those of the settings.
+        telemetry: receives the events of the pipeline; if None, they become the metrics of the service.
     """
     bodies = BodyMemoryBudget(settings.max_body_memory_mb << 20)
     metrics = Metrics(bodies, version())
@@ -77,6 +78,7 @@ def create_app(
         title="Facet",
         version=version(),
         description=_DESCRIPTION,
+        openapi_tags=openapi.TAGS,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -92,14 +94,14 @@ def create_app(
     if keys:
         app.add_middleware(ApiKeys, keys=keys)
     app.add_middleware(BodyLimits, timeouts=timeouts_of(settings), budget=bodies)
-    app.add_middleware(AccessLog, metrics=metrics)  # the outermost
+    app.add_middleware(AccessLog, metrics=metrics)  # added last, so it is the outermost
     openapi.install(app, locked=bool(keys))
     problem_handlers.install(app, service.limits)
     return app
 
 
 def timeouts_of(settings: Settings) -> ClientTimeouts:
-    """Return how long a client may take."""
+    """Return the timeouts for clients."""
     return ClientTimeouts(
         read=settings.read_timeout_s,
         body=settings.body_timeout_s,
@@ -109,12 +111,12 @@ def timeouts_of(settings: Settings) -> ClientTimeouts:
 
 
 def protocol_of(settings: Settings) -> Any:
-    """Return the protocol of connections, for `uvicorn.Config(http=...)`."""
+    """Return the protocol class for connections, as `uvicorn.Config(http=...)` takes it."""
     return limited_protocol(timeouts_of(settings), settings.max_connections)
 
 
 async def _first(task: asyncio.Task[None], event: asyncio.Event) -> None:
-    """Wait for whichever comes first."""
+    """Wait until the task is done or the event is set."""
     waiting = asyncio.create_task(event.wait())
     await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -138,8 +140,8 @@ async def _start(
     except FacetError as error:
         service.failure = error
     except Exception as error:
-        log.exception("start-up failed")
-        service.failure = BadModel(f"start-up failed: {error}")
+        log.exception("The start failed with an unexpected error.")
+        service.failure = BadModel(f"The start failed with an unexpected error: {error}.")
     if service.failure is not None:
         log.critical("cannot start: %s", " ".join(service.failure.detail.split()))
         give_up: Callable[[], None] = app.state.give_up

@@ -1,4 +1,4 @@
-"""The HTTP server: one process, or on a CPU several, which are replaced when they die."""
+"""The HTTP server: one process or, on a CPU, several worker processes that are replaced when they die."""
 
 import logging
 import os
@@ -23,31 +23,44 @@ from app.settings import Settings
 log = logging.getLogger(__name__)
 
 _PARENT_MARGIN_S = 1.0
-"""Seconds of the shutdown time that are reserved for the parent process."""
+"""Seconds of the shutdown timeout that are reserved for the parent process."""
 
 AppFactory = Callable[[Settings], FastAPI]
 
 
 def serve(settings: Settings, make: AppFactory = create_app) -> int:
-    """Serve the application until a signal stops it, and return the exit status.
+    """Serve the application until a signal stops it.
+
+    Args:
+        settings: the settings of the service.
+        make: makes the application; every worker process calls it.
+
+    Returns:
+        The exit status of the process: 0, or 1 if the start failed.
 
     Raises:
-        DeviceUnavailable: at once, if the device does not exist.
+        DeviceUnavailable: the device of the settings is unknown, or the installed ONNX Runtime lacks it.
     """
     planned = plan(settings, candidate_devices(settings.device)[0].kind)
     return _serve_workers(planned, make) if planned.workers > 1 else _serve_single(planned, make)
 
 
 def plan(settings: Settings, kind: str) -> Settings:
-    """Return the settings of each process for a kind of device.
+    """Return the settings of each process.
 
-    A GPU has one process, so that it holds every model once. Several processes on a CPU share the cores, and
-    end a little before the parent process, which waits for them.
+    A GPU gets one process, so that it holds each model once. Several processes on a CPU share the cores. They
+    get a shorter shutdown timeout than the parent process, which waits for them.
+
+    Args:
+        settings: the settings of the service.
+        kind: `cpu`, `cuda` or `tensorrt`.
     """
     if settings.workers == 1:
         return settings
     if kind != "cpu":
-        log.warning("FACE_WORKERS=%d is ignored on %s: a GPU has one process", settings.workers, kind)
+        log.warning(
+            "FACE_WORKERS=%d is ignored: on %s the service runs in one process.", settings.workers, kind
+        )
         return settings.model_copy(update={"workers": 1})
     cores = len(os.sched_getaffinity(0))
     return settings.model_copy(
@@ -61,7 +74,7 @@ def plan(settings: Settings, kind: str) -> Settings:
 
 
 def log_to_stderr(settings: Settings) -> None:
-    """Send the log of this process to standard error."""
+    """Write the log of this process to standard error, with the level and format of the settings."""
     logs.start(settings.log_level, settings.log_format)
 
 
@@ -69,7 +82,7 @@ def _serve_single(settings: Settings, make: AppFactory) -> int:
     app = make(settings)
     server = uvicorn.Server(_config(app, settings))
     app.state.give_up = lambda: setattr(server, "should_exit", True)
-    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again at its end
+    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when it has shut down
     try:
         server.run()
     except KeyboardInterrupt:
@@ -81,7 +94,7 @@ def _serve_workers(settings: Settings, make: AppFactory) -> int:
     config = _config(partial(_worker, settings, make), settings, factory=True)
     supervisor = _Supervisor(config, [config.bind_socket()])
     with TemporaryDirectory(prefix="facet-metrics-") as folder:
-        os.environ[FOLDER] = folder  # the workers, which start now, share their metrics there
+        os.environ[FOLDER] = folder  # the workers, which start now, share their metrics in this folder
         supervisor.run()
     return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
 
@@ -89,29 +102,29 @@ def _serve_workers(settings: Settings, make: AppFactory) -> int:
 class _Supervisor(Multiprocess):
     """uvicorn's supervisor with another check for dead workers.
 
-    uvicorn's own check asks each worker and waits, and a worker that is importing cannot answer; until then
-    the supervisor would handle no signal.
+    uvicorn's own check sends each worker a message and waits for the reply. A worker that is still importing
+    cannot reply, and the supervisor would handle no signal meanwhile.
     """
 
     def keep_subprocess_alive(self) -> None:
-        """Replace workers that have died; stop if one could not start, since the next could not either."""
+        """Replace dead workers. Stop if a worker failed to start, because its replacement would fail too."""
         for index, worker in enumerate(self.processes):
             if worker.process.is_alive():
                 continue
             if worker.exitcode == STARTUP_FAILURE:
-                log.critical("a worker could not start")
+                log.critical("A worker process failed to start; the service stops.")
                 self.should_exit.set()
                 return
-            log.error("worker %s died with status %s and is replaced", worker.pid, worker.exitcode)
+            log.error("Worker process %s died with status %s and is replaced.", worker.pid, worker.exitcode)
             self.processes[index] = Process(self.config, self.sockets)
             self.processes[index].start()
 
 
 def _worker(settings: Settings, make: AppFactory) -> FastAPI:
-    """Return a worker's application; called in the worker."""
+    """Return the application of a worker process; called in that process."""
     log_to_stderr(settings)
     app = make(settings)
-    app.state.give_up = lambda: None  # its failed start stops the others too
+    app.state.give_up = lambda: None  # the supervisor stops all workers if one fails to start
     return app
 
 

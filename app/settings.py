@@ -1,6 +1,6 @@
-"""What an operator decides: environment variables with the prefix FACE_, read by `main`, `server` and `cli`.
+"""Settings: what an operator decides, as environment variables with the prefix FACE_.
 
-The descriptions below are the source of `.env.example` and of docs/settings.md (`make generate`).
+`make generate` writes `.env.example` and docs/reference/settings.md from the descriptions in this file.
 """
 
 from collections.abc import Iterable
@@ -17,15 +17,18 @@ _MODELS = Path(__file__).resolve().parent.parent / "models"
 
 
 class Settings(BaseSettings):
-    """The service's settings. Each is read from the environment variable FACE_ and its name in capitals."""
+    """The settings of the service, read from environment variables.
+
+    The variable of a setting is its name in capitals after the prefix FACE_: `max_queue` is FACE_MAX_QUEUE.
+    """
 
     model_config = SettingsConfigDict(env_prefix="FACE_", env_ignore_empty=True, frozen=True, extra="forbid")
 
     host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="Address to listen on. 0.0.0.0 accepts connections from other machines; set API keys, or "
-        "put an authenticating proxy in front, before you do that.",
+        description="Address to listen on. 0.0.0.0 accepts connections from other machines; before you use "
+        "it, set API keys or put an authenticating proxy in front.",
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 picks a free port.")
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
@@ -38,148 +41,168 @@ class Settings(BaseSettings):
     api_keys: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
         repr=False,
-        description="API keys that clients must send, separated by commas; unset accepts every client. A "
-        "key has 16 or more ASCII characters without spaces.",
+        description="API keys, separated by commas. Clients must send one of them; if none is set, every "
+        "client is accepted. A key has 16 or more ASCII characters without spaces.",
     )
     api_keys_file: Path | None = Field(
         None,
-        description="File with further API keys, one per line. Prefer it to FACE_API_KEYS where other users "
-        "can read the process's environment.",
+        description="File with further API keys, one per line. Use it instead of FACE_API_KEYS if other "
+        "users can read the environment of the process.",
     )
 
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|(cuda|tensorrt)(:\d+)?)$",
-        description="Device: auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N. auto uses CUDA where it works "
-        "and falls back to the CPU with a warning; every other value fails the start if the device is "
-        "unusable. Set it explicitly in production, so that a broken driver is noticed.",
+        description="Device: auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N. auto uses CUDA if it works, "
+        "else the CPU, with a warning. With any other value the start fails if the device is unusable. Set "
+        "it explicitly in production, so that a broken driver is noticed.",
     )
     threads: int = Field(
         0,
         ge=0,
         le=1024,
-        description="CPU threads per process. 0 uses all cores that the process may use. Lower it when other "
-        "programs share the machine; more threads than cores slow every request down.",
+        description="CPU threads per process. 0 uses all cores that the process may use. Set a lower number "
+        "if other programs share the machine. More threads than cores make every request slower.",
     )
     gpu_memory_mb: int = Field(
         0,
         ge=0,
-        description="Maximum GPU memory per net in MiB. 0 sets no limit. Set it when other programs share "
-        "the GPU; too low a value makes batches smaller, and then fails requests with out-of-memory.",
+        description="Maximum GPU memory per net in MiB. 0 sets no limit. Set it if other programs share the "
+        "GPU. If the value is too low, batches get smaller and then requests fail with out-of-memory.",
     )
     tensorrt_cache: Path | None = Field(
         None,
-        description="Folder for compiled TensorRT engines. Without it every start compiles them again, which "
-        "takes minutes.",
+        description="Folder for compiled TensorRT engines. If it is not set, every start compiles them "
+        "again, which takes minutes.",
     )
     dynamic_batching: bool = Field(
         True,
-        description="GPU only: merge waiting calls of one net from different requests into one batch. It "
-        "raises throughput under load and does not delay a lone request. Turn it off to compare.",
+        description="GPU only: merge waiting calls of one net from different requests into one batch. This "
+        "raises the throughput under load and does not delay a single request.",
     )
 
     models_dir: Path = Field(_MODELS, description="Folder with the ONNX files and their manifest.json.")
     models: Annotated[frozenset[str] | None, NoDecode] = Field(
         None,
-        description="Names of the models to load, separated by commas; unset loads all. Fewer models start "
-        "faster and use less memory. At least one detector is required.",
+        description="Names of the models to load, separated by commas. If it is not set, all models are "
+        "loaded. Fewer models start faster and use less memory. At least one detector is required.",
     )
-    detector: str | None = Field(None, description="Detector used when a request names none.")
-    landmarks: str | None = Field(None, description="Landmark model used when a request names none.")
-    embedder: str | None = Field(None, description="Embedder used when a request names none.")
+    detector: str | None = Field(
+        None,
+        description="Detector for requests that name none. If it is not set, the default of the manifest is "
+        "used.",
+    )
+    landmarks: str | None = Field(
+        None,
+        description="Landmark model for requests that name none. If it is not set, the default of the "
+        "manifest is used.",
+    )
+    embedder: str | None = Field(
+        None,
+        description="Embedder for requests that name none. If it is not set, the default of the manifest is "
+        "used.",
+    )
 
     max_image_bytes: int = Field(
         20 << 20,
         ge=1024,
-        description="Maximum size of one encoded picture in bytes. Reading stops at the limit (413).",
+        description="Maximum size of one encoded image in bytes. Reading stops at the limit, and the request "
+        "gets 413.",
     )
     max_image_pixels: int = Field(
         50_000_000,
         ge=1024,
         le=178_000_000,
-        description="Maximum width times height of one picture, checked before decoding (413). A picture "
-        "takes 3 bytes per pixel while it is processed, on each worker thread.",
+        description="Maximum width times height of one image in pixels. It is checked before decoding; a "
+        "larger image gets 413. Each worker thread needs 3 bytes per pixel while it processes an image.",
     )
     max_faces: int = Field(
-        1000, ge=1, description="Maximum number of faces in an answer, and of the parameter max_faces."
+        1000,
+        ge=1,
+        description="Maximum number of faces in a response, and maximum value of the parameter max_faces.",
     )
     max_boxes: int = Field(256, ge=1, description="Maximum number of boxes in a request.")
-    max_batch_images: int = Field(16, ge=1, le=256, description="Maximum number of pictures in a batch.")
+    max_batch_images: int = Field(16, ge=1, le=256, description="Maximum number of images in a batch.")
     max_batch_bytes: int = Field(
-        64 << 20, ge=1024, description="Maximum size of all pictures of a batch together in bytes."
+        64 << 20, ge=1024, description="Maximum total size of the encoded images of a batch in bytes."
     )
     max_concurrent: int = Field(
         0,
         ge=0,
         le=256,
-        description="Worker threads: pictures processed at the same time. 0 uses two per core, at "
-        "least 4 and at most 32. More threads use more memory (one decoded picture each) and hardly raise "
+        description="Number of worker threads: images processed at the same time. 0 uses two per core, at "
+        "least 4 and at most 32. More threads need more memory (one decoded image each) and hardly raise the "
         "throughput.",
     )
     max_queue: int = Field(
         28,
         ge=0,
-        description="Requests that may wait for a worker thread; further ones get 503 at once. A "
-        "longer queue absorbs longer bursts, but its last request waits longer. Keep it below what the "
-        "service finishes within FACE_REQUEST_TIMEOUT_S.",
+        description="Maximum number of requests that wait for a worker thread. Further requests get 503 at "
+        "once. A longer queue absorbs longer bursts, but its last request waits longer. Keep it below the "
+        "number of requests that the service finishes within FACE_REQUEST_TIMEOUT_S.",
     )
     request_timeout_s: float = Field(
         30,
         ge=0,
         allow_inf_nan=False,
-        description="Seconds from a complete request body to the answer; later the request is dropped (503). "
-        "0 sets no limit. Set it to the time after which your clients give up.",
+        description="Maximum seconds from the end of the request body to the response. After this time the "
+        "request is dropped and gets 503. 0 sets no limit. Set it to the timeout of your clients.",
     )
     read_timeout_s: float = Field(
         10,
         gt=0,
         le=3600,
-        description="Seconds without receiving a byte of a body, or for a complete request head (408). Lower "
-        "values free connections of stalled clients sooner.",
+        description="Read timeout: maximum seconds without receiving a byte of the request body, and maximum "
+        "seconds for the complete request head. After this time the request gets 408. A lower value frees "
+        "the connections of stalled clients sooner.",
     )
     body_timeout_s: float = Field(
         60,
         gt=0,
         le=3600,
-        description="Seconds for a complete request body (408). Raise it for large pictures over slow links.",
+        description="Maximum seconds for the complete request body. After this time the request gets 408. "
+        "Raise it for large images over slow connections.",
     )
     min_body_rate: float = Field(
         16384,
         gt=0,
-        description="Minimum upload rate in bytes per second, enforced after FACE_READ_TIMEOUT_S (408). It "
-        "prevents clients from occupying slots with very slow uploads.",
+        description="Minimum upload rate in bytes per second, enforced after FACE_READ_TIMEOUT_S. A slower "
+        "request gets 408. This prevents clients from occupying slots with very slow uploads.",
     )
     write_timeout_s: float = Field(
         60,
         gt=0,
         le=3600,
-        description="Seconds for a client to read its response; then the connection is closed.",
+        description="Write timeout: maximum seconds for a client to read its response. After this time the "
+        "connection is closed.",
     )
     max_connections: int = Field(
         512,
         ge=1,
-        description="Maximum number of open connections per process; further ones get 503. Keep it below the "
-        "process's limit on file descriptors.",
+        description="Maximum number of open connections per process. Further connections get 503. Keep it "
+        "below the limit on file descriptors of the process.",
     )
     max_body_memory_mb: int = Field(
         1024,
         ge=1,
-        description="Maximum memory for the bodies of all unanswered requests in MiB; further ones get 503.",
+        description="Maximum memory in MiB for the bodies of all unanswered requests together. A request "
+        "that exceeds it gets 503.",
     )
     shutdown_timeout_s: float = Field(
         25,
         ge=1,
         le=3600,
         allow_inf_nan=False,
-        description="Seconds from SIGTERM to the end of the process. Admitted requests are finished within "
-        "it. Keep it below the time after which your supervisor kills the process.",
+        description="Maximum seconds from SIGTERM to the end of the process. Admitted requests are finished "
+        "in this time. Keep it below the time after which your supervisor kills the process.",
     )
     workers: int = Field(
         1,
         ge=1,
         le=256,
-        description="Processes. Each loads its own models and gets its share of the cores. More processes "
-        "survive a crash of one of them and use more memory; on a GPU the value is ignored.",
+        description="Number of processes. Each loads its own models and gets an equal share of the cores. "
+        "With several processes the service survives a crash of one of them, but needs more memory. Ignored "
+        "on a GPU.",
     )
 
     @field_validator("api_keys", mode="before")
@@ -196,7 +219,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_file(cls, path: Path | None) -> Path | None:
         if path is not None and not _checked(_read(path)):
-            raise ValueError("the file contains no key")
+            raise ValueError("The file contains no API key")
         return path
 
     @field_validator("models", mode="before")
@@ -207,7 +230,11 @@ class Settings(BaseSettings):
         return value
 
     def keys(self) -> frozenset[str]:
-        """Return all API keys, those of the file included."""
+        """Return the API keys of `api_keys` and of the file `api_keys_file`.
+
+        Raises:
+            ValueError: the file cannot be read.
+        """
         return self.api_keys | (_read(self.api_keys_file) if self.api_keys_file else frozenset())
 
 
@@ -215,7 +242,7 @@ def _read(path: Path) -> frozenset[str]:
     try:
         return frozenset(_lines(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"the file cannot be read: {error}") from error
+        raise ValueError(f"The file cannot be read: {error}") from error
 
 
 def _lines(text: str) -> list[str]:
@@ -224,27 +251,31 @@ def _lines(text: str) -> list[str]:
 
 
 def _checked(keys: frozenset[str]) -> frozenset[str]:
-    """Return the keys. Raises ValueError, without the key, for one that is guessable or cannot be sent."""
+    """Return the keys.
+
+    Raises:
+        ValueError: a key is too short, or cannot be sent in a header. The message does not contain the key.
+    """
     for key in keys:
         if len(key) < _MIN_KEY_LENGTH or not (key.isascii() and key.isprintable() and " " not in key):
-            raise ValueError(f"a key must have {_MIN_KEY_LENGTH} or more ASCII characters without spaces")
+            raise ValueError(f"A key must have {_MIN_KEY_LENGTH} or more ASCII characters without spaces")
     return keys
 
 
 def explain(error: ValidationError) -> str:
-    """Return a validation error of Settings as lines that name the environment variables at fault."""
+    """Return the message for a validation error of Settings: one line per invalid environment variable."""
     lines = []
     for problem in error.errors():
         name = f"FACE_{problem['loc'][0]}".upper() if problem["loc"] else "settings"
-        message = problem["msg"]
+        message = problem["msg"].removeprefix("Value error, ").replace("Input should", "The value must", 1)
         if problem["type"] == "string_pattern_mismatch" and problem["loc"][0] == "device":
-            message = "Input should be auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N"
+            message = "The value must be auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N"
         secret = problem["loc"] and problem["loc"][0] in _SECRET
         lines.append(f"{name}: {message}." if secret else f"{name}: {message}; it is {problem['input']!r}.")
     return "\n".join(lines)
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
-    """Return the names of environment variables with the prefix FACE_ that are not settings."""
+    """Return those of the environment variables that have the prefix FACE_ but are not settings, sorted."""
     known = {f"FACE_{name}".upper() for name in Settings.model_fields}
     return sorted(name for name in names if name.startswith("FACE_") and name not in known)

@@ -1,4 +1,4 @@
-"""The objects that settings describe, without HTTP: the service and the command line build them here."""
+"""Builds limits, admission control and the analyzer from settings, for the service and the command line."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from app.vision.spec import Task
 
 
 def limits_of(settings: Settings) -> Limits:
-    """Return the limits on requests."""
+    """Return the limits on requests that the settings define."""
     return Limits(
         image_bytes=settings.max_image_bytes,
         image_pixels=settings.max_image_pixels,
@@ -28,7 +28,7 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def admission_of(settings: Settings, telemetry: Telemetry = NULL_TELEMETRY) -> Admission:
-    """Return the worker threads and their queue."""
+    """Return the admission control: the worker threads and the queue in front of them."""
     cores = max(1, len(os.sched_getaffinity(0)) // settings.workers)
     workers = settings.max_concurrent or min(32, max(4, 2 * cores))
     return Admission(workers, settings.max_queue, settings.request_timeout_s or None, telemetry)
@@ -40,18 +40,23 @@ def load_analyzer(
     opened: Callable[[ModelSession], None] = lambda session: None,
     only: Mapping[Task, str | None] | None = None,
 ) -> Analyzer:
-    """Load the models and return the analyzer.
+    """Load models and return the analyzer that owns them.
 
     Args:
-        settings: which models, on which device.
+        settings: which models to load, and the device.
         telemetry: receives an event for every call of a net.
-        opened: is called with each session while others are still being opened.
-        only: the tasks to load a model for, with its name or None for the default; all models if None.
+        opened: callback, called with each session as soon as it is open.
+        only: the tasks to load a model for, each with a model name, or None for the default model. If `only`
+            is None, all models of the settings are loaded.
+
+    Returns:
+        The analyzer.
 
     Raises:
-        BadModel: a file or the manifest is missing, changed or invalid, or a setting names an unknown model.
+        BadModel: a model file or the manifest is missing, changed or invalid, or a setting names an unknown
+            model.
         DeviceUnavailable: the device cannot run the models.
-        UnknownModel: `only` names a model that does not exist.
+        UnknownModel: `only` names an unknown model.
     """
     defaults: dict[Task, str | None] = {
         "detect": settings.detector,
@@ -75,7 +80,12 @@ def load_analyzer(
 def _names(
     settings: Settings, defaults: Mapping[Task, str | None], only: Mapping[Task, str | None]
 ) -> frozenset[str]:
-    """Return the models that the tasks need. Raises BadModel for a setting, UnknownModel for a request."""
+    """Return the names of the models that the tasks need.
+
+    Raises:
+        BadModel: a setting names an unknown model.
+        UnknownModel: `only` names an unknown model, or no model performs a task.
+    """
     names: frozenset[str] = frozenset()
     for task, name in only.items():
         try:

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Writes behind each image's tag the digest that a registry gives for it now, so that the tag's meaning is fixed:
-#   docker/pin-digests.sh        needs docker with buildx, and the registries' network
-# To move on: change the tag, delete its digest, and run this again.
+# Appends to each image's tag the digest that the registry answers for it now, so that the image cannot change:
+#   docker/pin-digests.sh        needs docker with buildx, and access to the registries
+# To update an image: change the tag, delete its digest, and run this again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 files=(docker-compose.yml docker/*.Dockerfile)
-# What is built here (facet:...) is in no registry.
+# Images that are built here (facet:...) are in no registry.
 images=$(sed -nE '/image: facet:/d; s/^( *image: |ARG BASE=)([^ @]+:[^ @]+)$/\2/p' "${files[@]}" | sort -u)
 for image in $images; do
   digest=$(docker buildx imagetools inspect --format '{{.Manifest.Digest}}' "$image")

@@ -1,35 +1,35 @@
 #!/usr/bin/env bash
-# Builds and runs the CPU image without a container engine: buildah carries out the Dockerfile's own steps in a
-# chroot, on a Debian made here in place of Python's image; the result runs as compose would run it. Needs root
-# (chroot, mounts, namespaces), some 3 GB in TMPDIR, and on Debian:
+# Builds and runs the CPU image without a container engine: buildah runs the steps of the Dockerfile in a chroot, on a
+# Debian that is made here in place of Python's image, and the result runs as compose would run it. Needs root (chroot,
+# mounts, namespaces), about 3 GB in TMPDIR, and on Debian:
 #   apt-get install buildah mmdebstrap curl iproute2 util-linux
 #
-# Usage: docker/rehearsal.sh [ROOT.tar]    a root file system made before by `docker/rehearsal.sh --base ROOT.tar`
-# pip's settings of this machine hold in the build too, and stay out of the image.
+# Usage: docker/rehearsal.sh [ROOT.tar]    a root file system that `docker/rehearsal.sh --base ROOT.tar` made before
+# The build uses the pip settings of this machine, but they do not become part of the image.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-SUITE=trixie # that of the image the Dockerfile names
+SUITE=trixie # the suite of the Dockerfile's base image
 PHOTO=tests/photos/obama.jpg
 READY_WITHIN=${READY_WITHIN:-180} # seconds
-DRIVER=${STORAGE_DRIVER:-vfs} # of buildah; overlay is faster where it works
+DRIVER=${STORAGE_DRIVER:-vfs} # storage driver of buildah; overlay is faster where it works
 
 say() { printf '%s\n' "$*"; }
 fail() { say "FAILED: $*" >&2; exit 1; }
 
-[ "$(id -u)" = 0 ] || fail "it needs root, for chroot, mounts and namespaces"
+[ "$(id -u)" = 0 ] || fail "root is needed for chroot, mounts and namespaces"
 for tool in buildah mmdebstrap unshare nsenter setpriv ip curl python3; do
-  command -v "$tool" >/dev/null || fail "$tool is not here"
+  command -v "$tool" >/dev/null || fail "$tool is not installed"
 done
 
-# As Python's image has it: python and pip in /usr/local, apart from what Debian's own Python uses.
+# As in Python's image: python and pip in /usr/local, separate from Debian's own Python.
 make_base() {
   mmdebstrap --quiet --variant=minbase --include=ca-certificates,python3-venv --dpkgopt=force-unsafe-io \
     --customize-hook="chroot \"\$1\" python3 -m venv --copies /usr/local" "$SUITE" "$1"
 }
 
 if [ "${1:-}" = --base ]; then
-  make_base "${2:?name the file to write}"
+  make_base "${2:?give the name of the file to write}"
   exit
 fi
 
@@ -50,7 +50,7 @@ trap 'exit 130' INT TERM
 
 base=${1:-}
 if [ -z "$base" ]; then
-  say "== a base: Debian $SUITE and its Python"
+  say "== base: Debian $SUITE and its Python"
   base=$work/base.tar
   make_base "$base"
 fi
@@ -58,7 +58,7 @@ from=$(containers from scratch)
 containers add --quiet "$from" "$base" / >/dev/null
 containers commit --quiet --rm "$from" facet-base >/dev/null
 
-# What pip is told here by files and variables, as one file; folders and certificates it names come along.
+# The pip settings of this machine (files and variables) as one file; folders and certificates that it names are mounted.
 mounts=()
 python3 - "$work/pip.conf" >"$work/paths" <<'PYTHON'
 import os, re, subprocess, sys
@@ -69,10 +69,10 @@ for line in listed.stdout.splitlines():
     name, _, value = line.partition("=")
     section, _, key = name.rpartition(".")
     if section in ("global", "install", ":env:") and key != "config-file":
-        found[key.lower()] = value.strip("'\"").replace("\\n", " ")  # the environment is listed last, and wins
+        found[key.lower()] = value.strip("'\"").replace("\\n", " ")  # the environment is listed last and takes precedence
 with open(sys.argv[1], "w") as file:
     print("[global]", *(f"{key} = {value}" for key, value in found.items()), sep="\n", file=file)
-# An index in a folder leads to files beside it.
+# An index in a folder refers to files beside it.
 for scheme, path in {hit for value in found.values() for hit in re.findall(r"(file://|(?<!\S))(/\S+)", value)}:
     if os.path.exists(path):
         print(os.path.dirname(path.rstrip("/")) if scheme else path)
@@ -89,7 +89,7 @@ grep -E '^(\[.*\] )?STEP|^Successfully tagged' "$work/build.log"
 container=$(containers from --pull-never localhost/facet:cpu)
 root=$(containers mount "$container")
 containers inspect --type image localhost/facet:cpu >"$work/image.json"
-config() { # a field of the image's configuration, one line an item
+config() { # prints a field of the image's configuration, one line per item
   python3 -c 'import json, sys
 value = json.load(open(sys.argv[1]))["Docker"]["config"]
 for key in sys.argv[2].split("."): value = value[key]
@@ -101,22 +101,22 @@ mapfile -t command < <(config Cmd)
 mapfile -t health < <(config Healthcheck.Test)
 [ "$uid" -gt 0 ] || fail "the image runs as root"
 gid=$(awk -F: -v uid="$uid" '$3 == uid {print $4}' "$root/etc/passwd")
-[ "${health[0]}" = CMD ] || fail "the health check is no plain command"
+[ "${health[0]}" = CMD ] || fail "the health check is not a plain command"
 health=("${health[@]:1}")
 folder=$(config WorkingDir)
 
-say "== what is in it: $(du -sm "$root" | cut -f1) MB, $(du -sm "$root$folder" | cut -f1) MB of them in $folder"
+say "== contents of the image: $(du -sm "$root" | cut -f1) MB, $(du -sm "$root$folder" | cut -f1) MB of it in $folder"
 (cd "$root$folder" && find . -mindepth 1 -maxdepth 1 | sort | tr '\n' ' ' && echo)
 for path in .env .git tests training docker models/golden models/source cache runs; do
   [ ! -e "$root$folder/$path" ] || fail "$path is in the image"
 done
-[ ! -s "$root/etc/pip.conf" ] || fail "pip's settings of this machine are in the image"
+[ ! -s "$root/etc/pip.conf" ] || fail "the pip settings of this machine are in the image"
 [ -z "$(find "$root$folder" \( -user "$uid" -o -perm -o+w \) ! -type l -print -quit)" ] ||
-  fail "the service can write to its own files"
+  fail "the service can write its own files"
 
 # --- the run --------------------------------------------------------------------------------------
 
-# The first process is a small init, as compose asks for one. All is read-only but /tmp, as in compose.
+# As in compose, the first process is a small init, and everything except /tmp is read-only.
 cat >"$work/init" <<'INIT'
 set -euo pipefail
 root=$1 folder=$2 uid=$3 gid=$4; shift 4
@@ -144,7 +144,7 @@ while kill -0 "$child" 2>/dev/null; do wait "$child"; status=$?; done
 exit "$status"
 INIT
 
-say "== ${command[*]}, as user $uid:$gid, without capabilities, read-only but for /tmp, in a network of its own"
+say "== ${command[*]}, as user $uid:$gid, without capabilities, read-only except /tmp, in its own network namespace"
 began=$(date +%s)
 env -i "${environment[@]}" unshare --mount --pid --net --ipc --uts --fork --kill-child \
   bash "$work/init" "$root" "$folder" "$uid" "$gid" "${command[@]}" >"$work/service.log" 2>&1 &
@@ -157,37 +157,37 @@ for _ in $(seq 200); do
     if grep -q python "/proc/$child/comm" 2>/dev/null; then server=$child; fi
   done
   [ -z "$server" ] || break
-  kill -0 "$outer" 2>/dev/null || { cat "$work/service.log" >&2; fail "the start"; }
+  kill -0 "$outer" 2>/dev/null || { cat "$work/service.log" >&2; fail "the service did not start"; }
   sleep 0.1
 done
-[ -n "$server" ] || { cat "$work/service.log" >&2; fail "no service came up"; }
+[ -n "$server" ] || { cat "$work/service.log" >&2; fail "no service process was found"; }
 
-inside() { # as `docker exec` would: the same user, limits and environment
+inside() { # as `docker exec`: the same user, limits and environment
   nsenter --target "$server" --mount --pid --net --root --wd env -i "${environment[@]}" \
     setpriv --reuid="$uid" --regid="$gid" --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs "$@"
 }
 ask() { nsenter --target "$server" --net curl --silent --show-error --fail-with-body --max-time 60 "$@"; }
 
-if inside "${health[@]}" >/dev/null 2>&1; then fail "the health check holds before the service is ready"; fi
+if inside "${health[@]}" >/dev/null 2>&1; then fail "the health check succeeds before the service is ready"; fi
 until inside "${health[@]}" >/dev/null 2>&1; do
-  [ $(($(date +%s) - began)) -lt "$READY_WITHIN" ] || { cat "$work/service.log" >&2; fail "it did not become ready"; }
-  kill -0 "$outer" 2>/dev/null || { cat "$work/service.log" >&2; fail "it ended before it was ready"; }
+  [ $(($(date +%s) - began)) -lt "$READY_WITHIN" ] || { cat "$work/service.log" >&2; fail "the service did not become ready"; }
+  kill -0 "$outer" 2>/dev/null || { cat "$work/service.log" >&2; fail "the service ended before it was ready"; }
   sleep 0.5
 done
-say "the image's health check failed before, and holds since $(($(date +%s) - began)) s after the start"
+say "the health check failed at first, and succeeds $(($(date +%s) - began)) s after the start"
 
 status=$(cat "/proc/$server/status")
 for line in "Uid:.*$uid.*$uid.*$uid.*$uid" 'CapEff:.*0000000000000000' 'CapBnd:.*0000000000000000' 'NoNewPrivs:.*1'; do
-  grep -qE "^$line" <<<"$status" || fail "the service's process has not $line"
+  grep -qE "^$line" <<<"$status" || fail "the process of the service does not have $line"
 done
-inside touch /tmp/written || fail "/tmp cannot be written"
+inside touch /tmp/written || fail "/tmp is not writable"
 for path in "$folder/written" "$folder/app/written" /etc/written /var/tmp/written /written; do
-  if inside touch "$path" 2>/dev/null; then fail "$path can be written"; fi
+  if inside touch "$path" 2>/dev/null; then fail "$path is writable"; fi
 done
 if nsenter --target "$server" --mount --pid --root touch "$folder/written" 2>/dev/null; then
-  fail "even root should find a read-only file system"
+  fail "root can write to $folder"
 fi
-say "user $uid, no capability, no new privileges; nothing but /tmp can be written, not by root either"
+say "user $uid, no capabilities, no new privileges; nothing except /tmp is writable, not even by root"
 
 ask --data-binary @"$PHOTO" -H 'Content-Type: image/jpeg' http://127.0.0.1:8000/landmarks >"$work/answer.json"
 python3 - "$work/answer.json" <<'PYTHON'
@@ -199,7 +199,7 @@ box = face["box"]
 assert answer["image"] == {"width": 910, "height": 1137}, answer["image"]
 assert len(face["landmarks"]) == 68 and face["score"] > 0.9, face
 assert 300 < box["x1"] < 450 < 560 < box["x2"] < 700 and 50 < box["y1"] < 150 < 350 < box["y2"] < 480, box
-print(f"a photograph: one face, score {face['score']:.3f}, 68 points, {answer['timing_ms']['total']:.0f} ms")
+print(f"one photo: one face, score {face['score']:.3f}, 68 points, {answer['timing_ms']['total']:.0f} ms")
 PYTHON
 ask -F image_a=@"$PHOTO" -F image_b=@tests/photos/obama2.jpg http://127.0.0.1:8000/verify |
   python3 -c 'import json, sys; answer = json.load(sys.stdin); assert answer["verified"] is True, answer'
@@ -208,20 +208,20 @@ ask http://127.0.0.1:8000/models |
 assert found == {"CPUExecutionProvider"}, found'
 ask http://127.0.0.1:8000/metrics >"$work/metrics"
 grep -qx 'face_ready 1.0' "$work/metrics" || fail "face_ready is not 1"
-grep -q '^face_requests_total{.*route="/landmarks",status="200"} 1.0' "$work/metrics" || fail "the request is not counted"
-say "two photographs of one person verified; models on the CPU; metrics count the requests"
+grep -q '^face_requests_total{.*route="/landmarks",status="200"} 1.0' "$work/metrics" || fail "the request was not counted"
+say "two photos of one person are verified; models run on the CPU; metrics count the requests"
 
 kill -TERM "$init"
 began=$(date +%s%N)
 code=0; wait "$outer" || code=$?
 init=
-[ "$code" = 0 ] || { tail -20 "$work/service.log" >&2; fail "SIGTERM ended it with $code"; }
-say "SIGTERM: exit 0 after $((($(date +%s%N) - began) / 1000000)) ms"
+[ "$code" = 0 ] || { tail -20 "$work/service.log" >&2; fail "exit status after SIGTERM: $code"; }
+say "SIGTERM: exit status 0 after $((($(date +%s%N) - began) / 1000000)) ms"
 
 cat <<'END'
-== Shown: each step of the Dockerfile's cpu target works from the locked requirements, with nothing but what
-   .dockerignore lets through; the image starts as its own user on a read-only root without capabilities and
-   without a network but its own; its health check, a photograph, and an orderly end.
-   Not shown: the base image itself (a Debian with its own Python stood in for it), the gpu target, docker
-   compose, and whatever Docker's own isolation (seccomp, AppArmor, cgroups) would forbid.
+== Tested: each step of the Dockerfile's cpu target, from the locked requirements and the files that .dockerignore
+   allows; the start of the image as its own user, on a read-only root, without capabilities, in its own network
+   namespace; the health check, a photo, and an orderly shutdown.
+   Not tested: the base image itself (a Debian with its own Python replaced it), the gpu target, docker compose,
+   and Docker's own isolation (seccomp, AppArmor, cgroups).
 END

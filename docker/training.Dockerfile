@@ -1,10 +1,10 @@
-# Importers, training, evaluation and export, on the CPU. Build from the repository's root:
+# Training, evaluation and export on the CPU. Build from the repository's root:
 #   docker build -f docker/training.Dockerfile -t facet:train .
-# Its arguments are a module and that module's own: docker run facet:train training.make_models --help
+# Arguments: a module and its arguments, for example `docker run facet:train training.make_models --help`.
 
 ARG BASE=python:3.13.18-slim-trixie
 FROM ${BASE}
-# ONNX Runtime would report its use to its publisher; training contacts nobody.
+# ONNX Runtime would report usage to its publisher; training connects to no other host.
 ENV ORT_DISABLE_TELEMETRY=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -18,7 +18,7 @@ COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
 COPY app/ app/
 COPY training/ training/
 USER 10001
-# No service runs here, so there is no health to ask for.
+# No service runs in this image.
 HEALTHCHECK NONE
 ENTRYPOINT ["python", "-m"]
 CMD ["training.make_models", "--help"]

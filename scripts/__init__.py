@@ -1,1 +1,1 @@
-"""Scripts that write files which are generated from the code (`make generate`)."""
+"""Scripts that generate files from the code (`make generate`)."""

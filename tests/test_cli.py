@@ -148,7 +148,9 @@ def test_a_setting_that_names_an_unknown_model(monkeypatch: pytest.MonkeyPatch, 
     result = run("detect", OBAMA)
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert result.stderr.startswith("facet: cannot start: No model named 'nobody' does detect; known: ")
+    assert result.stderr.startswith(
+        "facet: cannot start: No model for detect is named 'nobody'. Choose one of: "
+    )
     assert result.stderr.count("\n") == 1
 
 

@@ -136,7 +136,7 @@ def test_a_worker_that_dies_is_replaced(
     (new,) = FakeWorker.started
     assert [worker.pid for worker in supervisor.processes] == [workers[0].pid, new.pid, workers[2].pid]
     assert not supervisor.should_exit.is_set()
-    assert f"worker {workers[1].pid} died with status -9" in caplog.text
+    assert f"Worker process {workers[1].pid} died with status -9" in caplog.text
     supervisor.keep_subprocess_alive()
     assert len(FakeWorker.started) == 1
 
@@ -175,4 +175,4 @@ def test_workers_share_the_cores_and_the_shutdown_time() -> None:
 
 def test_a_gpu_has_one_process(caplog: pytest.LogCaptureFixture) -> None:
     assert server.plan(Settings(device="auto", workers=4), "cuda").workers == 1
-    assert "FACE_WORKERS=4 is ignored on cuda" in caplog.text
+    assert "FACE_WORKERS=4 is ignored: on cuda" in caplog.text

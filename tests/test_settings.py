@@ -59,7 +59,7 @@ def test_settings_are_frozen() -> None:
     [
         ("FACE_PORT", "eighty", "FACE_PORT: .*integer.*'eighty'"),
         ("FACE_PORT", "70000", "FACE_PORT: .*65535"),
-        ("FACE_DEVICE", "gpu", "FACE_DEVICE: Input should be auto, cpu, cuda, cuda:N.*'gpu'"),
+        ("FACE_DEVICE", "gpu", "FACE_DEVICE: The value must be auto, cpu, cuda, cuda:N.*'gpu'"),
         ("FACE_DEVICE", "cpu:1", "FACE_DEVICE"),
         ("FACE_LOG_LEVEL", "loud", "FACE_LOG_LEVEL: .*'debug'"),
         ("FACE_MAX_CONCURRENT", "-1", "FACE_MAX_CONCURRENT: .*greater than or equal to 0"),

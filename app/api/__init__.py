@@ -1,1 +1,1 @@
-"""The HTTP API: routes, request bodies, middleware, transport."""
+"""The HTTP API: routes, request bodies, middleware and transport."""

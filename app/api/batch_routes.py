@@ -1,11 +1,11 @@
-"""The routes for several pictures. Each picture gets the answer it would get alone, or its own problem."""
+"""The routes for several images. Each image gets the result that it would get alone, or its own problem."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.api import openapi
 from app.api.content_negotiation import JSON
@@ -24,48 +24,69 @@ router = APIRouter(tags=["batches"], responses=openapi.PROBLEMS, dependencies=[D
 
 Operation = Callable[[Operations, Upload, DetectQuery], ImageResult]
 
+_ANSWER = "The result or the problem of each image."
+_RESULTS = Field(description="For each image, in the order of the request, its result or its problem.")
+
 
 class DetectBatch(BaseModel):
-    """The faces of each picture, or its problem, in the order of the pictures."""
+    """The results of `/detect` for several images."""
 
-    results: list[DetectResponse | problems.Problem]
+    results: list[DetectResponse | problems.Problem] = _RESULTS
 
 
 class LandmarksBatch(BaseModel):
-    """The faces of each picture with landmarks, or its problem, in the order of the pictures."""
+    """The results of `/landmarks` for several images."""
 
-    results: list[LandmarksResponse | problems.Problem]
+    results: list[LandmarksResponse | problems.Problem] = _RESULTS
 
 
 class EmbedBatch(BaseModel):
-    """The faces of each picture with embeddings, or its problem, in the order of the pictures."""
+    """The results of `/embed` for several images."""
 
-    results: list[EmbedResponse | problems.Problem]
+    results: list[EmbedResponse | problems.Problem] = _RESULTS
 
 
-@router.post("/detect/batch", response_model=DetectBatch, openapi_extra=openapi.many_pictures())
+@router.post(
+    "/detect/batch",
+    summary="Detect faces in several images",
+    response_model=DetectBatch,
+    response_description=_ANSWER,
+    openapi_extra=openapi.many_pictures(),
+)
 async def detect(
     request: Request, query: Annotated[DetectQuery, Query()], service: ServiceDep, context: ContextDep
 ) -> Response:
-    """Return the answers of `/detect` for several pictures; an invalid picture has a problem instead."""
+    """Return the results of `/detect` for several images. An image that fails gets a problem instead."""
     service.analyzer.detector(query.model)
     return await _answer(request, query, service, context, Operations.detect)
 
 
-@router.post("/landmarks/batch", response_model=LandmarksBatch, openapi_extra=openapi.many_pictures())
+@router.post(
+    "/landmarks/batch",
+    summary="Find landmarks in several images",
+    response_model=LandmarksBatch,
+    response_description=_ANSWER,
+    openapi_extra=openapi.many_pictures(),
+)
 async def landmarks(
     request: Request, query: Annotated[DetectQuery, Query()], service: ServiceDep, context: ContextDep
 ) -> Response:
-    """Return the answers of `/landmarks` for several pictures; an invalid picture has a problem instead."""
+    """Return the results of `/landmarks` for several images. An image that fails gets a problem instead."""
     service.analyzer.landmarker(query.model)
     return await _answer(request, query, service, context, Operations.landmarks)
 
 
-@router.post("/embed/batch", response_model=EmbedBatch, openapi_extra=openapi.many_pictures())
+@router.post(
+    "/embed/batch",
+    summary="Compute embeddings in several images",
+    response_model=EmbedBatch,
+    response_description=_ANSWER,
+    openapi_extra=openapi.many_pictures(),
+)
 async def embed(
     request: Request, query: Annotated[DetectQuery, Query()], service: ServiceDep, context: ContextDep
 ) -> Response:
-    """Return the answers of `/embed` for several pictures; an invalid picture has a problem instead."""
+    """Return the results of `/embed` for several images. An image that fails gets a problem instead."""
     service.analyzer.embedder(query.model)
     return await _answer(request, query, service, context, Operations.embed)
 
@@ -73,12 +94,13 @@ async def embed(
 async def _answer(
     request: Request, query: DetectQuery, service: FaceService, context: RequestContext, operation: Operation
 ) -> Response:
-    """Run the operation on each picture; at most one picture per worker thread is queued at a time.
+    """Return the response with the result of the operation on each image.
 
-    Other requests get their turn between the pictures of a batch.
+    At most one image per worker thread is queued at a time, so that other requests run between the images of
+    a batch.
     """
     limits = service.limits
-    query.options(limits.faces)  # invalid parameters fail the whole request, before any work
+    query.options(limits.faces)  # invalid parameters fail the whole request, before its body is read
     uploads = await read_batch(request, limits)
     room = asyncio.Semaphore(service.admission.workers)
 

@@ -1,4 +1,4 @@
-"""Content negotiation: which of the media types that a route offers a request's `Accept` header prefers."""
+"""Content negotiation: chooses the media type of a response by the `Accept` header (RFC 9110)."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,15 @@ JPEG = "image/jpeg"
 
 
 def negotiate(headers: Headers, offered: Sequence[str]) -> str:
-    """Return the offered type with the highest quality; among equals the most specific, then the first named.
+    """Return the offered media type that the `Accept` header prefers.
 
-    Without an `Accept` header, and for `*/*`, this is the first offered type. A header that names only
-    problem+json gets JSON.
+    The highest quality wins. Among equal qualities the most specific range of the header wins, then the first
+    one in the header. Without an `Accept` header, and for `*/*`, the result is the first offered type. A
+    header that accepts only problem+json gets JSON.
+
+    Args:
+        headers: the headers of the request.
+        offered: the media types that the route offers, preferred one first.
 
     Raises:
         HTTPException: 406, if no offered type is acceptable.
@@ -33,13 +38,14 @@ def negotiate(headers: Headers, offered: Sequence[str]) -> str:
         return JSON
     if chosen is None:
         raise HTTPException(
-            406, f"This route answers with {' or '.join(offered)}; Accept names none of them."
+            406,
+            f"The header Accept allows none of the media types of this route: {', '.join(offered)}.",
         )
     return chosen
 
 
 def _rank(media: str, asked: list[tuple[str, float]]) -> tuple[float, int, int]:
-    """Return quality, specificity and position (earlier is greater) of the most specific matching range."""
+    """Return quality, specificity and negative position of the most specific range that matches the type."""
     ranges = (media, media.split("/")[0] + "/*", "*/*")
     rank = (0.0, 0, 0)
     for position, (name, quality) in enumerate(asked):

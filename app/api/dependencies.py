@@ -1,6 +1,7 @@
-"""Dependencies of the routes: the service, the request's context, and the media type of the answer.
+"""Dependencies of the routes: the service, the context of the request, and the media type of the response.
 
-All are `async`: FastAPI runs a plain function in a thread, and a probe would wait when all threads are busy.
+All are `async`, because FastAPI runs a plain function in a thread: a health check would then wait for a free
+thread under load.
 """
 
 import asyncio
@@ -18,13 +19,16 @@ T = TypeVar("T")
 
 
 async def get_service(request: Request) -> FaceService:
-    """Return the running service, ready or not."""
+    """Return the running service. It may not be ready yet."""
     service: FaceService = request.app.state.service
     return service
 
 
 async def get_context(service: Annotated[FaceService, Depends(get_service)]) -> AsyncIterator[RequestContext]:
-    """Admit the request before its body is read, and release its slot afterwards.
+    """Admit the request before its body is read, and release its slot after the response.
+
+    Yields:
+        The context of the request.
 
     Raises:
         NotReady: the service is starting or stopping.
@@ -38,22 +42,32 @@ async def get_context(service: Annotated[FaceService, Depends(get_service)]) -> 
 
 
 async def json_or_picture(request: Request) -> str:
-    """Return the media type of an answer that can be drawn."""
+    """Return the media type of the response of a route that can also draw its result.
+
+    Raises:
+        HTTPException: 406, if the request accepts neither JSON nor PNG nor JPEG.
+    """
     return negotiate(request.headers, (JSON, PNG, JPEG))
 
 
 async def json_only(request: Request) -> None:
-    """Refuse a request that does not accept JSON."""
+    """Check that the request accepts JSON.
+
+    Raises:
+        HTTPException: 406, if it does not.
+    """
     negotiate(request.headers, (JSON,))
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Return the result of the work, which is cancelled when the client disconnects.
+    """Return the result of the work, which is cancelled if the client disconnects.
 
-    The body must have been read.
+    Args:
+        request: the request, whose body has been read.
+        work: the work. Its errors are passed on.
 
     Raises:
-        ClientDisconnect: the client has disconnected.
+        ClientDisconnect: the client disconnected.
     """
     task = asyncio.ensure_future(work)
     disconnection = asyncio.ensure_future(_disconnected(request))

@@ -1,4 +1,4 @@
-"""The routes for one or two pictures. Each reads the body, runs an operation and converts its result."""
+"""The routes for one or two images: read the body, run the operation, convert the result."""
 
 from typing import Annotated
 
@@ -18,7 +18,11 @@ _VARY = {"Vary": "Accept"}
 
 
 @router.post(
-    "/detect", response_model=DetectResponse, responses=openapi.DRAWN, openapi_extra=openapi.one_picture()
+    "/detect",
+    summary="Detect faces",
+    response_model=DetectResponse,
+    responses=openapi.DRAWN,
+    openapi_extra=openapi.one_picture(),
 )
 async def detect(
     request: Request,
@@ -27,7 +31,10 @@ async def detect(
     context: ContextDep,
     media: MediaDep,
 ) -> Response:
-    """Return the faces of a picture: boxes, scores and five points, by descending score."""
+    """Return the box, the score and the five points of every face in an image, by descending score.
+
+    `model` names a detector.
+    """
     upload = await read_image(request, service.limits)
     work = service.run(context, lambda operations: render(operations.detect(upload, query), media))
     return Response(await while_connected(request, work), media_type=media, headers=_VARY)
@@ -35,6 +42,7 @@ async def detect(
 
 @router.post(
     "/landmarks",
+    summary="Find landmarks",
     response_model=LandmarksResponse,
     responses=openapi.DRAWN,
     openapi_extra=openapi.one_picture(boxes=True),
@@ -46,7 +54,10 @@ async def landmarks(
     context: ContextDep,
     media: MediaDep,
 ) -> Response:
-    """Return the landmarks of every face; `model` names the landmark model. `boxes` skips detection."""
+    """Return the landmarks of every face in an image, or of the faces in the given `boxes`.
+
+    `model` names a landmark model.
+    """
     upload = await read_image(request, service.limits, with_boxes=True)
     work = service.run(context, lambda operations: render(operations.landmarks(upload, query), media))
     return Response(await while_connected(request, work), media_type=media, headers=_VARY)
@@ -54,14 +65,19 @@ async def landmarks(
 
 @router.post(
     "/embed",
+    summary="Compute embeddings",
     response_model=EmbedResponse,
+    response_description="The faces with their embeddings.",
     openapi_extra=openapi.one_picture(boxes=True),
     dependencies=[Depends(json_only)],
 )
 async def embed(
     request: Request, query: Annotated[DetectQuery, Query()], service: ServiceDep, context: ContextDep
 ) -> Response:
-    """Return a unit vector for every face; `model` names the embedder. `boxes` skips detection."""
+    """Return the embedding of every face in an image, or of the faces in the given `boxes`.
+
+    An embedding is a vector of length 1. `model` names an embedder.
+    """
     upload = await read_image(request, service.limits, with_boxes=True)
     work = service.run(context, lambda operations: render(operations.embed(upload, query), JSON))
     return Response(await while_connected(request, work), media_type=JSON)
@@ -69,16 +85,19 @@ async def embed(
 
 @router.post(
     "/verify",
+    summary="Compare two faces",
     response_model=VerifyResponse,
+    response_description="The similarity of the two faces, and whether it reaches the threshold.",
     openapi_extra=openapi.two_pictures(),
     dependencies=[Depends(json_only)],
 )
 async def verify(
     request: Request, query: Annotated[VerifyQuery, Query()], service: ServiceDep, context: ContextDep
 ) -> Response:
-    """Return whether two pictures show the same person: the largest face of each picture is compared.
+    """Return whether the largest faces of two images are the same person.
 
-    Among similarly large faces (0.7 of the area or more) the one that is clearly more central is compared.
+    If other faces of an image have at least 0.7 of the area of the largest one and one of them is clearly
+    more central, the more central face is used. `model` names an embedder.
     """
     pair = await read_pair(request, service.limits)
     answer = await while_connected(request, service.run(context, lambda o: o.verify(pair, query)))
@@ -86,7 +105,15 @@ async def verify(
 
 
 def render(result: ImageResult, media: str) -> bytes:
-    """Return the answer as JSON, or drawn on the picture."""
+    """Return the body of a response: the result as JSON, or the image with the result drawn on it.
+
+    Args:
+        result: the result.
+        media: `application/json`, `image/png` or `image/jpeg`.
+
+    Raises:
+        BadParameter: a side of the image is longer than the image format allows.
+    """
     if media == PNG:
         return result.drawn("png")
     if media == JPEG:

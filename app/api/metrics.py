@@ -1,7 +1,8 @@
-"""Metrics for Prometheus: names begin with `face_`; docs/operations.md lists them.
+"""Metrics for Prometheus. Their names begin with `face_`; docs/reference/metrics.md lists them.
 
-A single process has a registry of its own. Several workers share a folder, which PROMETHEUS_MULTIPROC_DIR
-must name before this module is imported; whichever worker is asked answers for all.
+A single process keeps its metrics in memory. Several worker processes share them in a folder, so that each of
+them can report the metrics of all. The environment variable PROMETHEUS_MULTIPROC_DIR must name this folder
+before this module is imported.
 """
 
 import glob
@@ -33,6 +34,7 @@ from app.runtime.telemetry import RejectReason, Telemetry
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Environment variable that names the folder in which worker processes share their metrics."""
 
 _SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -41,75 +43,87 @@ _SAMPLE_INTERVAL_S = 1.0
 
 
 class Metrics(Telemetry):
-    """The telemetry of the service, as Prometheus metrics."""
+    """The telemetry of the service, as Prometheus metrics.
+
+    Args:
+        bodies: the memory budget of the request bodies, which is reported as a metric.
+        version: version of Facet, reported as a label.
+    """
 
     def __init__(self, bodies: BodyMemoryBudget, version: str = "") -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call] # a needless series per metric
+        disable_created_metrics()  # type: ignore[no-untyped-call] # they double the number of series
         self._registry = own = CollectorRegistry()
         self._bodies = bodies
         self._requests = Counter(
-            "face_requests", "answered requests", ["method", "route", "status"], registry=own
+            "face_requests", "Answered requests.", ["method", "route", "status"], registry=own
         )
         self._request_seconds = Histogram(
             "face_request_seconds",
-            "seconds from a request's head to its response",
+            "Seconds from the head of a request to the end of its response.",
             ["route"],
             registry=own,
             buckets=_SECONDS_BUCKETS,
         )
-        self._in_progress = _gauge(own, "face_requests_in_progress", "requests that are not answered yet")
+        self._in_progress = _gauge(own, "face_requests_in_progress", "Requests that are not answered yet.")
         self._stage_seconds = Histogram(
             "face_stage_seconds",
-            "seconds of a picture in a stage",
+            "Seconds that an image spent in a stage.",
             ["stage"],
             registry=own,
             buckets=_SECONDS_BUCKETS,
         )
         net = ["model", "net"]
         self._batch_items = Histogram(
-            "face_batch_items", "items in one call of a net", net, registry=own, buckets=_SIZE_BUCKETS
+            "face_batch_items", "Items in one call of a net.", net, registry=own, buckets=_SIZE_BUCKETS
         )
         self._batch_requests = Histogram(
             "face_batch_requests",
-            "requests merged into one call of a net",
+            "Requests that were merged into one call of a net.",
             net,
             registry=own,
             buckets=_SIZE_BUCKETS,
         )
-        self._waiting = _gauge(own, "face_queue_depth", "requests that wait for a worker thread")
-        self._running = _gauge(own, "face_queue_running", "requests on a worker thread")
-        self._capacity = _gauge(own, "face_queue_capacity", "requests that may wait")
-        self._faces = Counter("face_faces", "faces in answers", registry=own)
-        self._faces_each = Histogram(
-            "face_faces_per_answer", "faces in an answer", registry=own, buckets=_FACE_BUCKETS
+        self._waiting = _gauge(
+            own, "face_queue_depth", "Requests and images of batches that wait for a worker thread."
         )
-        self._problems = Counter("face_problems", "problems answered", ["type"], registry=own)
+        self._running = _gauge(
+            own, "face_queue_running", "Requests and images of batches on a worker thread."
+        )
+        self._capacity = _gauge(own, "face_queue_capacity", "Maximum number of waiting requests.")
+        self._faces = Counter("face_faces", "Faces in responses.", registry=own)
+        self._faces_each = Histogram(
+            "face_faces_per_answer", "Faces in one response.", registry=own, buckets=_FACE_BUCKETS
+        )
+        self._problems = Counter("face_problems", "Requests that got a problem.", ["type"], registry=own)
         self._rejected = Counter(
-            "face_rejected", "requests and connections refused or abandoned", ["reason"], registry=own
+            "face_rejected",
+            "Requests and connections that were refused or abandoned.",
+            ["reason"],
+            registry=own,
         )
         self._exhausted = Counter(
             "face_device_memory_exhausted",
-            "calls of a net for which the device had no memory",
+            "Calls of a net that failed because the device had not enough memory.",
             net,
             registry=own,
         )
-        self._body_bytes = _gauge(own, "face_body_bytes", "bytes of bodies in memory")
-        self._connections = _gauge(own, "face_connections", "open connections")
+        self._body_bytes = _gauge(own, "face_body_bytes", "Bytes of request bodies in memory.")
+        self._connections = _gauge(own, "face_connections", "Open connections.")
         self._models = _gauge(
-            own, "face_model_info", "loaded models", ["model", "task", "provider", "default"], "livemax"
+            own, "face_model_info", "Loaded models.", ["model", "task", "provider", "default"], "livemax"
         )
         build = _gauge(
-            own, "face_build_info", "versions in use", ["version", "onnxruntime", "python"], "livemax"
+            own, "face_build_info", "Versions in use.", ["version", "onnxruntime", "python"], "livemax"
         )
         build.labels(version, runtime_version(), platform.python_version()).set(1)
-        self._ready = _gauge(own, "face_ready", "processes that are ready")
+        self._ready = _gauge(own, "face_ready", "Processes that are ready.")
         self._ready.set(0)
-        self._resident = _gauge(own, "face_resident_memory_bytes", "resident memory of the process")
-        self._cpu = Counter("face_cpu_seconds", "CPU time of the process", registry=own)
+        self._resident = _gauge(own, "face_resident_memory_bytes", "Resident memory of the processes.")
+        self._cpu = Counter("face_cpu_seconds", "CPU time of the processes in seconds.", registry=own)
         self._device = _gauge(
-            own, "face_device_memory_bytes", "memory of a GPU", ["device", "kind"], "livemax"
+            own, "face_device_memory_bytes", "Used and total memory of a GPU.", ["device", "kind"], "livemax"
         )
-        self._dropped = Counter("face_log_dropped", "dropped log lines", registry=own)
+        self._dropped = Counter("face_log_dropped", "Dropped log lines.", registry=own)
         self._devices: list[int] = []
         self._lock = threading.Lock()
         self._sampled = float("-inf")
@@ -117,7 +131,12 @@ class Metrics(Telemetry):
         self._reported_dropped = 0
 
     def service_opened(self, analyzer: Analyzer, capacity: int) -> None:
-        """Record that the models are loaded and warm. `capacity` is the number of requests that may wait."""
+        """Record that the models are loaded and warm.
+
+        Args:
+            analyzer: the loaded models.
+            capacity: maximum number of waiting requests.
+        """
         for model in analyzer.models:
             entry = model.entry
             provider = list(model.sessions.values())[-1].provider
@@ -127,7 +146,7 @@ class Metrics(Telemetry):
         self._ready.set(1)
 
     def service_closed(self) -> None:
-        """Record that no request is accepted any more."""
+        """Record that the service accepts no more requests."""
         self._ready.set(0)
 
     def request_started(self) -> None:
@@ -135,42 +154,64 @@ class Metrics(Telemetry):
         self._in_progress.inc()
 
     def request_finished(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Record an answered request; `status` is 499 if its client disconnected first."""
+        """Record the end of a request.
+
+        Args:
+            method: the HTTP method.
+            route: the path pattern of the route.
+            status: the HTTP status; 499 if the client disconnected before the response.
+            seconds: duration of the request.
+        """
         self._in_progress.dec()
         self._requests.labels(method, route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
         self.sample()
 
     def problem(self, slug: str) -> None:
-        """Record a request that was answered with a problem of that type."""
+        """Record a request that got a problem.
+
+        Args:
+            slug: the last part of the URI of the problem type.
+        """
         self._problems.labels(slug).inc()
 
     def stage(self, name: str, seconds: float) -> None:
+        """Record the time that an image spent in a stage."""
         self._stage_seconds.labels(name).observe(seconds)
 
     def batch(self, model: str, stage: str, requests: int, items: int) -> None:
+        """Record one call of a net."""
         self._batch_items.labels(model, stage).observe(items)
         self._batch_requests.labels(model, stage).observe(requests)
 
     def queue_depth(self, waiting: int, running: int) -> None:
+        """Record the numbers of jobs that wait for a worker thread, and that have one."""
         self._waiting.set(waiting)
         self._running.set(running)
 
     def rejected(self, reason: RejectReason) -> None:
+        """Record a request or a connection that was refused or abandoned."""
         self._rejected.labels(reason).inc()
 
     def faces(self, count: int) -> None:
+        """Record the number of faces in a response."""
         self._faces.inc(count)
         self._faces_each.observe(count)
 
     def device_memory_exhausted(self, model: str, stage: str, items: int) -> None:
+        """Record a batch that the device had not enough memory for."""
         self._exhausted.labels(model, stage).inc()
 
     def connections(self, count: int) -> None:
+        """Record the number of open connections."""
         self._connections.set(count)
 
     def sample(self, now: bool = False) -> None:
-        """Read memory, CPU time and dropped lines, at most once a second unless `now`."""
+        """Update the metrics of memory, CPU time and dropped log lines.
+
+        Args:
+            now: update them even if the last update is less than a second ago.
+        """
         with self._lock:
             if not now and time.monotonic() - self._sampled < _SAMPLE_INTERVAL_S:
                 return
@@ -185,7 +226,10 @@ class Metrics(Telemetry):
             self._reported_cpu, self._reported_dropped = cpu, dropped
 
     def text(self) -> bytes:
-        """Return all metrics in Prometheus's text format. Reads files; do not call from the event loop."""
+        """Return all metrics in the text format of Prometheus.
+
+        This function reads files. Do not call it from the event loop.
+        """
         self.sample(now=True)
         for device, used, total in used_and_total():
             self._device.labels(device, "used").set(used)
@@ -205,7 +249,7 @@ def _gauge(
 
 
 def _forget_dead(folder: str) -> None:
-    """Remove the gauges of workers that have died."""
+    """Remove the gauges of worker processes that have died."""
     found = (re.search(r"gauge_live\w+_(\d+)\.db$", name) for name in glob.glob(f"{folder}/gauge_live*.db"))
     for pid in {int(match[1]) for match in found if match}:
         try:

@@ -1,4 +1,4 @@
-"""multipart/form-data in memory: a part over its limit stops the reading; nothing is written to disk."""
+"""Parser for multipart/form-data in memory. It enforces limits while reading, and writes nothing to disk."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -13,7 +13,13 @@ _MAX_PARTS = 16
 
 @dataclass
 class Part:
-    """One part. Filename and content type are ignored. `over` means that its data exceeded the limit."""
+    """One part of the body. File name and content type of a part are ignored.
+
+    Attributes:
+        name: name of the field.
+        data: content of the part; empty if it exceeded the limit.
+        over: whether the content exceeded the limit.
+    """
 
     name: str = ""
     data: bytearray = field(default_factory=bytearray)
@@ -27,18 +33,18 @@ async def parse(
     max_parts: int = _MAX_PARTS,
     lenient: bool = False,
 ) -> list[Part]:
-    """Return the body's parts in order.
+    """Return the parts of a body in order.
 
     Args:
-        content_type: the request's content type with its boundary.
+        content_type: the header Content-Type of the request, which has the boundary.
         body: the chunks of the body.
-        max_bytes: maximum size of a part.
+        max_bytes: maximum size of a part in bytes.
         max_parts: maximum number of parts.
-        lenient: whether a part over the limit only loses its data, and reading continues.
+        lenient: drop the content of a part that exceeds the limit and continue, instead of raising an error.
 
     Raises:
-        TooManyBytes: a part exceeds its limit; the error names it.
-        BadParameter: the body is malformed, ends early, or has too many parts.
+        TooManyBytes: a part exceeds the limit, unless `lenient`. The error names the part.
+        BadParameter: the body is malformed, incomplete, or has too many parts.
     """
     _, options = parse_options_header(content_type)
     reader = _PartReader(max_bytes, max_parts, lenient)
@@ -49,12 +55,12 @@ async def parse(
     except FormParserError as error:
         raise BadParameter(f"The multipart body is malformed: {error}.") from error
     if not reader.ended:
-        raise BadParameter("The multipart body ends early: its last boundary is missing.")
+        raise BadParameter("The multipart body is incomplete: its last boundary is missing.")
     return reader.parts
 
 
 class _PartReader:
-    """Collects the parts from the parser's callbacks."""
+    """Collects the parts from the callbacks of the parser."""
 
     def __init__(self, max_bytes: int, max_parts: int, lenient: bool) -> None:
         self.parts: list[Part] = []
@@ -66,6 +72,7 @@ class _PartReader:
         self._value = bytearray()
 
     def callbacks(self) -> dict[str, object]:
+        """Return the callbacks by the names that the parser gives them."""
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._add_header_name,
@@ -78,7 +85,7 @@ class _PartReader:
 
     def _begin(self) -> None:
         if len(self.parts) == self._max_parts:
-            raise BadParameter(f"The multipart body has more than {self._max_parts} parts.")
+            raise BadParameter(f"The multipart body has more than {self._max_parts} parts. Send fewer parts.")
         self.parts.append(Part())
 
     def _add_header_name(self, data: bytes, start: int, end: int) -> None:
@@ -96,14 +103,14 @@ class _PartReader:
 
     def _check_name(self) -> None:
         if not self.parts[-1].name:
-            raise BadParameter("A part of the multipart body has no name in its Content-Disposition.")
+            raise BadParameter("A part of the multipart body has no name in its header Content-Disposition.")
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
         part = self.parts[-1]
         if len(part.data) + end - start > self._max_bytes:
             if not self._lenient:
                 raise TooManyBytes(
-                    f"The {part.name} exceeds the limit of {self._max_bytes} bytes.", part.name
+                    f"The field {part.name} exceeds the limit of {self._max_bytes} bytes.", part.name
                 )
             part.over = True
             part.data.clear()

@@ -1,4 +1,4 @@
-"""The OpenAPI document beyond the routes' own types, and its page, which loads nothing from other hosts."""
+"""The OpenAPI document: request bodies, problems, examples; and its page, which needs no other host."""
 
 import base64
 import json
@@ -16,9 +16,10 @@ from app.api.security_headers import page_policy
 from app.service.problems import KINDS, MEDIA_TYPE, Problem
 
 EXAMPLES = Path(__file__).parent / "examples.json"
-"""Answers by path and method, which `python -m scripts.openapi_examples` writes."""
+"""Example responses by path and method, written by `python -m scripts.openapi_examples`."""
 
 EXAMPLE_PICTURE = Path(__file__).parent / "page" / "example.jpg"
+"""The image of the example requests, with one face."""
 
 _ASSETS = "/docs/assets"
 
@@ -26,7 +27,12 @@ _BINARY = {"type": "string", "format": "binary"}
 
 
 def problem(status: int, text: str) -> dict[str, Any]:
-    """Return the description of a response that is a problem, with an example of that status."""
+    """Return the OpenAPI description of a problem response, with an example.
+
+    Args:
+        status: the HTTP status, for which at least one type of problem exists.
+        text: the description.
+    """
     kind = next(kind for kind in KINDS.values() if kind.status == status)
     example = {"type": kind.uri, "title": kind.title, "status": status, "detail": kind.about}
     schema = {"$ref": "#/components/schemas/Problem"}
@@ -34,57 +40,90 @@ def problem(status: int, text: str) -> dict[str, Any]:
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    401: problem(401, "The service has API keys, and the request sends none of them."),
-    406: problem(406, "`Accept` names no type that is offered."),
-    408: problem(408, "The body arrived too slowly."),
+    401: problem(401, "The service requires an API key, and the request has no valid one."),
+    406: problem(406, "The header `Accept` allows none of the media types of the route."),
+    408: problem(408, "The request body arrived too slowly."),
     413: problem(
-        413, "A picture exceeds the byte limit (reading stops there) or the pixel limit (it is not decoded)."
+        413,
+        "An image, or the images together, exceed the limit in bytes (reading stops there) or in pixels (the "
+        "image is not decoded).",
     ),
-    415: problem(415, "The content type, or the picture's format, is not supported."),
+    415: problem(415, "The content type, the content encoding or the image format is not supported."),
     422: problem(
-        422, "Not an image, a damaged image, a bad parameter, an unknown model, or no face to verify."
+        422,
+        "The body is not an image, the image is damaged, a parameter or field is invalid, the model is "
+        "unknown, or an image to verify contains no face.",
     ),
-    503: problem(503, "Not ready, overloaded, out of memory, or not finished in time."),
+    503: problem(
+        503,
+        "The service is not ready, overloaded or out of memory, or the request was not finished in time. The "
+        "header `Retry-After` says when to try again.",
+    ),
 }
+
+TAGS = [
+    {"name": "faces", "description": "Detection, landmarks, embeddings and verification."},
+    {"name": "batches", "description": "The same operations on several images in one request."},
+    {"name": "service", "description": "Models, health, versions, metrics and problem types."},
+]
+"""Descriptions of the tags of the routes."""
 
 DRAWN: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The answer, or the picture with the answer drawn on it if `Accept` asks for one.",
+        "description": "The faces as JSON or, if the header `Accept` asks for PNG or JPEG, the image with "
+        "the faces drawn on it.",
         "content": {"image/png": {"schema": _BINARY}, "image/jpeg": {"schema": _BINARY}},
     }
 }
 
 _BOXES = {
     "type": "array",
-    "description": "boxes [x1, y1, x2, y2] in pixels, with sides of 1 pixel or more. They replace detection; "
-    "`threshold`, `min_face_size` and `max_faces` are then ignored",
-    "items": {"type": "array", "minItems": 4, "maxItems": 4, "items": {"type": "number"}},
+    "description": "Boxes of the faces in pixels, which replace detection. The parameters `threshold`, "
+    "`min_face_size` and `max_faces` are then ignored.",
+    "items": {
+        "type": "array",
+        "description": "A box `[x1, y1, x2, y2]` in pixels, with sides of 1 pixel or more.",
+        "minItems": 4,
+        "maxItems": 4,
+        "items": {"type": "number"},
+    },
 }
 
 
 def one_picture(boxes: bool = False) -> dict[str, Any]:
-    """Return the request body of a route for one picture."""
-    return _body(_content(("image",), boxes) | {f"image/{kind}": {"schema": _BINARY} for kind in _KINDS})
+    """Return the OpenAPI description of the request body of a route for one image.
+
+    Args:
+        boxes: whether the body may have the field `boxes`.
+    """
+    raw = {f"image/{kind}": {"schema": _BINARY} for kind in _KINDS}
+    return _body("The image: as it is, as a multipart part, or in base64.", _content(("image",), boxes) | raw)
 
 
 def two_pictures() -> dict[str, Any]:
-    """Return the request body of `/verify`."""
-    return _body(_content(("image_a", "image_b"), boxes=False))
+    """Return the OpenAPI description of the request body of `/verify`."""
+    content = _content(("image_a", "image_b"), boxes=False)
+    return _body("The two images: as multipart parts, or in base64.", content)
 
 
 def many_pictures() -> dict[str, Any]:
-    """Return the request body of a route for several pictures."""
-    pictures = {"type": "array", "items": _BINARY, "minItems": 1, "description": "one part per picture"}
+    """Return the OpenAPI description of the request body of a route for several images."""
+    pictures = {
+        "type": "array",
+        "items": _BINARY,
+        "minItems": 1,
+        "description": "The encoded images, one part named `image` per image.",
+    }
     schema = {"type": "object", "properties": {"image": pictures}, "required": ["image"]}
-    return _body({"multipart/form-data": {"schema": schema}})
+    return _body("The images as multipart parts.", {"multipart/form-data": {"schema": schema}})
 
 
 def install(app: FastAPI, locked: bool = False) -> None:
-    """Add the schema of problems to OpenAPI, and `/docs` with the files of Swagger UI from fastapi-swagger.
+    """Extend the OpenAPI document of the application, and add the page `/docs` with Swagger UI.
 
     Args:
         app: the application.
-        locked: whether paths need an API key, except those that `api_keys` leaves open.
+        locked: whether the service has API keys; then all paths except the open ones require one.
     """
     app.mount(_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="docs-assets")
 
@@ -100,7 +139,7 @@ def install(app: FastAPI, locked: bool = False) -> None:
             swagger_ui_parameters={
                 "tryItOutEnabled": True,
                 "displayRequestDuration": True,
-                "validatorUrl": None,  # Swagger UI would send the document to another host
+                "validatorUrl": None,  # otherwise Swagger UI sends the document to another host
             },
         )
         policy = page_policy(bytes(page.body).decode(), assets=True)
@@ -116,7 +155,7 @@ def install(app: FastAPI, locked: bool = False) -> None:
         schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
         for unused in ("HTTPValidationError", "ValidationError"):
             schema["components"]["schemas"].pop(unused, None)
-        schema["paths"]["/problems/{name}"]["get"]["responses"].pop("422")  # any text is a valid name
+        schema["paths"]["/problems/{name}"]["get"]["responses"].pop("422")  # every string is a valid name
         for operations in schema["paths"].values():
             body = operations.get("post", {}).get("requestBody", {"content": {}})
             if as_json := body["content"].get("application/json"):
@@ -137,8 +176,17 @@ def install(app: FastAPI, locked: bool = False) -> None:
 
 
 _KEYS = {
-    "bearer": {"type": "http", "scheme": "bearer"},
-    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key in the header `Authorization: Bearer KEY`.",
+    },
+    "header": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "An API key in the header `X-API-Key: KEY`.",
+    },
 }
 
 _KINDS = ("jpeg", "png", "webp", "bmp", "gif")
@@ -146,21 +194,25 @@ _KINDS = ("jpeg", "png", "webp", "bmp", "gif")
 
 @cache
 def _example() -> str:
-    """Return a small picture with a face, in base64."""
+    """Return the image of the example requests in base64."""
     return base64.b64encode(EXAMPLE_PICTURE.read_bytes()).decode()
 
 
 def _content(names: tuple[str, ...], boxes: bool) -> dict[str, Any]:
-    files: dict[str, Any] = {name: _BINARY for name in names}
+    files: dict[str, Any] = {name: {**_BINARY, "description": "The encoded image."} for name in names}
     texts: dict[str, Any] = {
-        name: {"type": "string", "format": "byte", "description": "base64; a data URL prefix is allowed"}
+        name: {
+            "type": "string",
+            "format": "byte",
+            "description": "The encoded image in base64. A data URL prefix is allowed.",
+        }
         for name in names
     }
     if boxes:
         files["boxes"] = {
             "type": "string",
-            "description": "JSON, [[x1, y1, x2, y2], ...]: skips detection; `threshold`, `min_face_size` and "
-            "`max_faces` are then ignored",
+            "description": "Boxes of the faces in pixels, as JSON `[[x1, y1, x2, y2], ...]`, which replace "
+            "detection. The parameters `threshold`, `min_face_size` and `max_faces` are then ignored.",
         }
         texts["boxes"] = _BOXES
     return {
@@ -169,8 +221,8 @@ def _content(names: tuple[str, ...], boxes: bool) -> dict[str, Any]:
     }
 
 
-def _body(content: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": content}}
+def _body(description: str, content: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"description": description, "required": True, "content": content}}
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Makes every error an answer in problem+json: domain errors, the frameworks' errors, and unexpected ones."""
+"""Exception handlers that turn every error into a problem+json response."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,13 +29,18 @@ _HEADERS = {
 }
 
 _DETAILS = {
-    404: "The path {path} does not exist.",
-    405: "The path {path} does not support the method {method}.",
+    404: "The path {path} does not exist. See /docs for the paths of the service.",
+    405: "The path {path} does not support the method {method}. The header Allow lists the methods.",
 }
 
 
 def install(app: FastAPI, limits: Limits) -> None:
-    """Add the handlers to the application."""
+    """Add the exception handlers to the application.
+
+    Args:
+        app: the application.
+        limits: limits on requests, which some problems report.
+    """
 
     async def domain(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, FacetError)
@@ -55,7 +60,7 @@ def install(app: FastAPI, limits: Limits) -> None:
         return respond(of_kind(kind, detail, request.url.path), error.headers, request.scope)
 
     async def disconnected(request: Request, error: Exception) -> JSONResponse:
-        detail = "The connection closed before the request was complete."
+        detail = "The connection was closed before the request was complete."
         return respond(of_kind(BY_STATUS[400], detail, request.url.path), None, request.scope)
 
     app.add_exception_handler(FacetError, domain)
@@ -65,13 +70,19 @@ def install(app: FastAPI, limits: Limits) -> None:
 
 
 def internal_error(scope: Scope) -> JSONResponse:
-    """Return the answer to an unexpected error, which the caller logs."""
-    detail = "The service failed on this request; its log has the cause."
+    """Return the response for an unexpected error. The caller logs the error."""
+    detail = "The service failed on this request. Its log has the cause."
     return respond(of_status(500, detail, scope["path"]), None, scope)
 
 
 def respond(problem: Problem, headers: Mapping[str, str] | None, scope: Scope) -> JSONResponse:
-    """Return the problem as a response, and note its type in the scope for the log and the metrics."""
+    """Return the problem as a response, and store its type in the scope for the access log and the metrics.
+
+    Args:
+        problem: the problem.
+        headers: further headers of the response.
+        scope: the ASGI scope of the request.
+    """
     scope.setdefault("state", {})["problem"] = problem.type.rpartition("/")[2]
     content: dict[str, Any] = problem.model_dump(exclude_none=True)
     return JSONResponse(content, problem.status, headers, MEDIA_TYPE)

@@ -1,4 +1,4 @@
-"""Security headers of every response, and the Content-Security-Policies of the pages."""
+"""Security headers of all responses, and the Content-Security-Policy of the pages."""
 
 import base64
 import hashlib
@@ -20,7 +20,11 @@ _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
 def with_security_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the headers and the defaults that they lack. Only static files may be cached."""
+    """Return the headers, completed by the default security headers that are missing.
+
+    A response without `Cache-Control` and `ETag` gets `Cache-Control: no-store`, so that only static files
+    are cached.
+    """
     complete = list(headers)
     names = {name.lower() for name, _ in complete}
     complete += [(name, value) for name, value in _DEFAULTS.items() if name not in names]
@@ -30,10 +34,11 @@ def with_security_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[
 
 
 def page_policy(html: str, *, assets: bool = False) -> str:
-    """Return a policy that allows the page's own inline scripts and styles, by their hashes, and no others.
+    """Return a Content-Security-Policy that allows only the inline scripts and styles of a page, by hash.
 
-    With `assets` it also allows scripts and styles of this host, and style attributes, as Swagger UI needs
-    them.
+    Args:
+        html: the page.
+        assets: whether to allow scripts and styles of this host and inline styles too. Swagger UI needs them.
     """
     scripts = " ".join(_hashes(html, "script"))
     styles = " ".join(_hashes(html, "style"))

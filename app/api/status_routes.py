@@ -1,13 +1,14 @@
-"""The routes about the service itself: models, health, version, metrics, problem types, and its page."""
+"""The routes about the service itself: models, health, version, metrics, problem types, and the page."""
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
+from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, PlainTextResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from app.api import openapi
@@ -15,7 +16,7 @@ from app.api.dependencies import ServiceDep
 from app.api.metrics import MEDIA_TYPE, Metrics
 from app.api.security_headers import page_policy
 from app.service.model_info import ModelsResponse, VersionResponse
-from app.service.problems import KINDS
+from app.service.problems import KINDS, Kind
 
 PAGE = Path(__file__).parent / "page"
 
@@ -23,65 +24,93 @@ router = APIRouter()
 
 
 class Status(BaseModel):
-    """The answer of a probe."""
+    """The response of a health check."""
 
-    status: Literal["ok", "ready"]
+    status: Literal["ok", "ready"] = Field(description="`ok` from `/livez`, `ready` from `/readyz`.")
 
 
-@router.get("/models", tags=["service"], responses={s: openapi.PROBLEMS[s] for s in (401, 503)})
+@router.get(
+    "/models",
+    tags=["service"],
+    summary="List the models",
+    response_description="The loaded models.",
+    responses={s: openapi.PROBLEMS[s] for s in (401, 503)},
+)
 async def models(service: ServiceDep) -> ModelsResponse:
-    """Return the loaded models, which of them are defaults, and the provider they run on."""
+    """Return the loaded models with their licences, sources, thresholds and execution providers."""
     return ModelsResponse.of(service.analyzer)
 
 
 @router.head("/livez", include_in_schema=False)
-@router.get("/livez", tags=["service"])
+@router.get(
+    "/livez", tags=["service"], summary="Check liveness", response_description="The process is running."
+)
 async def livez() -> Status:
-    """Return 200 while the process answers at all."""
+    """Return 200 while the process is running, whether the models are loaded or not."""
     return Status(status="ok")
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", tags=["service"], responses={503: openapi.PROBLEMS[503]})
+@router.get(
+    "/readyz",
+    tags=["service"],
+    summary="Check readiness",
+    response_description="The service accepts requests.",
+    responses={
+        503: openapi.problem(503, "The models are loading or warming up, or the service is stopping.")
+    },
+)
 async def readyz(service: ServiceDep) -> Status:
-    """Return 200 when the models are loaded and warm; 503 until then, and while the service stops."""
+    """Return 200 while the service accepts requests: when the models are loaded and warm, until it stops."""
     service.check_ready()
     return Status(status="ready")
 
 
 @router.head("/version", include_in_schema=False)
-@router.get("/version", tags=["service"], responses={401: openapi.PROBLEMS[401]})
+@router.get(
+    "/version",
+    tags=["service"],
+    summary="Show the versions",
+    response_description="The versions.",
+    responses={401: openapi.PROBLEMS[401]},
+)
 async def version() -> VersionResponse:
-    """Return the versions of the service and of its runtime."""
+    """Return the versions of Facet, ONNX Runtime and Python."""
     return VersionResponse.current()
 
 
 @router.get(
-    "/problems/{name}", tags=["service"], responses={404: openapi.problem(404, "The type does not exist.")}
+    "/problems/{name}",
+    tags=["service"],
+    summary="Explain a problem type",
+    response_description="The type, its title, its HTTP status and its meaning.",
+    responses={404: openapi.problem(404, "There is no problem type of this name.")},
 )
-async def problem_type(name: str) -> dict[str, Any]:
-    """Return the meaning of a problem's `type`."""
-    if name not in KINDS:
-        raise HTTPException(404)
-    kind = KINDS[name]
+async def problem_type(
+    name: Annotated[str, PathParameter(description="Last part of the `type` of a problem.")],
+) -> dict[str, Any]:
+    """Return the meaning of a problem type."""
+    kind = _kind(name)
     return {"type": kind.uri, "title": kind.title, "status": kind.status, "about": kind.about}
 
 
 @router.get(
     "/metrics",
     tags=["service"],
+    summary="Read the metrics",
+    response_description="The metrics in the text format of Prometheus.",
     response_class=PlainTextResponse,
     responses={401: openapi.PROBLEMS[401]},
 )
 async def metrics(request: Request) -> Response:
-    """Return the service's metrics in Prometheus's text format."""
+    """Return the metrics of the service in the text format of Prometheus."""
     registry: Metrics = request.app.state.metrics
     return Response(await run_sync(registry.text), media_type=MEDIA_TYPE)
 
 
 @router.get("/", include_in_schema=False)
 async def page() -> FileResponse:
-    """Return a page to try the service with."""
+    """Return the page for trying the service in a browser."""
     return FileResponse(
         PAGE / "index.html", headers={"Content-Security-Policy": _page_policy()}, media_type="text/html"
     )
@@ -89,8 +118,14 @@ async def page() -> FileResponse:
 
 @router.get("/example.jpg", include_in_schema=False)
 async def example() -> FileResponse:
-    """Return the picture of the examples."""
+    """Return the image that the page and the OpenAPI examples use."""
     return FileResponse(PAGE / "example.jpg", media_type="image/jpeg")
+
+
+def _kind(name: str) -> Kind:
+    if name not in KINDS:
+        raise HTTPException(404)
+    return KINDS[name]
 
 
 @cache

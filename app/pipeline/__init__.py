@@ -1,1 +1,1 @@
-"""The pipeline: detection, landmarks, embedding and verification on pictures in memory."""
+"""The pipeline: detection, landmarks, embedding and verification on images in memory."""

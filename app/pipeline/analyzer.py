@@ -1,4 +1,4 @@
-"""The analyzer: all loaded models, by task and name, and the operations that combine several of them."""
+"""The analyzer: all loaded models by task and name, and the operations that combine several of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +24,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of a verification: the verdict and the two faces that were compared."""
+    """The result of a verification.
+
+    Attributes:
+        verdict: the similarity and the decision.
+        face_a: the face of the first image that was compared.
+        face_b: the face of the second image that was compared.
+    """
 
     verdict: Verdict
     face_a: Faces
@@ -32,14 +38,21 @@ class Comparison:
 
 
 class Analyzer:
-    """All loaded models.
+    """Owner of all loaded models.
 
     Args:
-        models: the models; at least one detector.
-        defaults: the default model of a task, in place of the one that the manifest marks.
+        models: the loaded models, at least one of them a detector.
+        defaults: the default model of a task; replaces the default of the manifest.
+
+    Attributes:
+        models: the loaded models.
+        detectors: the detectors by name.
+        landmarkers: the landmark models by name.
+        embedders: the embedders by name.
+        defaults: the name of the default model of each task that has a model.
 
     Raises:
-        BadModel: there is no detector, a default is not loaded, or a model's parts do not fit.
+        BadModel: there is no detector, a default model is not loaded, or the parts of a model do not fit.
     """
 
     def __init__(self, models: list[LoadedModel], defaults: Mapping[Task, str | None] | None = None) -> None:
@@ -49,33 +62,59 @@ class Analyzer:
             m.entry.name: Landmarker(m.sessions["landmarks"]) for m in _of_task(models, "landmarks")
         }
         self.embedders: dict[str, Embedder] = {}
-        for m in sorted(_of_task(models, "embed"), key=lambda m: len(m.entry.parts)):  # parts first
+        for m in sorted(_of_task(models, "embed"), key=lambda m: len(m.entry.parts)):  # the parts come first
             self.embedders[m.entry.name] = self._embedder(m)
         if not self.detectors:
-            raise BadModel("no loaded model does detect; every operation needs a detector")
+            raise BadModel("No detector is loaded, but every operation needs one. Add one to FACE_MODELS.")
         self.defaults = _defaults(models, defaults or {})
 
     def detector(self, name: str | None) -> Detector:
-        """Return the detector of that name, or the default. Raises UnknownModel."""
+        """Return a detector by name, or the default detector if `name` is None.
+
+        Raises:
+            UnknownModel: no loaded detector has this name.
+        """
         return self._pick(self.detectors, name, "detect")
 
     def landmarker(self, name: str | None) -> Landmarker:
-        """Return the landmark model of that name, or the default. Raises UnknownModel."""
+        """Return a landmark model by name, or the default landmark model if `name` is None.
+
+        Raises:
+            UnknownModel: no loaded landmark model has this name, or none is loaded.
+        """
         return self._pick(self.landmarkers, name, "landmarks")
 
     def embedder(self, name: str | None) -> Embedder:
-        """Return the embedder of that name, or the default. Raises UnknownModel."""
+        """Return an embedder by name, or the default embedder if `name` is None.
+
+        Raises:
+            UnknownModel: no loaded embedder has this name, or none is loaded.
+        """
         return self._pick(self.embedders, name, "embed")
 
     def landmarks(self, picture: ImagePyramid, faces: Faces, landmarker: Landmarker, timing: Timing) -> Faces:
-        """Return the faces with landmarks."""
+        """Return the faces with landmarks in pixels of the image.
+
+        Args:
+            picture: the image.
+            faces: the faces, with five points each.
+            landmarker: the landmark model.
+            timing: receives the times of the stages `align` and `landmarks`.
+        """
         with timing.stage("align"):
             crops, transforms = landmarker.crops(picture, faces.points)
         with timing.stage("landmarks"):
             return replace(faces, landmarks=landmarker.regress(crops, transforms))
 
     def embed(self, picture: ImagePyramid, faces: Faces, embedder: Embedder, timing: Timing) -> Faces:
-        """Return the faces with embeddings, aligned by points that the default detector refines."""
+        """Return the faces with embeddings. The default detector refines the points for the alignment.
+
+        Args:
+            picture: the image.
+            faces: the faces, with five points each.
+            embedder: the embedder.
+            timing: receives the times of the stages `align` and `embed`.
+        """
         points = self._refined(picture, faces, timing)
         with timing.stage("embed"):
             return replace(faces, embeddings=embedder(picture, points))
@@ -87,10 +126,19 @@ class Analyzer:
         threshold: DecisionThreshold,
         timing: Timing,
     ) -> Comparison:
-        """Compare the largest faces of two pictures.
+        """Compare the largest faces of two images (see `Faces.largest`).
+
+        Args:
+            images: the decoded images, RGB (h, w, 3) uint8.
+            embedder: the embedder.
+            threshold: the minimum similarity for the same person.
+            timing: receives the times of the stages.
+
+        Returns:
+            The verdict and the compared faces.
 
         Raises:
-            NoFace: a picture has no face; the error names it.
+            NoFace: an image contains no face. The field of the error is `image_a` or `image_b`.
         """
         faces = []
         for field, image in zip(("image_a", "image_b"), images, strict=True):
@@ -98,7 +146,7 @@ class Analyzer:
             detections = self.detector(None).detect(picture, DetectOptions(), timing)
             face = detections.largest(picture.width, picture.height)
             if len(face) == 0:
-                raise NoFace(f"No face was found in {field}.", field)
+                raise NoFace(f"No face was found in {field}. Send an image with a visible face.", field)
             points = self._refined(picture, face, timing)
             with timing.stage("embed"):
                 faces.append(replace(face, embeddings=embedder.represent(picture, points)))
@@ -117,7 +165,7 @@ class Analyzer:
     def _embedder(self, model: LoadedModel) -> Embedder:
         sessions, missing = model.sessions, [p for p in model.entry.parts if p not in self.embedders]
         if missing:
-            raise BadModel(f"{model.entry.name} needs {', '.join(missing)}, which is not a loaded embedder")
+            raise BadModel(f"{model.entry.name} needs {', '.join(missing)}, which is not a loaded embedder.")
         if "fusion" in sessions:
             return FusedEmbedder([self.embedders[p] for p in model.entry.parts], sessions["fusion"])
         if "head" in sessions:
@@ -136,7 +184,11 @@ def _of_task(models: list[LoadedModel], task: Task) -> list[LoadedModel]:
 
 
 def _defaults(models: list[LoadedModel], chosen: Mapping[Task, str | None]) -> dict[Task, str]:
-    """Return the default model of each task for which a model is loaded. Raises BadModel."""
+    """Return the name of the default model of each task that has a loaded model.
+
+    Raises:
+        BadModel: a chosen default is not loaded.
+    """
     defaults: dict[Task, str] = {}
     tasks: tuple[Task, ...] = ("detect", "landmarks", "embed")
     for task in tasks:
@@ -145,7 +197,7 @@ def _defaults(models: list[LoadedModel], chosen: Mapping[Task, str | None]) -> d
         name = chosen.get(task)
         if name is not None and name not in names:
             raise BadModel(
-                f"no loaded model named {name!r} does {task}; loaded: {', '.join(names) or 'none'}"
+                f"The default model {name!r} for {task} is not loaded. Loaded: {', '.join(names) or 'none'}."
             )
         marked = [entry.name for entry in entries if entry.default]
         if name or names:

@@ -1,6 +1,6 @@
-"""An anchor-free proposal net, such as YuNet: each cell of its grids predicts a face's position and size.
+"""Proposals by an anchor-free net, YuNet (Wu et al., 2023): each cell of its output grids predicts one face.
 
-It finds faces of many sizes at one scale, so the scales of its pyramid are far apart.
+The net finds faces of many sizes at one scale, so the scales of the image pyramid are far apart.
 """
 
 from collections.abc import Mapping
@@ -18,25 +18,28 @@ from app.vision.spec import AnchorFreeSpec
 from app.vision.tiling import Tile, TilingPolicy
 
 MIN_SIZE_RATIO = 0.75
-"""The net also finds faces smaller than requested; those below this share of the size are dropped."""
+"""Candidates whose longer side is less than this share of the requested minimum size are dropped."""
 
 
 def tiling_policy(device: Device) -> TilingPolicy:
-    """Return the canvases that suit the device: on a CPU at least one column per execution slot."""
+    """Return the tiling policy for a device.
+
+    On a GPU all tiles have one size. On a CPU wide levels have at least one column of tiles per slot.
+    """
     if device.on_cpu:
         return TilingPolicy(1024, 1024, 32, 32, batch=1, columns=device.slots)
     return TilingPolicy(1024, 768, 1024, 768, batch=4)
 
 
 class AnchorFreeProposer:
-    """An anchor-free net over a few scales, cut into overlapping tiles.
+    """Runs an anchor-free net over a few scales of an image, which are cut into overlapping tiles.
 
-    A face that an inner edge of a tile cuts is left to the next scale, which contains it completely.
+    A candidate that an inner edge of a tile may cut is dropped. The next scale contains the whole face.
 
     Args:
         net: the session of the net.
-        spec: its settings.
-        policy: the canvases; those that suit the net's device if None.
+        spec: the spec of the net.
+        policy: the tiling policy; that of the device of the net if None.
     """
 
     def __init__(self, net: ModelSession, spec: AnchorFreeSpec, policy: TilingPolicy | None = None) -> None:
@@ -44,7 +47,12 @@ class AnchorFreeProposer:
         self._policy = policy or tiling_policy(net.device)
 
     def propose(self, picture: ImagePyramid, min_face: float) -> Candidates:
-        """Return candidates of about `min_face` pixels or more, by descending score."""
+        """Return candidates, by descending score.
+
+        Args:
+            picture: the image.
+            min_face: side of the smallest face in pixels; slightly smaller candidates are possible.
+        """
         spec, policy = self._spec, self._policy
         largest_cell = int(min_face * (spec.best_pixels / (picture.width * picture.height)) ** 0.5)
         cell = max(spec.cell, min(spec.best_cell, largest_cell))
@@ -60,7 +68,7 @@ class AnchorFreeProposer:
             maps = self._net.run(np.stack(batch))
             return [_decode(maps, row, tiles[i], spec) for row, i in enumerate(chosen)]
 
-        # The most expensive calls first, so that no slot is left with a large one at the end.
+        # The most expensive calls come first, so that no slot still runs a large one at the end.
         calls = sorted(
             tiling.group_by_shape(shapes, policy.batch),
             key=lambda call: -len(call) * np.prod(shapes[call[0]]),
@@ -83,7 +91,7 @@ class AnchorFreeProposer:
 def _decode(
     maps: Mapping[str, ndarray], row: int, tile: Tile, spec: AnchorFreeSpec
 ) -> tuple[Float32[ndarray, "n 4"], Float32[ndarray, " n"]]:
-    """Return boxes in pixels of the tile's level, and scores, of cells of its core above the threshold."""
+    """Return boxes, in pixels of the level, and scores of the cells above the threshold in a tile's core."""
     found, scores = [], []
     left, top, right, bottom = tile.core
     for stride in spec.strides:
@@ -97,7 +105,7 @@ def _decode(
         found.append(boxes.apply_offsets(cells, maps[f"offsets{stride}"][row, i, j]))
         scores.append(score[i, j])
     all_boxes, all_scores = np.concatenate(found), np.concatenate(scores)
-    margin = spec.strides[0]  # a box that ends this close to an inner edge may belong to a face cut by it
+    margin = spec.strides[0]  # a box that ends within this distance of an inner edge may be cut
     low = np.where(np.isfinite((left, top)), (tile.x + margin, tile.y + margin), -np.inf)
     end = (tile.x + tile.width - margin, tile.y + tile.height - margin)
     high = np.where(np.isfinite((right, bottom)), end, np.inf)

@@ -1,4 +1,4 @@
-"""Detection: a cascade of three nets (MTCNN, Zhang et al., 2016) with either kind of proposal net."""
+"""Face detection by a cascade of three nets, as in MTCNN (Zhang et al., 2016), with either proposal net."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,12 +26,12 @@ S = TypeVar("S", RNetSpec, ONetSpec)
 
 @dataclass(frozen=True)
 class DetectOptions:
-    """Options of a search.
+    """Options of a detection.
 
     Attributes:
         min_face_size: side of the smallest face in pixels.
-        threshold: minimum final score; the model's own if None.
-        max_faces: number of highest-scored faces to return; all if None.
+        threshold: minimum score of a face, 0 to 1; that of the detector if None.
+        max_faces: maximum number of faces, those with the highest scores; no limit if None.
     """
 
     min_face_size: float = 20.0
@@ -40,16 +40,19 @@ class DetectOptions:
 
 
 class Detector:
-    """Three stages: candidates from all scales, refined twice, with five points.
+    """A face detector with three stages: a proposal net, R-Net and O-Net, which also gives five points.
 
-    The score of a stage is that of its net or, if O-Net's spec gives the earlier nets a weight, the
-    probability of the weighted mean of the logits of all nets so far.
+    The score of a stage is that of its net. If the spec of O-Net gives the earlier nets a weight, the score
+    is the sigmoid of the weighted mean of the logits of all nets so far.
 
     Args:
-        sessions: sessions of the stages `pnet`, `rnet` and `onet`.
+        sessions: the sessions of the stages `pnet`, `rnet` and `onet`.
+
+    Attributes:
+        spec: the spec of O-Net.
 
     Raises:
-        BadModel: a stage is missing.
+        BadModel: a stage is missing, or has the wrong kind of net.
     """
 
     def __init__(self, sessions: Mapping[str, ModelSession]) -> None:
@@ -59,15 +62,27 @@ class Detector:
 
     @property
     def name(self) -> str:
-        """The model's name."""
+        """The name of the model."""
         return self.spec.model
 
     def enlarged_pixels(self, width: int, height: int, min_face_size: float) -> float:
-        """Return the number of pixels of the largest scale that a search for faces this small needs."""
+        """Return the number of pixels of the largest scale that a detection needs.
+
+        Args:
+            width: width of the image in pixels.
+            height: height of the image in pixels.
+            min_face_size: side of the smallest face in pixels.
+        """
         return width * height * (self._cell / min_face_size) ** 2
 
     def detect(self, picture: ImagePyramid, options: DetectOptions, timing: Timing) -> Faces:
-        """Return the picture's faces, by descending score."""
+        """Return the faces of an image, by descending score.
+
+        Args:
+            picture: the image.
+            options: the options of the detection.
+            timing: receives the times of the stages `pnet`, `rnet` and `onet`.
+        """
         with timing.stage("pnet"):
             candidates = self._proposer.propose(picture, options.min_face_size)
         with timing.stage("rnet"):
@@ -78,9 +93,15 @@ class Detector:
         return faces if options.max_faces is None else faces.take(np.arange(len(faces))[: options.max_faces])
 
     def locate(self, picture: ImagePyramid, given: Float32[ndarray, "n 4"], timing: Timing) -> Faces:
-        """Return score and five points for given boxes, in their order; the boxes are not changed.
+        """Return the score and the five points of the face in each given box, in the order of the boxes.
 
-        Runs O-Net twice: on the given box, then on the box regressed from it.
+        Runs O-Net twice: on the given box, then on the box regressed from it. The given boxes are returned
+        unchanged.
+
+        Args:
+            picture: the image.
+            given: boxes in pixels.
+            timing: receives the time of the stage `onet`.
         """
         if len(given) == 0:
             return NO_FACES
@@ -92,10 +113,14 @@ class Detector:
     def refine_points(
         self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]
     ) -> Float32[ndarray, "n 5 2"]:
-        """Return more accurate five points for embedding, at the cost of one more batch of O-Net.
+        """Return more accurate five points, for embedding. This costs one more batch of O-Net.
 
-        O-Net runs on the face turned upright by the points, and on its mirror image. The result is the mean
-        of the given points and of the mean of both answers.
+        O-Net runs on the face after alignment by the given points, and on its mirror image. The result is the
+        mean of the given points and of the mean of both predictions.
+
+        Args:
+            picture: the image.
+            points: five points per face in pixels.
         """
         if len(points) == 0:
             return points
@@ -108,7 +133,12 @@ class Detector:
         return (points + refined) / 2
 
     def propose(self, picture: ImagePyramid, min_face: float) -> Candidates:
-        """Return the candidates of the proposal stage, by descending score."""
+        """Return the candidates of the proposal net, by descending score.
+
+        Args:
+            picture: the image.
+            min_face: side of the smallest face in pixels.
+        """
         return self._proposer.propose(picture, min_face)
 
     def refine(self, picture: ImagePyramid, candidates: Candidates) -> Candidates:
@@ -125,7 +155,15 @@ class Detector:
     def run_onet(
         self, picture: ImagePyramid, given: Float32[ndarray, "n 4"]
     ) -> tuple[Float32[ndarray, "n 4"], Float32[ndarray, " n"], Float32[ndarray, "n 5 2"]]:
-        """Return O-Net's regressed boxes, its own scores, and five points for boxes."""
+        """Return the outputs of O-Net for boxes.
+
+        Args:
+            picture: the image.
+            given: boxes in pixels.
+
+        Returns:
+            The regressed boxes, the scores of O-Net alone, and the five points, in pixels of the image.
+        """
         size = self.spec.size
         squares = boxes.square(given, self.spec.crop)
         out = self._onet.run(align.warp(picture, align.of_boxes(squares, size), size))
@@ -147,7 +185,7 @@ class Detector:
     def _fuse_scores(
         self, earlier: Float32[ndarray, "n nets"], scores: Float32[ndarray, " n"]
     ) -> tuple[Float32[ndarray, " n"], Float32[ndarray, "n more"]]:
-        """Return a stage's scores fused with those of the earlier nets, and the logits of all nets so far."""
+        """Return the scores of a stage fused with those of the earlier nets, and the logits of all nets."""
         logits = np.concatenate([earlier, logit(scores)[:, None]], axis=1)
         weighting = self.spec.score_weights
         weights = np.array([weighting.proposal, weighting.rnet, 1], np.float32)[: logits.shape[1]]
@@ -157,7 +195,12 @@ class Detector:
 
 
 def calibrate(scores: Float32[ndarray, " n"], curve: ScoreCalibration) -> Float32[ndarray, " n"]:
-    """Return scores mapped by a piecewise linear curve of their logits."""
+    """Return calibrated scores: the sigmoid of a piecewise linear function of the logits.
+
+    Args:
+        scores: scores, 0 to 1.
+        curve: the parameters of the function.
+    """
     if (curve.bias, curve.slope) == (0, 1):
         return scores
     logits = logit(scores)
@@ -165,17 +208,21 @@ def calibrate(scores: Float32[ndarray, " n"], curve: ScoreCalibration) -> Float3
 
 
 def _proposer(session: ModelSession | None) -> tuple[Proposer, int]:
-    """Return the proposal stage, and the side of the faces that it finds at the smallest, in pixels."""
+    """Return the proposal stage, and the side in pixels of the smallest faces that it finds at a scale.
+
+    Raises:
+        BadModel: there is no proposal net.
+    """
     match session and session.spec:
         case PNetSpec() as spec:
             return SlidingWindowProposer(session, spec), spec.cell  # type: ignore[arg-type] # not None
         case AnchorFreeSpec() as spec:
             return AnchorFreeProposer(session, spec), spec.cell  # type: ignore[arg-type] # not None
-    raise BadModel("a detector needs a pnet")
+    raise BadModel("The detector has no proposal net (pnet).")
 
 
 def _stage(sessions: Mapping[str, ModelSession], stage: str, spec_type: type[S]) -> tuple[ModelSession, S]:
     session = sessions.get(stage)
     if session is None or not isinstance(session.spec, spec_type):
-        raise BadModel(f"a detector needs an {stage}")
+        raise BadModel(f"The detector has no {stage}.")
     return session, session.spec

@@ -1,4 +1,4 @@
-"""Embedding: a face's crop, aligned by five points, to a unit vector; and the similarity of two faces."""
+"""Embedding: turns an aligned crop of a face into a unit vector, and compares two faces."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -16,26 +16,48 @@ from app.vision.spec import ComparedSpec, EmbedderSpec, FusionSpec, HeadSpec
 
 @runtime_checkable
 class Embedder(Protocol):
-    """A model of face vectors. `spec` says how two vectors are compared."""
+    """A model that turns faces into vectors and compares them."""
 
     @property
-    def spec(self) -> ComparedSpec: ...
+    def spec(self) -> ComparedSpec:
+        """How two vectors are compared."""
 
     def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
-        """Return unit vectors for faces with five points each."""
+        """Return the embeddings of faces, vectors of length 1.
+
+        Args:
+            picture: the image.
+            points: five points per face, in pixels of the image.
+        """
 
     def represent(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
-        """Return the input of `compare`: the unit vectors, or what a Siamese network's head takes."""
+        """Return the input of `compare`: the embeddings, or the branch outputs of a Siamese network.
+
+        Args:
+            picture: the image.
+            points: five points per face, in pixels of the image.
+        """
 
     def compare(self, a: Float32[ndarray, "n d"], b: Float32[ndarray, "n d"]) -> Float32[ndarray, " n"]:
-        """Return the similarities of pairs of faces; greater means more alike."""
+        """Return the similarities of n pairs of faces; greater means more similar.
+
+        Args:
+            a: outputs of `represent` for the first face of each pair.
+            b: outputs of `represent` for the second face of each pair.
+        """
 
 
 class CosineEmbedder:
-    """One net on faces aligned by five points; vectors are compared by their cosine.
+    """A single net on aligned faces. Two embeddings are compared by their cosine.
+
+    Args:
+        session: the session of the net.
+
+    Attributes:
+        spec: the spec of the net.
 
     Raises:
-        BadModel: the session is not that of an embedder.
+        BadModel: the net is not an embedder.
     """
 
     def __init__(self, session: ModelSession) -> None:
@@ -44,13 +66,19 @@ class CosineEmbedder:
         self._session = session
 
     def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
-        """Return unit vectors for faces with five points each."""
+        """Return the embeddings of faces; see `Embedder`."""
         return self.vectors(picture, points, self.spec.flip_average)
 
     def vectors(
         self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"], flip_average: bool
     ) -> Float32[ndarray, "n d"]:
-        """Return unit vectors; with `flip_average` the mirrored crop's vector is added before normalising."""
+        """Return the embeddings of faces, vectors of length 1.
+
+        Args:
+            picture: the image.
+            points: five points per face, in pixels of the image.
+            flip_average: whether to add the vector of the mirrored crop before normalising to length 1.
+        """
         crops = self._crops(picture, points)
         if not flip_average:
             return self._session.run(crops)["embedding"]
@@ -68,7 +96,14 @@ class CosineEmbedder:
 
 
 class SiameseEmbedder:
-    """A Siamese network: a branch for each face, and a head that judges the outputs of two branches.
+    """A Siamese network: one branch per face, and a head that compares the outputs of two branches.
+
+    Args:
+        branch: the session of the branch.
+        head: the session of the head.
+
+    Attributes:
+        spec: the spec of the branch.
 
     Raises:
         BadModel: the sessions are not a branch and a head that fit each other.
@@ -78,45 +113,54 @@ class SiameseEmbedder:
         self._crops = AlignedCrops(branch)
         self.spec = self._crops.spec
         if not isinstance(head.spec, HeadSpec) or head.spec.dimension != self.spec.dimension:
-            raise BadModel(f"{head.spec.model}: its head does not fit its branch")
+            raise BadModel(f"The head of {head.spec.model} does not fit its branch.")
         self._branch = branch
         self._head = head
 
     def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
-        """Return unit vectors for faces with five points each."""
+        """Return the embeddings of faces; see `Embedder`."""
         return self._branch.run(self._crops(picture, points))["embedding"]
 
     def represent(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
-        """Return the branch's outputs."""
+        """Return the branch outputs of faces; see `Embedder`."""
         return self._branch.run(self._crops(picture, points))["branch"]
 
     def compare(self, a: Float32[ndarray, "n d"], b: Float32[ndarray, "n d"]) -> Float32[ndarray, " n"]:
-        """Return the head's probabilities that both faces are the same person."""
+        """Return the probabilities that the faces of each pair are the same person; see `Embedder`."""
         return self._head.run(np.stack([a, b], axis=1))["probability"][:, 0]
 
 
 class FusedEmbedder:
-    """Several embedders whose concatenated vectors a small net combines; compared by their cosine.
+    """Several embedders whose concatenated embeddings a small net combines. Compared by the cosine.
+
+    Args:
+        parts: the embedders, in the order of the spec.
+        session: the session of the fusion net.
+
+    Attributes:
+        spec: the spec of the fusion net.
 
     Raises:
-        BadModel: the parts do not fit the fusion's spec.
+        BadModel: the net is not a fusion net, or the parts do not fit it.
     """
 
     def __init__(self, parts: Sequence[Embedder], session: ModelSession) -> None:
         if not isinstance(session.spec, FusionSpec):
-            raise BadModel(f"{session.spec.model} is not a fusion of embedders")
+            raise BadModel(f"{session.spec.model} is not a fusion of embedders.")
         self.spec: FusionSpec = session.spec
         nets = [part for part in parts if isinstance(part, CosineEmbedder)]
         if len(nets) != len(self.spec.flip_average):
-            raise BadModel(f"{self.spec.model} combines only nets whose vectors are compared by their cosine")
+            raise BadModel(
+                f"{self.spec.model} combines only nets whose vectors are compared by their cosine."
+            )
         length = sum(part.spec.dimension for part in parts)
         if length != self.spec.inputs:
-            raise BadModel(f"{self.spec.model} takes {self.spec.inputs} numbers; its parts give {length}")
+            raise BadModel(f"{self.spec.model} takes {self.spec.inputs} numbers; its parts give {length}.")
         self._parts = list(zip(nets, self.spec.flip_average, strict=True))
         self._session = session
 
     def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
-        """Return unit vectors for faces with five points each."""
+        """Return the embeddings of faces; see `Embedder`."""
         vectors = [part.vectors(picture, points, flip) for part, flip in self._parts]
         return self._session.run(np.concatenate(vectors, axis=1))["embedding"]
 
@@ -130,19 +174,29 @@ class FusedEmbedder:
 
 
 class AlignedCrops:
-    """Crops of faces, aligned by five points to an embedder's template."""
+    """Makes the aligned crops that an embedder reads.
+
+    Args:
+        session: the session of the embedder.
+
+    Attributes:
+        spec: the spec of the embedder.
+
+    Raises:
+        BadModel: the net is not an embedder.
+    """
 
     def __init__(self, session: ModelSession) -> None:
         if not isinstance(session.spec, EmbedderSpec):
-            raise BadModel(f"{session.spec.model} is not an embedder")
+            raise BadModel(f"{session.spec.model} is not an embedder.")
         self.spec: EmbedderSpec = session.spec
         self._template = align.template(self.spec.template, self.spec.size)
 
     def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> ndarray:
-        """Return uint8 (n, size, size, 3)."""
+        """Return the crops, RGB (n, size, size, 3) uint8, of faces with five points each, in pixels."""
         return align.warp(picture, align.umeyama(points, self._template), self.spec.size)
 
 
 def cosine(a: Float32[ndarray, "n d"], b: Float32[ndarray, "n d"]) -> Float32[ndarray, " n"]:
-    """Return the cosines of pairs of unit vectors, -1 to 1."""
+    """Return the cosines of n pairs of unit vectors, -1 to 1."""
     return np.clip((a * b).sum(axis=1), -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""The faces of one picture, as arrays: what the stages pass on. Zero faces are an ordinary case."""
+"""The faces of one image, as arrays that the stages pass on. There may be no face."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,20 @@ from app.vision.boxes import area
 
 SIMILAR_AREA = 0.7
 MIN_CENTRE_GAIN = 0.25
-"""When another face is preferred to the largest, see `Faces.largest`. Chosen on LFW's dev pairs."""
+"""When `Faces.largest` prefers another face to the largest one. Chosen on the development pairs of LFW."""
 
 
 @dataclass(frozen=True)
 class Faces:
-    """The faces of one picture, by descending score. Points are in the order of `points.FIVE`."""
+    """The faces of one image.
+
+    Attributes:
+        boxes: `x1, y1, x2, y2` in pixels, half-open.
+        scores: scores, 0 to 1.
+        points: five points per face in pixels, in the order of `points.FIVE`.
+        landmarks: k landmarks per face in pixels, in the order of their scheme.
+        embeddings: one vector of length 1 per face.
+    """
 
     boxes: Float32[ndarray, "n 4"]
     scores: Float32[ndarray, " n"]
@@ -27,7 +35,7 @@ class Faces:
         return len(self.boxes)
 
     def take(self, index: ndarray) -> "Faces":
-        """Return the faces at `index`."""
+        """Return the faces at these indices, in their order."""
         return Faces(
             self.boxes[index],
             self.scores[index],
@@ -37,15 +45,16 @@ class Faces:
         )
 
     def largest(self, width: int, height: int) -> "Faces":
-        """Return the largest face alone, or among similarly large faces one that is clearly more central.
+        """Return only the largest face, or a similarly large face that is clearly more central.
 
-        Similarly large means at least `SIMILAR_AREA` of the largest box's area: the box of a face turned away
-        is that much smaller, and of two people the one in the middle is the subject. Clearly more central
-        means nearer to the picture's centre by at least `MIN_CENTRE_GAIN` of the largest face's side.
+        A face is similarly large if its box has at least `SIMILAR_AREA` of the area of the largest box: the
+        box of a face in profile is smaller than that of a frontal face. It is clearly more central if its
+        distance to the centre of the image is smaller by at least `MIN_CENTRE_GAIN` of the side of the
+        largest face: the subject of a photo is usually in its centre. Without any face the result is empty.
 
         Args:
-            width: of the picture in pixels.
-            height: likewise.
+            width: width of the image in pixels.
+            height: height of the image in pixels.
         """
         if len(self) == 0:
             return self

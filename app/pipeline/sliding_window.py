@@ -1,4 +1,4 @@
-"""P-Net of MTCNN: a window of fixed size slides over every scale of an image pyramid (Zhang et al., 2016)."""
+"""Proposals by the P-Net of MTCNN (Zhang et al., 2016): a sliding window on each level of a pyramid."""
 
 from collections.abc import Mapping
 
@@ -15,19 +15,19 @@ from app.vision.tiling import CanvasPatch, TilingPolicy
 
 
 def tiling_policy(device: Device) -> TilingPolicy:
-    """Return the canvases that suit the device: small ones cut to measure on a CPU, equal ones on a GPU."""
+    """Return the tiling policy for a device: canvases of one size on a GPU, small fitted ones on a CPU."""
     if device.on_cpu:
         return TilingPolicy(640, 128, 32, 8, batch=1)
     return TilingPolicy(640, 512, 640, 512, batch=16)
 
 
 class SlidingWindowProposer:
-    """P-Net over all scales, packed onto canvases.
+    """Runs P-Net over all scales of an image, which are packed onto canvases.
 
     Args:
-        net: the session of P-Net.
-        spec: its settings.
-        policy: the canvases; those that suit the net's device if None.
+        net: the session of the net.
+        spec: the spec of the net.
+        policy: the tiling policy; that of the device of the net if None.
     """
 
     def __init__(self, net: ModelSession, spec: PNetSpec, policy: TilingPolicy | None = None) -> None:
@@ -35,7 +35,12 @@ class SlidingWindowProposer:
         self._policy = policy or tiling_policy(net.device)
 
     def propose(self, picture: ImagePyramid, min_face: float) -> Candidates:
-        """Return candidates of `min_face` pixels or more, by descending score."""
+        """Return candidates, by descending score.
+
+        Args:
+            picture: the image.
+            min_face: side of the smallest face in pixels.
+        """
         spec, policy = self._spec, self._policy
         margin = (spec.window - spec.cell) // 2
         sizes = pyramid.levels(picture.width, picture.height, min_face, spec.cell, spec.factor, margin)
@@ -71,7 +76,7 @@ class SlidingWindowProposer:
 def _decode(
     maps: Mapping[str, ndarray], row: int, patch: CanvasPatch, spec: PNetSpec
 ) -> tuple[ndarray, ndarray, ndarray]:
-    """Return boxes in pixels of the patch's level, scores, and the level, of cells above the threshold."""
+    """Return the boxes, in pixels of the level, scores and levels of the cells above the threshold."""
     stride = spec.stride
     rows, columns = ((side - spec.window) // stride + 1 for side in (patch.height, patch.width))
     top, left = patch.canvas_y // stride, patch.canvas_x // stride

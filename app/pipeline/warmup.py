@@ -1,4 +1,4 @@
-"""Warm-up: one real run of every net at the shapes it will see, before the service reports ready."""
+"""Warm-up: runs every net once, before the service reports ready."""
 
 import math
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,33 +16,40 @@ from app.vision.spec import AnchorFreeSpec, FusionSpec, HeadSpec, PNetSpec
 
 _SIDE = 480
 _CPU_CANVAS = 256
-_ALL_BATCH_SIZES = sum(GPU_BATCH_SIZES)  # divided greedily, this many items use every batch size of a GPU
+_ALL_BATCH_SIZES = sum(GPU_BATCH_SIZES)  # this number of items is divided into one batch of each size
 
 
 class WarmUp:
-    """Runs sessions once, in a thread of its own, each as soon as it is open."""
+    """Runs each session once, in a separate thread, while further sessions are being opened."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, "warm-up")
         self._runs: dict[int, tuple[ModelSession, Future[None]]] = {}
 
     def begin(self, session: ModelSession) -> None:
-        """Start the run of a session."""
+        """Queue the run of a session."""
         self._runs[id(session)] = session, self._pool.submit(_run, session)
 
     def finish(self, session: ModelSession) -> None:
-        """Wait for the session's run, which is started if it was not, and raise what it raised."""
+        """Wait for the run of a session, and queue it first if necessary. Errors of the run are passed on."""
         if id(session) not in self._runs:
             self.begin(session)
         self._runs[id(session)][1].result()
 
     def close(self) -> None:
-        """Drop the runs that have not started."""
+        """Drop the queued runs, and wait for the current one."""
         self._pool.shutdown(cancel_futures=True)
 
 
 def warm_up(analyzer: Analyzer, runs: WarmUp | None = None) -> None:
-    """Run every session of every model once, and every detector on a picture of noise."""
+    """Run every session once, and every detector on an image of noise.
+
+    On a GPU every session runs with every batch size, since the first run of each shape is slow.
+
+    Args:
+        analyzer: the models.
+        runs: the runs that were begun while the models were being loaded. It is closed.
+    """
     runs = runs or WarmUp()
     try:
         for model in analyzer.models:
@@ -61,7 +68,7 @@ def _run(session: ModelSession) -> None:
         case PNetSpec() | AnchorFreeSpec() as spec:
             module = sliding_window if isinstance(spec, PNetSpec) else anchor_free
             policy = module.tiling_policy(session.device)
-            # On a GPU every canvas has this shape; on a CPU none need have it, and a small one suffices.
+            # On a GPU all canvases have this size. On a CPU the sizes differ, and a small one is enough.
             limit = _CPU_CANVAS if session.device.on_cpu else math.inf
             height, width = (int(min(side, limit)) for side in (policy.height, policy.width))
             session.run(np.zeros((count, height, width, 3), np.uint8))

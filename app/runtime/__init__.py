@@ -1,1 +1,1 @@
-"""Runtime: devices, sessions, the model store, scheduling, admission control and request contexts."""
+"""Runtime: devices, sessions, the model store, the scheduler, admission control and request contexts."""

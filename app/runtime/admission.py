@@ -1,9 +1,9 @@
 """Admission control: a bounded number of worker threads, and a bounded queue in front of them.
 
-Work that is slow and does not belong to the device (decoding, cropping, drawing, JSON) runs in these threads,
-so that neither the event loop nor the device waits for it. A request is admitted before its body is read and
-occupies its slot until it is answered and its last job has ended. Work that is late or no longer wanted is
-dropped before its next stage.
+Slow work that does not run on the device (decoding, cropping, drawing, JSON) runs in the worker threads, so
+that neither the event loop nor the device waits for it. A request gets a slot before its body is read. It
+occupies the slot until it is answered and its last job has ended. A job whose request is over ends before its
+next stage.
 """
 
 import asyncio
@@ -22,12 +22,16 @@ T = TypeVar("T")
 
 
 class Admission:
-    """Worker threads with a queue of limited length; requests beyond it are refused at once.
+    """Worker threads with a queue of limited length. Further requests are refused at once.
 
     Args:
-        workers: pictures processed at the same time.
-        queue: further requests that may wait.
-        timeout_s: seconds from a complete body to the answer; None for no limit.
+        workers: number of worker threads.
+        queue: maximum number of waiting requests.
+        timeout_s: maximum seconds from the end of the request body to the response; None sets no limit.
+        telemetry: receives queue lengths and refusals.
+
+    Attributes:
+        workers: number of worker threads.
     """
 
     def __init__(
@@ -38,7 +42,7 @@ class Admission:
         self._capacity = workers + queue
         self._timeout_s = timeout_s
         self._telemetry = telemetry
-        # Of each admitted request, what still occupies its slot: the request itself, and each of its jobs.
+        # For each admitted request, the number of occupants of its slot: the request itself, and its jobs.
         self._occupants: dict[RequestContext, int] = {}
         self._unanswered: set[RequestContext] = set()
         self._waiting = 0
@@ -48,7 +52,7 @@ class Admission:
 
     @property
     def admitted(self) -> int:
-        """Number of requests that occupy a slot."""
+        """The number of requests that occupy a slot."""
         return len(self._occupants)
 
     @property
@@ -57,7 +61,10 @@ class Admission:
         return self._draining
 
     def admit(self) -> RequestContext:
-        """Return the context of a request that now occupies a slot, until `release`.
+        """Admit a request.
+
+        Returns:
+            The context of the request. It occupies a slot until `release`.
 
         Raises:
             Overloaded: all slots are occupied.
@@ -67,13 +74,13 @@ class Admission:
             if self._draining:
                 self._telemetry.rejected("draining")
                 raise NotReady(
-                    "The service is stopping: it finishes admitted requests and accepts no new ones."
+                    "The service is stopping. It finishes the admitted requests and accepts no new ones."
                 )
             if len(self._occupants) >= self._capacity:
                 self._telemetry.rejected("queue-full")
                 raise Overloaded(
-                    f"All {self._capacity} slots for running and waiting requests are occupied; "
-                    "try again in a moment."
+                    f"All {self._capacity} slots for running and waiting requests are occupied. "
+                    "Try again in a moment."
                 )
             context = RequestContext(self._telemetry)
             self._occupants[context] = 1
@@ -81,22 +88,34 @@ class Admission:
         return context
 
     def release(self, context: RequestContext) -> None:
-        """End the request's own occupation of its slot: it was answered. Further calls have no effect."""
+        """Record that a request was answered. Its slot is free when its last job has ended.
+
+        Further calls with the same context have no effect.
+        """
         with self._lock:
             if context in self._unanswered:
                 self._unanswered.remove(context)
                 self._vacate(context)
 
     async def run(self, context: RequestContext, job: Callable[[], T]) -> T:
-        """Run the job on a worker thread and return its result.
+        """Run a job on a worker thread and return its result.
 
-        A job whose caller is cancelled, or whose deadline passes, ends at its next stage. It occupies the
-        request's slot until then.
+        A job whose caller is cancelled, or whose deadline passes, ends at its next stage. Until then it
+        occupies the slot of the request. The first job sets the deadline of the request.
+
+        Args:
+            context: the context that `admit` returned.
+            job: the work. Its errors are passed on.
+
+        Returns:
+            The result of the job.
 
         Raises:
-            DeadlineExceeded: as soon as the deadline passes.
-            OutOfMemory: neither the device nor the machine had memory for the job.
+            DeadlineExceeded: the deadline has passed.
+            OutOfMemory: the device or the machine does not have enough memory for the job.
             NotReady: the worker threads have ended.
+            TimeoutError: the job itself raised it.
+            CancelledError: the caller was cancelled, because the client disconnected.
         """
         if context.deadline is None and self._timeout_s is not None:
             context.deadline = time.monotonic() + self._timeout_s
@@ -111,7 +130,7 @@ class Admission:
             self._count(waiting=-1)
             with self._lock:
                 self._vacate(context)
-            raise NotReady("The service has stopped.") from None
+            raise NotReady("The service has stopped and accepts no new requests.") from None
         future.add_done_callback(lambda done: self._end(context, done))
         try:
             async with asyncio.timeout_at(context.deadline) as limit:
@@ -134,14 +153,14 @@ class Admission:
         self._draining = True
 
     def abandon(self) -> None:
-        """Cancel all admitted requests; their jobs end at their next stage."""
+        """Cancel all admitted requests. Their jobs end at their next stage."""
         with self._lock:
             contexts = list(self._occupants)
         for context in contexts:
             context.cancel(Abandoned("The service stopped before the request was finished."))
 
     def close(self) -> None:
-        """Wait for running jobs and end the threads; jobs that have not started are dropped."""
+        """End the worker threads: wait for running jobs, and drop waiting ones."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _work(self, timing: Timing, job: Callable[[], T]) -> T:
@@ -151,9 +170,7 @@ class Admission:
             timing.check()
             return job()
         except MemoryError as error:
-            raise OutOfMemory(
-                "There is not enough memory for this picture; try again in a moment."
-            ) from error
+            raise OutOfMemory("There is not enough memory for this image. Try again in a moment.") from error
         finally:
             timing.end_job()
             self._count(running=-1)
@@ -165,7 +182,7 @@ class Admission:
             self._vacate(context)
 
     def _vacate(self, context: RequestContext) -> None:
-        """Take one occupant from the slot, which is free after the last one. The lock is held."""
+        """Remove one occupant of a slot; the last one frees the slot. The caller holds the lock."""
         self._occupants[context] -= 1
         if not self._occupants[context]:
             del self._occupants[context]

@@ -1,4 +1,4 @@
-"""Devices: which one a setting names, ONNX Runtime's providers for it, and the batch sizes that suit it."""
+"""Devices: the setting, the execution providers of ONNX Runtime, and the batch sizes for a device."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -17,33 +17,36 @@ PROVIDERS: Mapping[str, str] = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
+"""The execution provider of ONNX Runtime for each kind of device."""
 
 CPU_BATCH_PIXELS = 40_000
-"""Maximum pixels per CPU call. Larger batches exceed the L2 cache and cost more per item."""
+"""Maximum number of pixels per call on a CPU. Larger batches exceed the L2 cache and cost more per item."""
 
 GPU_BATCH_PIXELS = 16 * 640 * 512
-"""Maximum pixels per GPU call: 16 canvases of P-Net, whose activations need a hundred times as many bytes."""
+"""Maximum number of pixels per call on a GPU: 16 canvases of P-Net, which needs 100 bytes per pixel."""
 
 GPU_BATCH_SIZES = (1, 4, 16, 64)
+"""Batch sizes on a GPU. They are few, because each is warmed up."""
 
 INSTALL_HINT = (
-    "install requirements/gpu.txt in place of requirements/cpu.txt (onnxruntime-gpu with its CUDA 13 "
+    "Install requirements/gpu.txt in place of requirements/cpu.txt (onnxruntime-gpu with its CUDA 13 "
     "and cuDNN 9 wheels), and an NVIDIA driver that supports CUDA 13"
 )
+"""What to install for a GPU, for error messages."""
 
 Provider = str | tuple[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device that nets run on.
+    """A device that runs nets, and its options.
 
     Attributes:
         kind: `cpu`, `cuda` or `tensorrt`.
-        index: which GPU.
-        threads: CPU threads; 0 for all cores that the process may use.
-        memory_mb: maximum GPU memory per net in MiB; 0 for no limit.
-        engine_cache: folder in which TensorRT keeps compiled engines; without one it compiles at each start.
+        index: index of the GPU.
+        threads: number of CPU threads; 0 uses all cores that the process may use.
+        memory_mb: maximum GPU memory per net in MiB; 0 sets no limit.
+        engine_cache: folder for compiled TensorRT engines; if None, every start compiles them.
     """
 
     kind: DeviceKind = "cpu"
@@ -59,28 +62,31 @@ class Device:
 
     @property
     def memory_name(self) -> str:
-        """ONNX Runtime's name of the memory in which the device keeps tensors."""
+        """The name of the device's memory in ONNX Runtime."""
         return "cpu" if self.on_cpu else "cuda"
 
     @property
     def slots(self) -> int:
-        """Number of execution slots, which run single-threaded calls: one per core; one on a GPU."""
+        """The number of execution slots: one per CPU thread, or one for a GPU."""
         return (self.threads or len(os.sched_getaffinity(0))) if self.on_cpu else 1
 
     def batch_sizes(self, pixels: int) -> tuple[int, ...]:
-        """Return the allowed batch sizes, ascending, for items of so many pixels.
+        """Return the allowed batch sizes, ascending.
 
-        A GPU gets a few sizes, each of which is warmed up. A CPU takes every size up to what fits its cache.
+        A GPU has a few sizes, each of which is warmed up. A CPU has all sizes that fit its cache.
+
+        Args:
+            pixels: number of pixels of one item.
         """
         if not self.on_cpu:
             return tuple(n for n in GPU_BATCH_SIZES if n == 1 or n * pixels <= GPU_BATCH_PIXELS)
         return tuple(range(1, max(1, CPU_BATCH_PIXELS // pixels) + 1))
 
     def providers(self) -> list[Provider]:
-        """Return ONNX Runtime's provider list, best first.
+        """Return the list of execution providers for ONNX Runtime, the preferred one first.
 
-        CUDA selects convolution algorithms by heuristic, since an exhaustive search takes seconds per shape,
-        and multiplies in full float32 (no TF32), so that a GPU answers as a CPU does.
+        CUDA selects convolution algorithms by a heuristic, because an exhaustive search takes seconds per
+        shape. TF32 is off, so that results on a GPU agree with those on a CPU.
         """
         cuda = {
             "device_id": str(self.index),
@@ -104,17 +110,17 @@ class Device:
 
 
 def split_batches(n: int, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Divide n items into batches of the allowed sizes, greedily; the last one may be padded.
+    """Divide n items greedily into batches of allowed sizes. The last batch may be padded.
 
-    The rest takes the smallest size that holds it if it fills at least half of it, else the largest size
-    below it.
+    The remaining items get the smallest size that holds all of them if they fill at least half of it, else
+    the largest size below.
 
     Args:
         n: number of items.
         sizes: allowed batch sizes, ascending.
 
     Returns:
-        `(start, count, padded size)` per batch.
+        For each batch the index of its first item, the number of items, and the padded size.
     """
     out = []
     start = 0
@@ -131,7 +137,13 @@ def split_batches(n: int, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
 
 
 def even_size(n: int, largest: int, slots: int) -> int:
-    """Return the batch size, at most `largest`, that divides n items evenly among slots; n for one slot."""
+    """Return the batch size that divides items evenly among execution slots.
+
+    Args:
+        n: number of items.
+        largest: maximum batch size.
+        slots: number of slots; with one slot the result is n.
+    """
     if slots == 1:
         return n
     rounds = -(-n // (largest * slots))
@@ -139,17 +151,20 @@ def even_size(n: int, largest: int, slots: int) -> int:
 
 
 def candidate_devices(setting: str) -> list[Device]:
-    """Return the devices to try, in order, for `auto`, `cpu`, `cuda[:N]` or `tensorrt[:N]`.
+    """Return the devices to try, in order.
 
-    Only `auto` gives more than one: CUDA if this onnxruntime supports it, then the CPU.
+    Only `auto` gives two devices: CUDA if the installed ONNX Runtime supports it, then the CPU.
+
+    Args:
+        setting: `auto`, `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`.
 
     Raises:
-        DeviceUnavailable: the name is unknown, or this onnxruntime lacks the provider.
+        DeviceUnavailable: the device is unknown, or the installed ONNX Runtime does not support it.
     """
     name, _, index = setting.partition(":")
     if name not in {"auto", *PROVIDERS} or (index and not index.isdigit()):
         raise DeviceUnavailable(
-            f"unknown device {setting!r}: use auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N"
+            f"The device {setting!r} is unknown. Use auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N."
         )
     if name == "auto":
         gpu = [Device("cuda")] if PROVIDERS["cuda"] in ort.get_available_providers() else []
@@ -159,22 +174,29 @@ def candidate_devices(setting: str) -> list[Device]:
 
 
 def require_provider(kind: str) -> None:
-    """Raise DeviceUnavailable if this onnxruntime lacks the provider for that kind of device."""
+    """Check that the installed ONNX Runtime supports a kind of device.
+
+    Args:
+        kind: `cpu`, `cuda` or `tensorrt`.
+
+    Raises:
+        DeviceUnavailable: it does not.
+    """
     available = ort.get_available_providers()
     if PROVIDERS[kind] not in available:
         raise DeviceUnavailable(
-            f"device {kind!r} was requested, but the installed onnxruntime supports only "
-            f"{', '.join(sorted(available))}: {INSTALL_HINT}"
+            f"The device {kind!r} was requested, but the installed onnxruntime supports only "
+            f"{', '.join(sorted(available))}. {INSTALL_HINT}."
         )
 
 
 def preload_gpu_libraries() -> None:
-    """Load CUDA and cuDNN from their wheels, if they are installed."""
+    """Load the CUDA and cuDNN libraries from their wheels, if they are installed."""
     preload = getattr(ort, "preload_dlls", None)
     if preload is not None:
         preload()
 
 
 def runtime_version() -> str:
-    """Return the version of ONNX Runtime."""
+    """Return the version of the installed ONNX Runtime."""
     return str(ort.__version__)

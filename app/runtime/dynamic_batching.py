@@ -1,6 +1,6 @@
-"""Dynamic batching: on a GPU, waiting calls of one net from different requests run as one batch.
+"""Dynamic batching: on a GPU, waiting calls of one net from different requests are merged into one batch.
 
-A CPU gains nothing from larger batches and uses the plain scheduler
+A CPU does not benefit from larger batches and uses the plain scheduler
 (docs/decisions/0024-dynamic-batching-on-gpu-only.md).
 """
 
@@ -10,9 +10,9 @@ from app.runtime.work_items import InferenceCall
 
 
 class BatchingScheduler(DeviceScheduler):
-    """A scheduler that merges queued calls of the same net and image shape.
+    """A scheduler that merges waiting calls of the same net and image shape.
 
-    It does not wait for calls to arrive: what gathers while the device is busy forms the next batch.
+    It does not wait for further calls. Calls that arrive while the device is busy form the next batch.
     """
 
     def _next_batch(self, call: InferenceCall) -> tuple[list[Share], int]:

@@ -1,4 +1,4 @@
-"""Memory of the NVIDIA GPUs that this process can see, as the driver reports it."""
+"""Memory of the NVIDIA GPUs of this machine, as the driver reports it."""
 
 from contextlib import suppress
 from functools import cache
@@ -7,9 +7,11 @@ from typing import Any
 
 
 def used_and_total() -> list[tuple[str, int, int]]:
-    """Return name (`cuda:0`), bytes in use by all processes, and bytes in total, for each GPU.
+    """Return the memory of each GPU.
 
-    The list is empty without an NVIDIA driver or without `nvidia-ml-py`, which the GPU requirements install.
+    Returns:
+        For each GPU its name (for example `cuda:0`), the bytes in use by all processes, and the total bytes.
+        Empty without an NVIDIA driver, or without `nvidia-ml-py`, which requirements/gpu.txt installs.
     """
     nvml = _nvml()
     if nvml is None:

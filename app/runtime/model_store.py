@@ -1,7 +1,7 @@
-"""The model store: a manifest with hashes on disk, open sessions in memory.
+"""The model store: checks the model files against their manifest, and opens their sessions.
 
-`models/manifest.json` lists every model with its files and their sha256. A file that is missing, changed or
-invalid stops the start with an error that names it.
+`models/manifest.json` lists every model with its files and their sha256. If a file is missing, changed or
+invalid, the start fails with an error that names the file.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import BadModel, DeviceUnavailable, UnknownModel
 from app.runtime.device import Device, candidate_devices, preload_gpu_libraries
@@ -25,9 +25,10 @@ from app.vision.spec import TASK_OF_KIND, FusionSpec, Task, stage_of
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+"""File name of the manifest in a model folder."""
 
 _READ_AHEAD = 2
-"""Files that are read and hashed while an earlier one is opened: hashing takes as long as opening."""
+"""Files to read and hash while an earlier file is opened. Hashing takes as long as opening."""
 
 
 class _Entry(BaseModel):
@@ -35,32 +36,37 @@ class _Entry(BaseModel):
 
 
 class FileEntry(_Entry):
-    """An ONNX file, its size in bytes and its sha256."""
+    """An ONNX file."""
 
-    file: str
-    bytes: int
-    sha256: str
+    file: str = Field(description="Name of the file.")
+    bytes: int = Field(description="Size of the file in bytes.")
+    sha256: str = Field(description="SHA-256 of the file, hexadecimal.")
 
 
 class ModelEntry(_Entry):
-    """A named model: one net, the stages of a detector, or a combination of other models, its parts."""
+    """A named model: a single net, the stages of a detector, or a combination of other models."""
 
-    name: str
-    task: Task
-    default: bool
-    parts: tuple[str, ...] = ()
-    files: tuple[FileEntry, ...]
+    name: str = Field(description="Name of the model.")
+    task: Task = Field(description="What the model does.")
+    default: bool = Field(description="Whether it is the default model of its task.")
+    parts: tuple[str, ...] = Field((), description="Names of the models that it combines, in order.")
+    files: tuple[FileEntry, ...] = Field(description="Its ONNX files.")
 
 
 class Manifest(_Entry):
-    """The contents of a model folder."""
+    """The manifest of a model folder."""
 
-    models: tuple[ModelEntry, ...]
+    models: tuple[ModelEntry, ...] = Field(description="The models of the folder.")
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model with its open sessions, by stage (`pnet`, `embedder`, ...)."""
+    """A model with its open sessions.
+
+    Attributes:
+        entry: the entry of the manifest.
+        sessions: the sessions by stage, for example `pnet` or `embedder`.
+    """
 
     entry: ModelEntry
     sessions: dict[str, ModelSession]
@@ -68,13 +74,13 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How models run.
+    """Options for running models.
 
     Attributes:
-        threads: CPU threads; 0 for all cores that the process may use.
-        memory_mb: maximum GPU memory per net in MiB; 0 for no limit.
-        engine_cache: folder in which TensorRT keeps compiled engines.
-        dynamic_batching: whether a GPU merges calls of different requests into batches.
+        threads: number of CPU threads; 0 uses all cores that the process may use.
+        memory_mb: maximum GPU memory per net in MiB; 0 sets no limit.
+        engine_cache: folder for compiled TensorRT engines; if None, every start compiles them.
+        dynamic_batching: whether calls of different requests are merged into batches on a GPU.
         telemetry: receives an event for every call of a net.
     """
 
@@ -86,37 +92,42 @@ class LoadOptions:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return the folder's manifest.
+    """Return the manifest of a model folder.
 
     Raises:
-        BadModel: it is missing or invalid.
+        BadModel: the manifest is missing or invalid.
     """
     path = folder / MANIFEST
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise BadModel(f"{path} cannot be read: {error.strerror}") from error
+        raise BadModel(f"{path} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
-        raise BadModel(f"{path} is invalid: {error}") from error
+        raise BadModel(f"{path} is invalid: {error}.") from error
 
 
 def sha256(path: Path) -> str:
-    """Return the file's sha256 in hexadecimal. Raises BadModel if it cannot be read."""
+    """Return the SHA-256 of a file, hexadecimal.
+
+    Raises:
+        BadModel: the file cannot be read.
+    """
     return hashlib.sha256(_content(path)).hexdigest()
 
 
 def models_for(
     folder: Path, tasks: Mapping[Task, str | None], among: frozenset[str] | None = None
 ) -> frozenset[str]:
-    """Return the names of the models that the tasks need.
+    """Return the names of the models that tasks need.
 
     Args:
         folder: the model folder.
-        tasks: for each task the model's name, or None for the default.
-        among: names to choose from; all if None.
+        tasks: the tasks, each with a model name, or None for the default model.
+        among: names of the models to choose from; all models if None.
 
     Raises:
-        UnknownModel: no model of that name does the task, or none does it at all.
+        UnknownModel: no model has this name and task, or none has the task.
+        BadModel: the manifest is missing or invalid.
     """
     entries = [e for e in read_manifest(folder).models if among is None or e.name in among]
     chosen = set()
@@ -138,38 +149,37 @@ def load(
     options: LoadOptions | None = None,
     opened: Callable[[ModelSession], None] = lambda session: None,
 ) -> list[LoadedModel]:
-    """Open models on a device, behind one scheduler.
+    """Open models on a device. They share one scheduler.
 
     Args:
         folder: the model folder.
-        device: `auto`, `cpu`, `cuda[:N]` or `tensorrt[:N]`. Only `auto` falls back to the CPU, with a
-            warning.
-        names: the models to open, together with their parts; all if None.
-        options: how they run.
-        opened: is called with each session while others are still being opened; with `auto` also with those
-            of a device that turns out to be unusable.
+        device: `auto`, `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`. Only `auto` falls back to the
+            CPU, with a warning.
+        names: names of the models to open; their parts are opened too. None opens all models.
+        options: options for running the models.
+        opened: callback, called with each session as soon as it is open. With `auto` it may also get sessions
+            of a device that is then found to be unusable.
+
+    Returns:
+        The models, in the order of the manifest.
 
     Raises:
-        BadModel: a file or the manifest is missing, changed or invalid.
+        BadModel: a file or the manifest is missing, changed or invalid, or a name is unknown.
         DeviceUnavailable: the device cannot run the models.
     """
     entries = _select(read_manifest(folder), names)
     options = options or LoadOptions()
-    candidates = candidate_devices(device)
-    for candidate in candidates:
-        if not candidate.on_cpu:
-            preload_gpu_libraries()
+    *preferred, last = candidate_devices(device)
+    for candidate in preferred:
         try:
             return _load_on(_configured(candidate, options), folder, entries, options, opened)
         except DeviceUnavailable as error:
-            if candidate is candidates[-1]:
-                raise
-            log.warning("FACE_DEVICE=auto falls back to the CPU: %s", error.detail)
-    raise AssertionError("candidate_devices returns at least one device")
+            log.warning("FACE_DEVICE=auto uses the CPU, because CUDA is not usable: %s", error.detail)
+    return _load_on(_configured(last, options), folder, entries, options, opened)
 
 
 def scheduler_for(device: Device, options: LoadOptions) -> DeviceScheduler:
-    """Return the device's scheduler: on a GPU, one that merges calls if the options say so."""
+    """Return a scheduler for a device. It merges calls on a GPU if the options enable dynamic batching."""
     batching = options.dynamic_batching and not device.on_cpu
     return (BatchingScheduler if batching else DeviceScheduler)(device.slots, options.telemetry)
 
@@ -187,6 +197,8 @@ def _load_on(
     options: LoadOptions,
     opened: Callable[[ModelSession], None],
 ) -> list[LoadedModel]:
+    if not device.on_cpu:
+        preload_gpu_libraries()
     scheduler = scheduler_for(device, options)
     contents = _verified_contents(folder, [file for entry in entries for file in entry.files])
     loaded = []
@@ -203,10 +215,12 @@ def _select(manifest: Manifest, names: frozenset[str] | None) -> list[ModelEntry
     if names is None:
         return list(manifest.models)
     if unknown := sorted(names - known):
-        raise BadModel(f"unknown models {', '.join(unknown)}; the manifest lists {', '.join(sorted(known))}")
+        raise BadModel(
+            f"There is no model named {', '.join(unknown)}. The manifest lists {', '.join(sorted(known))}."
+        )
     wanted = names | {part for entry in manifest.models if entry.name in names for part in entry.parts}
     if unknown := sorted(wanted - known):
-        raise BadModel(f"the manifest does not list {', '.join(unknown)}, which another model consists of")
+        raise BadModel(f"The manifest does not list {', '.join(unknown)}, which another model consists of.")
     return [entry for entry in manifest.models if entry.name in wanted]
 
 
@@ -214,20 +228,23 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BadModel(f"{path} cannot be read: {error.strerror}") from error
+        raise BadModel(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _verified_contents(folder: Path, files: Sequence[FileEntry]) -> Iterator[bytes]:
-    """Yield the bytes of each file, in order, reading and hashing ahead of the caller.
+    """Yield the content of each file, in order. Further files are read and hashed in a thread meanwhile.
 
     Raises:
-        BadModel: a file is missing, or its hash differs from the manifest's.
+        BadModel: a file is missing, or its hash differs from the manifest.
     """
 
     def read(file: FileEntry) -> bytes:
         content = _content(folder / file.file)
         if (actual := hashlib.sha256(content).hexdigest()) != file.sha256:
-            raise BadModel(f"{folder / file.file} has sha256 {actual}; the manifest says {file.sha256}")
+            raise BadModel(
+                f"{folder / file.file} has sha256 {actual}, but the manifest says {file.sha256}. Restore the "
+                "file, or make it again with `make models`."
+            )
         return content
 
     with ThreadPoolExecutor(1, "hash") as pool:
@@ -245,12 +262,15 @@ def _open_model(
     sessions: dict[str, ModelSession] = {}
     for file in entry.files:
         path = folder / file.file
-        content = next(contents)  # the bytes that were hashed are opened, whatever happens to the file
+        content = next(contents)  # the bytes that were hashed, even if the file has changed since
         session = OrtSession(path, device, parallel=entry.task == "detect", content=content)
         spec = session.spec
         if spec.model != entry.name or TASK_OF_KIND[spec.kind] != entry.task:
-            raise BadModel(f"{path} says it is {spec.model} ({spec.kind}); the manifest says {entry.name}")
+            raise BadModel(
+                f"{path} says it is {spec.model} ({spec.kind}), but the manifest says {entry.name} "
+                f"({entry.task})."
+            )
         if isinstance(spec, FusionSpec) and spec.parts != entry.parts:
-            raise BadModel(f"{path} says it consists of {spec.parts}; the manifest says {entry.parts}")
+            raise BadModel(f"{path} says it consists of {spec.parts}, but the manifest says {entry.parts}.")
         sessions[stage_of(spec)] = ScheduledSession(session, scheduler)
     return LoadedModel(entry, sessions)

@@ -1,7 +1,7 @@
-"""The context of one request: its deadline, and whether it was cancelled.
+"""The context of a request: its deadline, and whether it was cancelled.
 
-All threads that work for a request share its context. A batch request has one context and one `Timing` per
-picture (`app/runtime/timing.py`).
+All threads that work for a request share its context. A batch request has one context, and one `Timing` per
+image (`app/runtime/timing.py`).
 """
 
 import time
@@ -13,8 +13,10 @@ from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
 class RequestContext:
     """Deadline and cancellation of one request.
 
-    `deadline` is a value of `time.monotonic()`, or None for no limit. It is set when the request's body is
-    complete, so that a slow upload does not consume the time for processing.
+    Attributes:
+        telemetry: receives the events of the request.
+        deadline: time at which the request is dropped, as a value of `time.monotonic()`; None for no limit.
+            It is set when the body is complete, so that a slow upload does not reduce the processing time.
     """
 
     def __init__(self, telemetry: Telemetry = NULL_TELEMETRY, deadline: float | None = None) -> None:
@@ -23,24 +25,25 @@ class RequestContext:
         self._cancelled: FacetError | None = None
 
     def check(self) -> None:
-        """Return if the work is still wanted.
+        """Check that the request is not over.
 
         Raises:
             DeadlineExceeded: the deadline has passed.
-            FacetError: the error that `cancel` was given.
+            FacetError: the error that was passed to `cancel`.
         """
-        if self._cancelled is not None:
-            raise self._cancelled
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            raise deadline_exceeded()
+        error = self._cancelled
+        if error is None and self.deadline is not None and time.monotonic() >= self.deadline:
+            error = deadline_exceeded()
+        if error is not None:
+            raise error
 
     def cancel(self, error: FacetError) -> None:
-        """Make every later `check` raise this error. The first cancellation wins."""
+        """Make every later `check` raise this error. Only the first cancellation has an effect."""
         self._cancelled = self._cancelled or error
 
 
 def deadline_exceeded() -> DeadlineExceeded:
-    """Return the error for work that was not finished before its deadline."""
+    """Return the error for a request that was not finished before its deadline."""
     return DeadlineExceeded(
-        "The request was not finished within its time limit and was dropped; try again later."
+        "The request was not finished within its time limit and was dropped. Try again later."
     )

@@ -1,8 +1,8 @@
-"""The scheduler of a device: all threads queue their work here, and execution slots take it in turn.
+"""The scheduler of a device: all threads put their work into one queue, and execution slots run it.
 
-A CPU has one slot per core, a GPU one. A free slot takes the next part of the work at the head of the queue
-and moves the rest to the end, so that a large picture does not delay small ones. Work whose request is over
-is dropped when its turn comes. Nothing waits for a batch to fill.
+A CPU has one slot per core, a GPU has one. A free slot takes one part of the item at the head of the queue
+and moves the rest of the item to the end, so that a large image does not delay small ones. An item whose
+request is over is dropped when a slot would take it. No slot waits for a batch to fill.
 """
 
 import threading
@@ -25,13 +25,17 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 Share = tuple[InferenceCall, int, int]
-"""Images of a call that are part of a batch: the call, the index of the first image, their number."""
+"""The images of a call that are part of a batch: the call, the index of the first image, their number."""
 
 
 class DeviceScheduler:
-    """Execution slots of a device, and the queue in front of them.
+    """The execution slots of a device, and the queue in front of them.
 
-    Each batch comes from a single call. `dynamic_batching.py` has the variant for a GPU, which merges calls.
+    Each batch has images of one call only. `BatchingScheduler` also merges calls.
+
+    Args:
+        slots: number of execution slots.
+        telemetry: receives an event for every batch.
     """
 
     def __init__(self, slots: int, telemetry: Telemetry = NULL_TELEMETRY) -> None:
@@ -41,11 +45,21 @@ class DeviceScheduler:
         self._queue: deque[InferenceCall | MapCall] = deque()
         self._lock = threading.Lock()
         self._active_slots = 0
-        self._device_filled = False  # by a net that uses all cores for each call: one of those at a time
+        self._device_filled = (
+            False  # a net that uses all cores for one call is running; one may run at a time
+        )
         self._thread = threading.local()
 
     def map(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """Return `work` of every item, in order; in parallel where the device has several slots."""
+        """Apply a function to items, in parallel if the device has several slots.
+
+        Args:
+            work: the function. It may call nets.
+            items: the items.
+
+        Returns:
+            The results, in the order of the items.
+        """
         if self.slots == 1 or len(items) < 2 or self.in_slot:
             return [work(item) for item in items]
         call = MapCall(work, items)
@@ -53,10 +67,17 @@ class DeviceScheduler:
         return call.results
 
     def run(self, net: DeviceNet, images: ndarray) -> list[ndarray]:
-        """Return the net's outputs for uint8 (n, h, w, 3).
+        """Run a net on images.
+
+        Args:
+            net: the net.
+            images: the input of the net: uint8 (n, h, w, 3), or what `ModelSession.run` allows.
+
+        Returns:
+            The outputs of the net, in its order, each with n rows.
 
         Raises:
-            OutOfMemory: the device has no memory even for a batch of the smallest size.
+            OutOfMemory: the device does not have enough memory even for a batch of the smallest size.
         """
         if len(images) == 0:
             return net.empty_outputs()
@@ -69,12 +90,12 @@ class DeviceScheduler:
 
     @property
     def in_slot(self) -> bool:
-        """Whether this thread is an execution slot; it does all work itself."""
+        """Whether the current thread is an execution slot. A slot runs its work itself."""
         return getattr(self._thread, "in_slot", False)
 
     @property
     def waiting(self) -> int:
-        """Number of items in the queue, including those taken in part."""
+        """The number of items in the queue, including those of which slots have taken parts."""
         with self._lock:
             return len(self._queue)
 
@@ -88,7 +109,7 @@ class DeviceScheduler:
         item.done.result()
 
     def _serve(self) -> None:
-        """Run one slot until there is nothing to take."""
+        """Run one slot until the queue has no more work for it."""
         self._thread.in_slot = True
         while True:
             with self._lock:
@@ -99,7 +120,7 @@ class DeviceScheduler:
             work()
 
     def _take(self) -> Callable[[], None] | None:
-        """Take the next part of the queue's work; None if there is none this slot may run."""
+        """Return the next part of the work in the queue; None if there is none that may run now."""
         for _ in range(len(self._queue)):
             item = self._queue.popleft()
             if not item.wanted():
@@ -138,7 +159,7 @@ class DeviceScheduler:
         return lambda: self._run_batch(net, shares, size)
 
     def _next_batch(self, call: InferenceCall) -> tuple[list[Share], int]:
-        """Take images for one batch that begins with this call; return them and the padded batch size."""
+        """Return the images for a batch that begins with this call, and the padded batch size."""
         sizes = call.net.batch_sizes(call.images)
         _, count, size = split_batches(min(call.left, call.part_size), sizes)[0]
         return [(call, call.take(count), count)], size
@@ -165,7 +186,13 @@ class DeviceScheduler:
                     self._device_filled = False
 
     def _infer(self, net: DeviceNet, images: ndarray, sizes: Sequence[int], requests: int) -> list[ndarray]:
-        """Run in batches of the sizes; a batch that needs too much memory is retried in smaller ones."""
+        """Return the outputs of a net, which runs in batches of the allowed sizes.
+
+        A batch that needs too much memory is retried in smaller batches.
+
+        Raises:
+            OutOfMemory: there is not enough memory for a batch of the smallest size.
+        """
         parts = []
         for start, count, size in split_batches(len(images), sizes):
             batch = images[start : start + count]
@@ -183,7 +210,7 @@ class DeviceScheduler:
 
 
 class ScheduledSession:
-    """A net behind its device's scheduler: the `ModelSession` of the service."""
+    """A net that runs on the scheduler of its device: the `ModelSession` of the service."""
 
     def __init__(self, net: DeviceNet, scheduler: DeviceScheduler) -> None:
         self._net = net
@@ -191,23 +218,23 @@ class ScheduledSession:
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model file says about itself."""
+        """The spec of the net."""
         return self._net.spec
 
     @property
     def provider(self) -> str:
-        """ONNX Runtime's provider in use."""
+        """The execution provider of ONNX Runtime that runs the net."""
         return self._net.provider
 
     @property
     def device(self) -> Device:
-        """The device the net runs on."""
+        """The device that runs the net."""
         return self._net.device
 
     def run(self, images: ndarray) -> Mapping[str, ndarray]:
-        """Return the net's outputs by name for uint8 (n, h, w, 3)."""
+        """Return the outputs of the net by name; see `ModelSession.run`."""
         return dict(zip(self._net.outputs, self._scheduler.run(self._net, images), strict=True))
 
     def map(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """Return `work` of every item, in order; in parallel where the device has several slots."""
+        """Return the results of a function for items, in order; see `ModelSession.map`."""
         return self._scheduler.map(work, items)

@@ -1,4 +1,4 @@
-"""Sessions: the protocol through which the pipeline calls a net, and its form on ONNX Runtime."""
+"""Sessions: the protocol by which the pipeline calls a net, and its implementation with ONNX Runtime."""
 
 import math
 import re
@@ -30,7 +30,7 @@ _OUT_OF_MEMORY = re.compile(
     r"|bad_alloc|bad allocation",
     re.IGNORECASE,
 )
-"""Messages of ONNX Runtime's arenas, CUDA, cuBLAS, cuDNN and C++ when memory runs out."""
+"""Messages of ONNX Runtime, CUDA, cuBLAS, cuDNN and C++ for insufficient memory."""
 
 
 @runtime_checkable
@@ -39,42 +39,58 @@ class ModelSession(Protocol):
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model file says about itself."""
+        """The spec of the net."""
 
     @property
     def provider(self) -> str:
-        """ONNX Runtime's provider in use."""
+        """The execution provider of ONNX Runtime that runs the net."""
 
     @property
     def device(self) -> Device:
-        """The device the net runs on."""
+        """The device that runs the net."""
 
     def run(self, images: ndarray) -> Mapping[str, ndarray]:
-        """Return the net's outputs by name.
+        """Return the outputs of the net by name, each with n rows.
 
         Args:
-            images: uint8 (n, h, w, 3) RGB; float32 vectors for a head or a fusion net, see their specs.
+            images: RGB images, uint8 (n, h, w, 3); for a head float32 (n, 2, dimension), for a fusion net
+                float32 (n, inputs).
         """
 
     def map(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """Return `work` of every item, in order; in parallel where the device has several execution slots."""
+        """Return the results of a function for items, in order; in parallel if the device has several slots.
+
+        Args:
+            work: the function. It may call sessions.
+            items: the items.
+        """
 
 
 class OrtSession:
-    """A net in ONNX Runtime. It runs on the requested device or does not open.
+    """A net in ONNX Runtime. If it cannot run on the requested device, it is not opened.
 
-    On a CPU a `parallel` session uses one thread per call, so that many small calls run side by side, as the
-    detector's stages need it. Other sessions use all threads for each call, which suits a single face.
+    On a CPU a parallel session uses one thread per call, so that many small calls run at the same time, as
+    the stages of a detector need it. Other sessions use all threads for one call, which is best for a single
+    face.
 
     Args:
-        path: the ONNX file; names it in errors.
-        device: where to run it.
-        parallel: whether calls run side by side.
-        content: the bytes of the file, if they were read already.
+        path: the ONNX file.
+        device: the device to run the net on.
+        parallel: whether several calls may run at the same time on a CPU.
+        content: the content of the file, if it is already read. Then the path is used for messages only.
+
+    Attributes:
+        device: the device.
+        slots: the number of calls that may run at the same time.
+        session: the session of ONNX Runtime.
+        provider: the execution provider of ONNX Runtime that runs the net.
+        spec: the spec of the net.
+        outputs: the names of the outputs.
+        bindings: memory for input and outputs by input shape; None on a CPU.
 
     Raises:
         BadModel: the file cannot be loaded, or its spec is missing or invalid.
-        DeviceUnavailable: the device cannot run it.
+        DeviceUnavailable: the device cannot run the net.
     """
 
     def __init__(
@@ -89,15 +105,16 @@ class OrtSession:
         if parallel and device.on_cpu:
             options.intra_op_num_threads = 1
         else:
-            # Spinning makes a second thread worthwhile, but only while the net runs: afterwards the spinning
-            # threads would occupy cores that other sessions need.
+            # Spinning threads make a call faster. They must stop after the call, because they would occupy
+            # cores that other sessions need.
             options.intra_op_num_threads = device.threads
             options.add_session_config_entry("session.force_spinning_stop", "1")
         self.session = _open(path, content, options, device)
         self.provider = self.session.get_providers()[0]
         if self.provider != PROVIDERS[device.kind]:
             raise DeviceUnavailable(
-                f"device {device.kind!r} was requested, but {path.name} got {self.provider}: {INSTALL_HINT}"
+                f"The device {device.kind!r} was requested, but {path.name} runs on {self.provider}. "
+                f"{INSTALL_HINT}."
             )
         self.spec = self._read_spec(path)
         self.outputs = [o.name for o in self.session.get_outputs()]
@@ -108,14 +125,14 @@ class OrtSession:
     def _read_spec(self, path: Path) -> ModelSpec:
         text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:
-            raise BadModel(f"{path.name} has no {METADATA_KEY} metadata")
+            raise BadModel(f"{path.name} has no {METADATA_KEY} metadata.")
         try:
             return parse(text)
         except ValueError as error:
-            raise BadModel(f"{path.name}: its spec is invalid: {error}") from error
+            raise BadModel(f"The spec of {path.name} is invalid: {error}.") from error
 
     def batch_sizes(self, images: ndarray) -> tuple[int, ...]:
-        """Return the allowed batch sizes, ascending, for images of this shape."""
+        """Return the allowed batch sizes, ascending, for images (n, h, w, 3) of this height and width."""
         return self.device.batch_sizes(math.prod(images.shape[1:3]))
 
     def empty_outputs(self) -> list[ndarray]:
@@ -124,20 +141,34 @@ class OrtSession:
         return [np.empty((0, *shape), np.float32) for shape in shapes]
 
     def run(self, images: ndarray) -> dict[str, ndarray]:
-        """Return the net's outputs by name for uint8 (n, h, w, 3), in calls of the allowed batch sizes."""
+        """Return the outputs of the net by name, from calls of the allowed batch sizes.
+
+        Args:
+            images: the input, see `ModelSession.run`.
+
+        Raises:
+            OutOfMemory: the device does not have enough memory for a batch.
+        """
         plan = split_batches(len(images), self.batch_sizes(images))
         parts = [self.infer(images[start : start + count], size) for start, count, size in plan]
         return dict(zip(self.outputs, concatenate_outputs(parts or [self.empty_outputs()]), strict=True))
 
     def map(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """Return `work` of every item, one after the other in this thread."""
+        """Return the results of a function for items, in order, all computed in this thread."""
         return [work(item) for item in items]
 
     def infer(self, images: ndarray, size: int) -> list[ndarray]:
-        """Make one call, padded to `size` images, and return the outputs for uint8 (n, h, w, 3).
+        """Run the net once, on a padded batch.
+
+        Args:
+            images: the input with n rows, see `ModelSession.run`.
+            size: batch size to which the input is padded.
+
+        Returns:
+            The outputs of the net, in its order, each with n rows.
 
         Raises:
-            OutOfMemory: the device has no memory for the batch.
+            OutOfMemory: the device does not have enough memory for the batch.
         """
         count = len(images)
         if count < size:
@@ -147,7 +178,8 @@ class OrtSession:
         except Exception as error:  # onnxruntime raises exceptions of many unrelated types
             if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
                 raise OutOfMemory(
-                    f"The device has no memory for {size} images of {self.spec.model}'s {self.spec.kind}."
+                    f"The device does not have enough memory for {size} images in the {self.spec.kind} of "
+                    f"{self.spec.model}. Try again in a moment."
                 ) from error
             raise
         return [out[:count] for out in outputs]
@@ -164,10 +196,15 @@ class OrtSession:
 
 
 class DeviceBinding:
-    """Input and outputs of one shape that stay in device memory (ONNX Runtime's I/O binding).
+    """Memory on the device for the input and the outputs of one shape (I/O binding of ONNX Runtime).
 
-    Without it ONNX Runtime allocates and frees device memory on every call. A GPU sees few shapes, all of
-    them warmed up, so the memory is bounded. Not thread-safe.
+    Without a binding ONNX Runtime allocates and frees device memory in every call. A GPU gets few shapes, all
+    of them warmed up, so that the memory is bounded. A binding is not thread-safe.
+
+    Args:
+        session: the session of ONNX Runtime.
+        like: an input of the shape and type.
+        device: the device.
     """
 
     def __init__(self, session: ort.InferenceSession, like: ndarray, device: Device) -> None:
@@ -178,11 +215,11 @@ class DeviceBinding:
         self._binding.bind_ortvalue_input(session.get_inputs()[0].name, self._input)
         for output in session.get_outputs():
             self._binding.bind_output(output.name, memory, index)
-        # `numpy` copies device memory, but returns views of CPU memory, which the next call would overwrite.
+        # `numpy` copies device memory, but returns a view of CPU memory, which the next call would overwrite.
         self._returns_views = memory == "cpu"
 
     def run(self, images: ndarray) -> list[ndarray]:
-        """Return the outputs, in the net's order, for a batch of the bound shape."""
+        """Return the outputs of the net, in its order, for an input of the bound shape and type."""
         self._input.update_inplace(images)
         self._session.run_with_iobinding(self._binding)
         answers = [value.numpy() for value in self._binding.get_outputs()]
@@ -190,7 +227,7 @@ class DeviceBinding:
 
 
 def concatenate_outputs(parts: Sequence[Sequence[ndarray]]) -> list[ndarray]:
-    """Concatenate each output of several calls along the batch axis."""
+    """Return each output of several calls, concatenated along the batch axis."""
     columns = zip(*parts, strict=True)
     return [np.concatenate(column) if len(column) > 1 else column[0] for column in columns]
 
@@ -199,7 +236,7 @@ def _open(
     path: Path, content: bytes | None, options: ort.SessionOptions, device: Device
 ) -> ort.InferenceSession:
     def open_on(providers: list[Provider]) -> ort.InferenceSession:
-        # enable_fallback=0: onnxruntime would otherwise leave the device silently.
+        # enable_fallback=0, because onnxruntime would otherwise change the device silently.
         source = str(path) if content is None else content
         return ort.InferenceSession(source, options, providers=providers, enable_fallback=0)
 
@@ -208,9 +245,9 @@ def _open(
     except Exception as error:  # onnxruntime raises exceptions of many unrelated types
         if not device.on_cpu and _opens(open_on):
             raise DeviceUnavailable(
-                f"{path.name} cannot be loaded on {device.kind}: {error}; {INSTALL_HINT}"
+                f"{path.name} cannot be loaded on {device.kind}: {error}. {INSTALL_HINT}."
             ) from error
-        raise BadModel(f"{path.name} cannot be loaded: {error}") from error
+        raise BadModel(f"{path.name} cannot be loaded: {error}.") from error
 
 
 def _opens(open_on: Callable[[list[Provider]], ort.InferenceSession]) -> bool:

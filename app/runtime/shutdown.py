@@ -1,4 +1,4 @@
-"""Shutdown: SIGTERM finishes admitted requests, refuses new ones, and ends within a time limit."""
+"""Shutdown: on SIGTERM, finishes the admitted requests, refuses new ones, and ends within a time limit."""
 
 import asyncio
 import logging
@@ -15,19 +15,23 @@ log = logging.getLogger(__name__)
 
 _ABANDON_AT = 0.8
 _EXIT_AT = 0.95
-"""Shares of the time limit: when unfinished requests are cancelled, and when the process exits regardless."""
+"""Shares of the time limit after which unfinished requests are cancelled, and the process exits anyway."""
 
 _POLL_S = 0.05
 
 
 @contextmanager
 def on_sigterm(admission: Admission, timeout_s: float) -> Iterator[asyncio.Event]:
-    """While open, the first SIGTERM drains the admitted requests before its previous effect takes place.
+    """Make SIGTERM finish the admitted requests first, and then call the previous signal handler.
 
-    The process exits with status 0 within `timeout_s` seconds, even if a thread is still in a long call.
-    Outside the main thread, which receives no signals, this does nothing.
+    After SIGTERM the process exits with status 0 within the time limit, even if a thread is still in a long
+    call. Only the main thread receives signals; in other threads this context manager does nothing.
 
-    Returns:
+    Args:
+        admission: the admission control, which refuses new requests after the signal.
+        timeout_s: maximum seconds from the signal to the end of the process.
+
+    Yields:
         An event that is set when the signal has arrived.
     """
     stopping = asyncio.Event()
@@ -38,13 +42,14 @@ def on_sigterm(admission: Admission, timeout_s: float) -> Iterator[asyncio.Event
     tasks: list[asyncio.Task[None]] = []
 
     async def drain() -> None:
-        log.info("SIGTERM: finishing %d requests, refusing new ones", admission.admitted)
+        log.info("SIGTERM received: finishing %d requests and refusing new ones.", admission.admitted)
         end = loop.time() + _ABANDON_AT * timeout_s
         while admission.admitted and loop.time() < end:
             await asyncio.sleep(_POLL_S)
         if admission.admitted:
             log.warning(
-                "%d requests were not finished within the shutdown time and are dropped", admission.admitted
+                "%d requests were not finished within the shutdown timeout and are dropped.",
+                admission.admitted,
             )
         admission.abandon()
         if callable(previous):

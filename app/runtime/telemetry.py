@@ -1,4 +1,4 @@
-"""Telemetry: what the service reports about its work, without knowing who collects it."""
+"""Telemetry: the interface by which the service reports events. Nothing is sent to other hosts."""
 
 from typing import Literal
 
@@ -17,25 +17,47 @@ RejectReason = Literal[
 
 
 class Telemetry:
-    """Receives events from any thread, the event loop included. This base class discards them.
+    """Receives events. This base class discards them.
 
-    Subclasses must be thread-safe, must return quickly and must not raise.
+    Events come from any thread, including the event loop. The methods of a subclass must be thread-safe, must
+    return quickly and must not raise exceptions.
     """
 
     def stage(self, name: str, seconds: float) -> None:
-        """Record the time that an answered picture spent in a stage of its `timing_ms`."""
+        """Record the time that an image spent in a stage.
+
+        Args:
+            name: the stage, a key of `timing_ms` in responses.
+            seconds: the time.
+        """
 
     def faces(self, count: int) -> None:
-        """Record the number of faces in an answer."""
+        """Record the number of faces in a response."""
 
     def batch(self, model: str, stage: str, requests: int, items: int) -> None:
-        """Record one call of a net (`pnet`, `embedder`, ...): items, and requests that they came from."""
+        """Record one call of a net.
+
+        Args:
+            model: name of the model.
+            stage: stage of the net, for example `pnet` or `embedder`.
+            requests: number of calls that were merged into it.
+            items: number of images or vectors, without padding.
+        """
 
     def device_memory_exhausted(self, model: str, stage: str, items: int) -> None:
-        """Record a batch that the device had no memory for; the scheduler retries with a smaller one."""
+        """Record a batch that the device had not enough memory for.
+
+        Args:
+            model: name of the model.
+            stage: stage of the net, for example `pnet` or `embedder`.
+            items: size of the batch, including padding.
+        """
 
     def queue_depth(self, waiting: int, running: int) -> None:
-        """Record the requests that wait for a worker thread, and those that have one."""
+        """Record the numbers of jobs that wait for a worker thread, and that have one.
+
+        A job is a request, or one image of a batch.
+        """
 
     def rejected(self, reason: RejectReason) -> None:
         """Record a request or a connection that was refused or abandoned."""
@@ -45,4 +67,4 @@ class Telemetry:
 
 
 NULL_TELEMETRY = Telemetry()
-"""The default telemetry of the command line, of training and of tests."""
+"""Telemetry that discards all events: the default outside of the service."""

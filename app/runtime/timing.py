@@ -1,4 +1,4 @@
-"""Time per stage for one picture, with the time spent in queues kept apart."""
+"""Time per stage of one image, without the time in queues, which is measured separately."""
 
 import time
 from collections.abc import Iterator
@@ -13,10 +13,16 @@ _CURRENT: ContextVar["Timing | None"] = ContextVar("timing", default=None)
 
 
 class Timing:
-    """Milliseconds per stage of one picture, in the order in which the stages first ran.
+    """Milliseconds per stage of one image.
 
-    With a request context, `queue` holds the time spent waiting for a worker thread and for the device,
-    stages do not include it, and a stage does not start once the request is over.
+    The time of a stage does not include waiting for the device. The time of waiting for a worker thread and
+    for the device is added up as `queue`.
+
+    Args:
+        context: the context of the request, if there is one. A stage does not start if the request is over.
+
+    Attributes:
+        ms: milliseconds by stage, in the order in which the stages first ran.
     """
 
     def __init__(self, context: RequestContext | None = None) -> None:
@@ -25,26 +31,29 @@ class Timing:
         self.ms: dict[str, float] = {}
 
     def begin_job(self) -> None:
-        """Record the wait for a worker thread, and make this the current timing of the thread."""
+        """Record the wait for a worker thread, and make this the timing of the current thread."""
         self.add_wait(time.perf_counter() - self._start)
         _CURRENT.set(self)
 
     def end_job(self) -> None:
-        """Leave the thread without a current timing."""
+        """Remove the timing of the current thread."""
         _CURRENT.set(None)
 
     def check(self) -> None:
-        """Raise the error of the request's context if the request is over."""
+        """Check that the request is not over; see `RequestContext.check` for the errors."""
         if self._context is not None:
             self._context.check()
 
     def add_wait(self, seconds: float) -> None:
-        """Add time spent waiting for a thread or for the device."""
+        """Add time in seconds that was spent waiting for a thread or for the device."""
         self._add(QUEUE, seconds)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the time of the block to a stage, less the time it spent waiting.
+        """Measure the time of a `with` block, without its waiting time, and add it to a stage.
+
+        Args:
+            name: the stage.
 
         Raises:
             FacetError: the request is over, see `RequestContext.check`.
@@ -58,7 +67,11 @@ class Timing:
             self._add(name, time.perf_counter() - start - waited)
 
     def finish(self, faces: int) -> dict[str, float]:
-        """Return milliseconds per stage and in `total`, and report them with the number of faces."""
+        """Return the milliseconds per stage and in `total`, and report them to the telemetry.
+
+        Args:
+            faces: number of faces in the response.
+        """
         self.ms[TOTAL] = (time.perf_counter() - self._start) * 1e3
         if self._context is not None:
             self._context.telemetry.faces(faces)
@@ -71,5 +84,5 @@ class Timing:
 
 
 def current_timing() -> Timing | None:
-    """Return the timing of the job that runs in this thread, None outside of a job."""
+    """Return the timing of the job that runs in the current thread; None outside of a job."""
     return _CURRENT.get()

@@ -1,4 +1,4 @@
-"""The running service: its state, its limits, and the worker threads that run its operations."""
+"""The running service: its state, its limits, and the worker threads that run the operations."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,12 +15,12 @@ T = TypeVar("T")
 
 
 class FaceService:
-    """Not ready until `open` was called with a warm analyzer, and while it stops.
+    """The service without HTTP. It is not ready before `open` is called, and while it stops.
 
     Attributes:
-        limits: maxima for requests.
-        admission: worker threads and the queue in front of them.
-        failure: why the start failed, if it did.
+        limits: limits on requests.
+        admission: the worker threads and the queue in front of them.
+        failure: the error that made the start fail, or None.
     """
 
     def __init__(self, limits: Limits, admission: Admission) -> None:
@@ -30,29 +30,44 @@ class FaceService:
         self._operations: Operations | None = None
 
     def open(self, analyzer: Analyzer) -> None:
-        """Answer requests from now on with this analyzer."""
+        """Accept requests from now on, and run them on the models of a warm analyzer."""
         self._operations = Operations(analyzer, self.limits)
 
     @property
     def operations(self) -> Operations:
-        """The operations. Raises NotReady while the models load and warm up."""
+        """The operations on the loaded models.
+
+        Raises:
+            NotReady: the models are still loading or warming up.
+        """
         if self._operations is None:
             raise NotReady("The models are still loading and warming up; try again in a moment.")
         return self._operations
 
     @property
     def analyzer(self) -> Analyzer:
-        """The loaded models. Raises NotReady while they load and warm up."""
+        """The analyzer, which owns the loaded models.
+
+        Raises:
+            NotReady: the models are still loading or warming up.
+        """
         return self.operations.analyzer
 
     def check_ready(self) -> None:
-        """Raise NotReady unless new requests are accepted."""
+        """Check that the service accepts new requests.
+
+        Raises:
+            NotReady: the service is starting or stopping.
+        """
         if self.admission.draining:
             raise NotReady("The service is stopping and accepts no new requests.")
         _ = self.operations
 
     def admit(self) -> RequestContext:
-        """Return the context of an admitted request, before its body is read.
+        """Admit a request, before its body is read.
+
+        Returns:
+            The context of the request. It occupies a slot until `Admission.release`.
 
         Raises:
             NotReady: the service is starting or stopping.
@@ -62,5 +77,13 @@ class FaceService:
         return self.admission.admit()
 
     async def run(self, context: RequestContext, job: Callable[[Operations], T]) -> T:
-        """Run a job on a worker thread and return its result. Raises what `Admission.run` does."""
+        """Run a job on a worker thread; see `Admission.run` for the errors.
+
+        Args:
+            context: the context that `admit` returned.
+            job: the work. It gets the operations.
+
+        Returns:
+            The result of the job.
+        """
         return await self.admission.run(context, partial(job, self.operations))

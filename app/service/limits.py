@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """Maxima for a request.
+    """Limits on one request.
 
     Attributes:
-        image_bytes: bytes of one encoded picture.
-        image_pixels: width times height of one picture.
-        faces: faces in an answer.
-        boxes: boxes in a request.
-        batch_images: pictures of a batch.
-        batch_bytes: bytes of a batch's pictures together.
+        image_bytes: maximum size of one encoded image in bytes.
+        image_pixels: maximum width times height of one image in pixels.
+        faces: maximum number of faces in a response.
+        boxes: maximum number of boxes in a request.
+        batch_images: maximum number of images in a batch.
+        batch_bytes: maximum total size of the encoded images of a batch in bytes.
     """
 
     image_bytes: int
@@ -24,5 +24,5 @@ class Limits:
     batch_bytes: int = 64 << 20
 
     def bytes_of(self, pictures: int) -> int:
-        """Return the maximum bytes of so many pictures together."""
+        """Return the maximum total size in bytes of this number of encoded images."""
         return pictures * self.image_bytes

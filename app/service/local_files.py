@@ -1,4 +1,4 @@
-"""Pictures in files and folders: found, read, processed one after the other, answered as JSON lines."""
+"""Local image files: finds them, runs an operation on each, and prints the results as JSON lines."""
 
 import json
 import sys
@@ -16,13 +16,20 @@ from app.service.operations import ImageResult
 from app.service.upload import Upload
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif"})
-"""Suffixes of the files that a folder is searched for. A file given by name is read whatever its suffix."""
+"""File name suffixes of images in a folder. A file that is named directly may have any suffix."""
 
 _JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
 
 def find(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
-    """Return each picture with its path relative to the given folder; for a given file, its name."""
+    """Return the image files that the paths name or contain, sorted within each folder.
+
+    Args:
+        paths: files, and folders that are searched recursively.
+
+    Returns:
+        For each image its path, and its path relative to the given folder (for a given file: its name).
+    """
     pictures = []
     for path in paths:
         if path.is_dir():
@@ -34,26 +41,37 @@ def find(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
 
 
 def read(path: Path, limit: int, field: str) -> bytes:
-    """Return the bytes of a file.
+    """Return the content of a file.
+
+    Args:
+        path: the file.
+        limit: maximum size in bytes.
+        field: name of the argument that named the file, for the errors.
 
     Raises:
-        TooManyBytes: it has more than `limit` bytes; no more are read.
-        BadParameter: it cannot be read.
+        TooManyBytes: the file has more than `limit` bytes. Reading stops there.
+        BadParameter: the file cannot be read.
     """
     try:
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
-        raise BadParameter(f"The file cannot be read: {error.strerror}.", field) from error
+        raise BadParameter(f"The file {path} cannot be read: {error.strerror}.", field) from error
     if len(data) > limit:
-        raise TooManyBytes(f"The file exceeds the limit of {limit} bytes.", field)
+        raise TooManyBytes(f"The file {path} exceeds the limit of {limit} bytes.", field)
     return data
 
 
 def line(
     files: Mapping[str, str], answer: BaseModel | None = None, problem: problems.Problem | None = None
 ) -> str:
-    """Return one line of JSON: the names of the files, then the answer or the problem."""
+    """Return one line of JSON: the names of the files, then the result or the problem.
+
+    Args:
+        files: names of the files by key, for example `{"file": "a.jpg"}`.
+        answer: the result, whose fields are added to the line.
+        problem: the problem, which is added as the field `problem`.
+    """
     fields: dict[str, object] = dict(files)
     if answer is not None:
         fields |= answer.model_dump(mode="json")
@@ -63,12 +81,12 @@ def line(
 
 
 class FileRun:
-    """An operation applied to many pictures. A picture that fails is reported and does not stop the others.
+    """Runs one operation on many files. A file that fails is reported and does not stop the others.
 
     Args:
-        operation: what is done with each picture.
-        limits: limits on a picture.
-        draw: folder for pictures with the answer drawn on them, if wanted.
+        operation: the operation on one image.
+        limits: limits on an image.
+        draw: folder for copies of the images with the results drawn on them; None writes no copies.
     """
 
     def __init__(self, operation: Callable[[Upload], ImageResult], limits: Limits, draw: Path | None) -> None:
@@ -78,14 +96,18 @@ class FileRun:
         self._occupied: set[tuple[int, int]] = set()
 
     def process(self, paths: Iterable[Path]) -> bool:
-        """Print a line for each picture. Return whether there were any and none failed."""
+        """Process all images, and print a line of JSON for each.
+
+        Returns:
+            True if there was at least one image and none failed.
+        """
         files = find(paths)
         if not files:
-            typer.echo("facet: the given folders contain no pictures", err=True)
+            typer.echo("facet: The given folders contain no images.", err=True)
             return False
         self._occupied = {file for path, _ in files if (file := _file_id(path))}
         succeeded = True
-        for path, relative in tqdm(files, disable=len(files) < 2, file=sys.stderr, unit="picture"):
+        for path, relative in tqdm(files, disable=len(files) < 2, file=sys.stderr, unit="image"):
             names = {"file": str(path)}
             try:
                 result = self._operation(Upload(read(path, self._limits.image_bytes, "file")))
@@ -100,9 +122,15 @@ class FileRun:
         return succeeded
 
     def _write(self, result: ImageResult, folder: Path, relative: Path) -> Path:
-        """Write the drawn picture and return its path: JPEG for a JPEG, PNG for all other formats.
+        """Write the drawn image: as JPEG if the source is a JPEG, else as PNG.
 
-        A number is added to the name rather than overwriting a picture of this run, read or drawn.
+        A number is added to the name if the file would overwrite an image that this run reads or wrote.
+
+        Returns:
+            The path of the written file.
+
+        Raises:
+            BadParameter: the file cannot be written.
         """
         suffix = relative.suffix.lower()
         jpeg = suffix in _JPEG
@@ -117,14 +145,16 @@ class FileRun:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(result.drawn("jpeg" if jpeg else "png"))
         except OSError as error:
-            raise BadParameter(f"The drawn picture cannot be written: {error.strerror}.", "draw") from error
+            raise BadParameter(
+                f"The drawn image {target} cannot be written: {error.strerror}.", "draw"
+            ) from error
         if drawn := _file_id(target):
             self._occupied.add(drawn)
         return target
 
 
 def _file_id(path: Path) -> tuple[int, int] | None:
-    """Return what all names of a file share, links and other cases included; None if there is no file."""
+    """Return the identity of a file, which is the same for all its links and spellings; None if missing."""
     try:
         status = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""What the service reports about its models and versions."""
+"""Responses of `/models` and `/version`: information on the loaded models, and versions."""
 
 import hashlib
 import platform
@@ -30,60 +30,87 @@ from app.vision.spec import (
 
 
 class Input(BaseModel):
-    """Input of a model's nets."""
+    """Input of the nets of a model."""
 
-    dtype: Literal["uint8"] = "uint8"
-    layout: Literal["NHWC"] = "NHWC"
-    colour: Literal["RGB"] = "RGB"
+    dtype: Literal["uint8"] = Field("uint8", description="Type of a sample.")
+    layout: Literal["NHWC"] = Field("NHWC", description="Order of the axes: batch, rows, columns, channels.")
+    colour: Literal["RGB"] = Field("RGB", description="Order of the colour channels.")
     size: int | None = Field(
         None,
-        description="side of the square crop in pixels; null for whole pictures, and for a model of `parts`",
+        description="Side of the square crop in pixels. Null for a detector, which reads whole images, and "
+        "for a model with `parts`.",
     )
-    template: Template | None = Field(None, description="positions of the five points in the crop")
+    template: Template | None = Field(
+        None, description="Name of the template: the positions of the five points in an aligned crop."
+    )
 
 
 class StageThreshold(BaseModel):
-    """Minimum score of a detector's stage; that of the last stage is the default of `threshold`."""
+    """Minimum score in one stage of a detector."""
 
-    stage: str
-    threshold: float
+    stage: str = Field(description="Stage of the detector.", examples=["onet"])
+    threshold: float = Field(
+        description="Minimum score, 0 to 1. In the last stage it is the default of the parameter `threshold`."
+    )
 
 
 class ModelInfo(BaseModel):
     """A loaded model."""
 
-    name: str = Field(examples=["sface"])
-    task: Task
-    default: bool = Field(description="whether it is used when a request names no model")
-    sha256: str = Field(
-        description="sha256 of the model's file; for several files, of their hexadecimal sha256s joined in "
-        "the order of `files`"
+    name: str = Field(
+        description="Name of the model, a valid value of the parameter `model`.", examples=["sface"]
     )
-    files: list[FileEntry]
-    licence: str = Field(examples=["Apache-2.0"])
-    research_only: bool = Field(description="whether the terms of a training set forbid commercial use")
-    source: str
-    source_sha256: str
-    input: Input
-    provider: str = Field(description="ONNX Runtime's provider in use", examples=["CPUExecutionProvider"])
-    thresholds: list[StageThreshold | Calibration]
-    scheme: Scheme | None = Field(None, description="landmark models: which points, in which order")
-    dimension: int | None = Field(None, description="embedders: length of a vector")
+    task: Task = Field(description="What the model does.")
+    default: bool = Field(description="Whether the model is used if a request names no model.")
+    sha256: str = Field(
+        description="SHA-256 of the file of the model. For several files: SHA-256 of their hexadecimal "
+        "SHA-256 values, joined in the order of `files`."
+    )
+    files: list[FileEntry] = Field(description="The ONNX files of the model.")
+    licence: str = Field(
+        description="Licence of the weights: an SPDX expression, or LicenseRef-research-only.",
+        examples=["Apache-2.0"],
+    )
+    research_only: bool = Field(description="Whether the terms of a training set forbid commercial use.")
+    source: str = Field(description="Origin of the weights.")
+    source_sha256: str = Field(description="SHA-256 of the published weights, or of the training data.")
+    input: Input = Field(description="Input of the nets of the model.")
+    provider: str = Field(
+        description="Execution provider of ONNX Runtime that runs the model.",
+        examples=["CPUExecutionProvider"],
+    )
+    thresholds: list[StageThreshold | Calibration] = Field(
+        description="Detectors: the minimum score of each stage. Embedders: the calibrated similarity "
+        "thresholds, each with its false accept rate. Empty for landmark models."
+    )
+    scheme: Scheme | None = Field(
+        None, description="Landmark models: the points and their order. Null for other models."
+    )
+    dimension: int | None = Field(
+        None, description="Embedders: length of an embedding. Null for other models."
+    )
     metric: Literal["cosine", "probability"] | None = Field(
-        None, description="embedders: unit of a similarity"
+        None, description="Embedders: kind of the similarity. Null for other models."
     )
     default_far: float | None = Field(
-        None, description="embedders: false accept rate of the default threshold"
+        None, description="Embedders: false accept rate of the default threshold. Null for other models."
     )
-    calibrated_on: str | None = Field(None, description="embedders: pairs used to calibrate the thresholds")
+    calibrated_on: str | None = Field(
+        None,
+        description="Embedders: the pairs that the thresholds were calibrated on. Null for other models.",
+    )
     probability: Probability | None = Field(
-        None, description="embedders: curve from a similarity to the probability that `/verify` answers"
+        None,
+        description="Embedders: curve from the similarity to the field `probability` of `/verify`. Null if "
+        "the similarity is a probability, if the model is not calibrated, and for other models.",
     )
-    parts: list[str] = Field([], description="the models it combines, in order; usually none")
+    parts: list[str] = Field(
+        [], description="Names of the models that this model combines, in order. Empty for most models."
+    )
 
     @classmethod
     def of(cls, model: LoadedModel, analyzer: Analyzer) -> Self:
-        """Describe a model of the analyzer."""
+        """Return the information on a model that the analyzer owns."""
         entry = model.entry
         sessions = list(model.sessions.values())
         specs = [session.spec for session in sessions]
@@ -125,30 +152,30 @@ class ModelInfo(BaseModel):
 class ModelsResponse(BaseModel):
     """All loaded models."""
 
-    models: list[ModelInfo]
+    models: list[ModelInfo] = Field(description="The loaded models, in the order of the manifest.")
 
     @classmethod
     def of(cls, analyzer: Analyzer) -> Self:
-        """Describe the models of the analyzer."""
+        """Return the information on all models that the analyzer owns."""
         return cls(models=[ModelInfo.of(model, analyzer) for model in analyzer.models])
 
 
 class VersionResponse(BaseModel):
-    """Versions of the service and its runtime."""
+    """Versions of the service and of its runtime."""
 
-    version: str = Field(examples=["0.1.0"])
-    onnxruntime: str = Field(examples=["1.31.1"])
-    python: str = Field(examples=["3.11.7"])
+    version: str = Field(description="Version of Facet.", examples=["0.1.0"])
+    onnxruntime: str = Field(description="Version of ONNX Runtime.", examples=["1.31.1"])
+    python: str = Field(description="Version of Python.", examples=["3.11.7"])
 
     @classmethod
     def current(cls) -> Self:
-        """Return the versions in use."""
+        """Return the versions that this process runs."""
         return cls(version=version(), onnxruntime=runtime_version(), python=platform.python_version())
 
 
 @cache
 def version() -> str:
-    """Return the version of the installed package, or of the checkout that the service runs from."""
+    """Return the version of the installed package, else that of the checkout, else `unknown`."""
     try:
         return metadata.version("facet")
     except metadata.PackageNotFoundError:

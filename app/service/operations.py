@@ -1,4 +1,4 @@
-"""The operations: from encoded bytes to an answer. A worker thread or the command line runs them."""
+"""The operations: from encoded images to responses. A worker thread or the command line runs them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -31,14 +31,24 @@ from app.vision.pyramid import Image, ImagePyramid
 
 @dataclass(frozen=True)
 class ImageResult:
-    """An answer about one picture, and what is needed to draw it."""
+    """The result of an operation on one image.
+
+    Attributes:
+        response: the response.
+        image: the decoded image, which the result can be drawn on.
+        faces: the faces of the response, as arrays.
+    """
 
     response: DetectResponse | LandmarksResponse | EmbedResponse
     image: Image
     faces: Faces
 
     def drawn(self, format: Literal["png", "jpeg"]) -> bytes:
-        """Return the encoded picture with the answer drawn on it."""
+        """Return the image with the faces drawn on it, encoded as PNG or JPEG.
+
+        Raises:
+            BadParameter: a side of the image is longer than the format allows.
+        """
         faces, marks = self.faces, None
         if isinstance(self.response, LandmarksResponse) and faces.landmarks is not None:
             marks = Marks(faces.landmarks, self.response.scheme)
@@ -48,7 +58,12 @@ class ImageResult:
 class Operations:
     """Detection, landmarks, embedding and verification within the limits of the service.
 
-    All operations raise BadImage, BadParameter and UnknownModel, and what the request's context raises.
+    All operations pass on BadImage, BadParameter and UnknownModel, the errors of the request's context
+    (`RequestContext.check`), and OutOfMemory of the device.
+
+    Attributes:
+        analyzer: the loaded models.
+        limits: limits on requests.
     """
 
     def __init__(self, analyzer: Analyzer, limits: Limits) -> None:
@@ -56,7 +71,12 @@ class Operations:
         self.limits = limits
 
     def detect(self, upload: Upload, query: DetectQuery) -> ImageResult:
-        """Return the faces of a picture."""
+        """Return the faces of an image, by descending score.
+
+        Args:
+            upload: the encoded image.
+            query: the parameters of the request; `model` names a detector.
+        """
         timing = current_timing() or Timing()
         detector = self.analyzer.detector(query.model)
         image, _, faces = self._find_faces(upload, query, detector, timing)
@@ -69,7 +89,12 @@ class Operations:
         return ImageResult(response, image, faces)
 
     def landmarks(self, upload: Upload, query: DetectQuery) -> ImageResult:
-        """Return the faces of a picture, or those of the given boxes, with landmarks."""
+        """Return the faces of an image with landmarks.
+
+        Args:
+            upload: the encoded image. If it has boxes, they replace detection.
+            query: the parameters of the request; `model` names a landmark model.
+        """
         timing = current_timing() or Timing()
         landmarker, detector = self.analyzer.landmarker(query.model), self.analyzer.detector(None)
         image, picture, faces = self._find_faces(upload, query, detector, timing)
@@ -85,7 +110,12 @@ class Operations:
         return ImageResult(response, image, faces)
 
     def embed(self, upload: Upload, query: DetectQuery) -> ImageResult:
-        """Return the faces of a picture, or those of the given boxes, with embeddings."""
+        """Return the faces of an image with embeddings.
+
+        Args:
+            upload: the encoded image. If it has boxes, they replace detection.
+            query: the parameters of the request; `model` names an embedder.
+        """
         timing = current_timing() or Timing()
         embedder, detector = self.analyzer.embedder(query.model), self.analyzer.detector(None)
         image, picture, faces = self._find_faces(upload, query, detector, timing)
@@ -101,7 +131,15 @@ class Operations:
         return ImageResult(response, image, faces)
 
     def verify(self, pair: tuple[bytes, bytes], query: VerifyQuery) -> VerifyResponse:
-        """Return whether the largest faces of two pictures are the same person. Raises NoFace too."""
+        """Return whether the largest faces of two images are the same person.
+
+        Args:
+            pair: the two encoded images.
+            query: the parameters of the request; `model` names an embedder.
+
+        Raises:
+            NoFace: an image contains no face.
+        """
         timing = current_timing() or Timing()
         embedder = self.analyzer.embedder(query.model)
         threshold = choose_threshold(embedder.spec, query.threshold, query.far)
@@ -127,7 +165,7 @@ class Operations:
     def _find_faces(
         self, upload: Upload, query: DetectQuery, detector: Detector, timing: Timing
     ) -> tuple[Image, ImagePyramid, Faces]:
-        """Decode the picture and detect its faces, or locate those of the given boxes."""
+        """Return the decoded image, its pyramid, and its faces: detected, or those of the given boxes."""
         options = query.options(self.limits.faces)
         with timing.stage("decode"):
             image = images.decode(upload.image, self.limits.image_pixels, "image")
@@ -139,14 +177,18 @@ class Operations:
         return image, picture, detector.detect(picture, options, timing)
 
     def _check_scale(self, detector: Detector, picture: ImagePyramid, min_face_size: float) -> None:
-        """Refuse a search for which the picture would be enlarged beyond the pixel limit."""
+        """Check that the search does not enlarge the image beyond the pixel limit.
+
+        Raises:
+            BadParameter: `min_face_size` is too small for this image.
+        """
         limit = self.limits.image_pixels
         pixels = detector.enlarged_pixels(picture.width, picture.height, min_face_size)
         if pixels > limit:
             smallest = min_face_size * (pixels / limit) ** 0.5
             raise BadParameter(
-                f"Faces of {min_face_size:g} pixels cannot be searched for in a picture of "
-                f"{picture.width}x{picture.height}: it would be enlarged beyond the limit of {limit} pixels. "
-                f"Set min_face_size to {smallest:.1f} or more.",
+                f"The parameter min_face_size is {min_face_size:g}. For this value the image of "
+                f"{picture.width} x {picture.height} pixels would be enlarged beyond the limit of {limit} "
+                f"pixels. Set min_face_size to {smallest:.1f} or more.",
                 "min_face_size",
             )

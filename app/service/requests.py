@@ -1,4 +1,4 @@
-"""Query parameters: types, ranges and defaults. The command line validates its options by them too."""
+"""Query parameters: types, ranges and defaults. The command line uses them to validate its options."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -10,7 +10,13 @@ from app.pipeline.detector import DetectOptions
 
 _OPTIONS = DetectOptions()
 
-Model = Annotated[str | None, Field(description="name of a model from `/models`; the default model if empty")]
+Model = Annotated[
+    str | None,
+    Field(
+        description="Name of a model for the task of the route, see `/models`. Without it, the default model "
+        "is used."
+    ),
+]
 
 
 class _Query(BaseModel):
@@ -19,45 +25,61 @@ class _Query(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _check_names(cls, data: Any) -> Any:
-        """Replace empty parameters by their defaults; refuse unknown ones and list the known ones."""
+        """Return the parameters without the empty ones, which get their defaults.
+
+        Raises:
+            BadParameter: a parameter is unknown.
+        """
         if not isinstance(data, Mapping):
             return data
         for name in data:
             if name not in cls.model_fields:
                 known = ", ".join(cls.model_fields)
-                raise BadParameter(f"There is no query parameter {name!r} here; known: {known}.", str(name))
+                raise BadParameter(
+                    f"The query parameter {name!r} is unknown. Known parameters: {known}.", str(name)
+                )
         return {name: value for name, value in data.items() if value not in ("", None)}
 
 
 class DetectQuery(_Query):
-    """Parameters of `/detect`, `/landmarks` and `/embed`. `model` names a model of the route's own task."""
+    """Parameters of `/detect`, `/landmarks`, `/embed` and their batch routes."""
 
     model: Model = None
     min_face_size: float = Field(
         _OPTIONS.min_face_size,
         ge=6,
         allow_inf_nan=False,
-        description="side of the smallest face to search for, in pixels. Larger values are faster; values "
-        "under 12 search an enlarged picture. Ignored if `boxes` is given",
+        description="Side of the smallest face to search for, in pixels. Larger values are faster. Values "
+        "under 12 are refused if the image, enlarged for them, would exceed the pixel limit. Ignored if the "
+        "request has `boxes`.",
     )
     threshold: float | None = Field(
         _OPTIONS.threshold,
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="minimum score of a face; the model's own if empty. Ignored if `boxes` is given",
+        description="Minimum score of a face. Without it, the threshold of the detector is used. Ignored if "
+        "the request has `boxes`.",
     )
     max_faces: int | None = Field(
         _OPTIONS.max_faces,
         ge=1,
-        description="return only so many faces, those with the highest scores. Ignored if `boxes` is given",
+        description="Maximum number of faces to return, those with the highest scores. Ignored if the "
+        "request has `boxes`.",
     )
 
     def options(self, limit: int) -> DetectOptions:
-        """Return options for the detector. Raises BadParameter if `max_faces` exceeds `limit`."""
+        """Return the options for the detector.
+
+        Args:
+            limit: maximum number of faces in a response, see `Limits.faces`.
+
+        Raises:
+            BadParameter: `max_faces` exceeds the limit.
+        """
         if self.max_faces is not None and self.max_faces > limit:
             raise BadParameter(
-                f"The value max_faces={self.max_faces} exceeds the limit of {limit}.", "max_faces"
+                f"The parameter max_faces is {self.max_faces}; it must not exceed {limit}.", "max_faces"
             )
         return DetectOptions(self.min_face_size, self.threshold, self.max_faces or limit)
 
@@ -71,13 +93,15 @@ class VerifyQuery(_Query):
         ge=-1,
         le=1,
         allow_inf_nan=False,
-        description="minimum similarity for the same person; the calibrated one if empty",
+        description="Minimum similarity for the same person. Without it, the threshold that is calibrated "
+        "for `far` is used.",
     )
     far: float | None = Field(
         None,
         gt=0,
         lt=1,
         allow_inf_nan=False,
-        description="false accept rate whose calibrated threshold is used, within the model's calibrated "
-        "range (1e-4 to 1e-1). Excludes `threshold`",
+        description="False accept rate (FAR): selects the threshold that is calibrated for it. It must be in "
+        "the calibrated range of the model (1e-4 to 1e-1). Without it, the `default_far` of the model is "
+        "used. Cannot be combined with `threshold`.",
     )

@@ -1,4 +1,4 @@
-"""Answers of the API and the command line. Coordinates are pixels of the upright picture."""
+"""Responses of the API and the command line. Coordinates are in pixels of the upright image."""
 
 from typing import Literal, Self
 
@@ -12,125 +12,152 @@ from app.vision.pyramid import Image
 
 Point = tuple[float, float]
 
-_DECIMALS = 3  # of a pixel, and of a millisecond
+_DECIMALS = 3  # of pixels and of milliseconds
 
 
-class _Answer(BaseModel):
+class _Response(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Size(_Answer):
-    """Size of a picture in pixels, after EXIF orientation."""
+class Size(_Response):
+    """Size of an image, after its EXIF orientation was applied."""
 
-    width: int
-    height: int
+    width: int = Field(description="Width in pixels.")
+    height: int = Field(description="Height in pixels.")
 
     @classmethod
     def of(cls, image: Image) -> Self:
+        """Return the size of an image (h, w, 3)."""
         return cls(width=image.shape[1], height=image.shape[0])
 
 
-class Box(_Answer):
-    """Box of a face, half-open."""
+class Box(_Response):
+    """Box of a face in pixels, half-open: it contains `x1` and `y1`, but not `x2` and `y2`."""
 
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-
-
-class Keypoints(_Answer):
-    """Five points. Left and right are the subject's own: a frontal face's `left_eye` lies to the right."""
-
-    left_eye: Point
-    right_eye: Point
-    nose: Point
-    mouth_left: Point
-    mouth_right: Point
+    x1: float = Field(description="Left edge.")
+    y1: float = Field(description="Top edge.")
+    x2: float = Field(description="Right edge.")
+    y2: float = Field(description="Bottom edge.")
 
 
-class Face(_Answer):
-    """A face: its position, and the detector's score."""
+class Keypoints(_Response):
+    """The five points of a face, `[x, y]` in pixels; pixel centres are at integers.
 
-    box: Box
-    score: float = Field(description="probability that it is a face, 0 to 1")
-    keypoints: Keypoints
+    Left and right are the subject's own: in a frontal face, `left_eye` is on the right side of the image.
+    """
+
+    left_eye: Point = Field(description="Centre of the left eye.")
+    right_eye: Point = Field(description="Centre of the right eye.")
+    nose: Point = Field(description="Tip of the nose.")
+    mouth_left: Point = Field(description="Left corner of the mouth.")
+    mouth_right: Point = Field(description="Right corner of the mouth.")
+
+
+class Face(_Response):
+    """A face: its position and score."""
+
+    box: Box = Field(description="Box of the face.")
+    score: float = Field(description="Probability that this is a face, 0 to 1.")
+    keypoints: Keypoints = Field(description="The five points of the face.")
 
     @classmethod
     def all_of(cls, faces: Faces) -> list[Self]:
+        """Return the response objects of all faces, in their order."""
         return [cls.model_validate(row) for row in _rows(faces)]
 
 
 class FaceWithLandmarks(Face):
-    """A face with its landmarks, in the order of the answer's `scheme`."""
+    """A face with its landmarks."""
 
-    landmarks: list[Point] = Field(description="points in pixels, in the order of `scheme`")
+    landmarks: list[Point] = Field(
+        description="Landmarks `[x, y]` in pixels, in the order of the `scheme` of the response."
+    )
 
 
 class FaceWithEmbedding(Face):
-    """A face with its embedding, a unit vector."""
+    """A face with its embedding."""
 
-    embedding: list[float] = Field(description="`dimension` numbers")
+    embedding: list[float] = Field(
+        description="The embedding: a vector of length 1 with `dimension` elements."
+    )
 
 
 Timing = dict[str, float]
 
-_TIMING = Field(description="milliseconds per stage, and in total")
+_IMAGE = Field(description="Size of the image.")
+_DETECTOR = Field(description="Name of the detector that found the faces.")
+_TIMING = Field(
+    description="Processing time in milliseconds: `total`, the time in each stage, and the waiting time in "
+    "`queue`."
+)
 
 
-class DetectResponse(_Answer):
-    """The picture's faces, by descending score."""
+class DetectResponse(_Response):
+    """The faces of an image."""
 
-    image: Size
-    faces: list[Face]
-    model: str = Field(description="the detector")
+    image: Size = _IMAGE
+    faces: list[Face] = Field(description="The faces, by descending score.")
+    model: str = Field(description="Name of the detector.")
     timing_ms: Timing = _TIMING
 
 
-class LandmarksResponse(_Answer):
-    """The picture's faces with landmarks: by descending score, or in the order of the given boxes."""
+class LandmarksResponse(_Response):
+    """The faces of an image with their landmarks."""
 
-    image: Size
-    faces: list[FaceWithLandmarks]
-    scheme: Scheme = Field(description="which points, in which order: iBUG's 68 or Kaggle's 15")
-    model: str = Field(description="the landmark model")
-    detector: str = Field(description="the detector that found the faces")
+    image: Size = _IMAGE
+    faces: list[FaceWithLandmarks] = Field(
+        description="The faces, by descending score or in the order of the `boxes` of the request."
+    )
+    scheme: Scheme = Field(
+        description="The points and their order: `ibug68` (68 points of iBUG) or `kaggle15` (15 points of "
+        "Kaggle's Facial Keypoints Detection)."
+    )
+    model: str = Field(description="Name of the landmark model.")
+    detector: str = _DETECTOR
     timing_ms: Timing = _TIMING
 
 
-class EmbedResponse(_Answer):
-    """The picture's faces with embeddings: by descending score, or in the order of the given boxes."""
+class EmbedResponse(_Response):
+    """The faces of an image with their embeddings."""
 
-    image: Size
-    faces: list[FaceWithEmbedding]
-    dimension: int = Field(description="length of an embedding")
-    model: str = Field(description="the embedder")
-    detector: str = Field(description="the detector that found the faces")
+    image: Size = _IMAGE
+    faces: list[FaceWithEmbedding] = Field(
+        description="The faces, by descending score or in the order of the `boxes` of the request."
+    )
+    dimension: int = Field(description="Number of elements of an embedding.")
+    model: str = Field(description="Name of the embedder.")
+    detector: str = _DETECTOR
     timing_ms: Timing = _TIMING
 
 
-class VerifyResponse(_Answer):
-    """Whether two pictures show the same person: `similarity` at or above `threshold`."""
+class VerifyResponse(_Response):
+    """The result of comparing the largest faces of two images."""
 
-    verified: bool = Field(description="whether `similarity` reaches `threshold`")
-    similarity: float = Field(description="greater means more alike")
+    verified: bool = Field(description="Whether the faces are the same person: `similarity` >= `threshold`.")
+    similarity: float = Field(description="Similarity of the two faces; greater means more similar.")
     probability: float | None = Field(
         None,
-        description="probability that both faces are the same person, assuming a 50% prior; null if the "
-        "model is not calibrated for it",
+        description="Probability that both faces are the same person, assuming a 50% prior. Null if the "
+        "model is not calibrated for it.",
     )
-    threshold: float = Field(description="similarity that was required")
-    far: float | None = Field(None, description="false accept rate for which the threshold is calibrated")
-    metric: Literal["cosine", "probability"] = Field(description="unit of `similarity`")
-    model: str = Field(description="the embedder")
-    detector: str = Field(description="the detector that found the faces")
-    face_a: Face
-    face_b: Face
+    threshold: float = Field(description="Minimum similarity for the same person.")
+    far: float | None = Field(
+        None,
+        description="False accept rate that the threshold is calibrated for. Null if the request gave the "
+        "threshold.",
+    )
+    metric: Literal["cosine", "probability"] = Field(
+        description="Kind of `similarity`: `cosine` (-1 to 1) or `probability` (0 to 1)."
+    )
+    model: str = Field(description="Name of the embedder.")
+    detector: str = _DETECTOR
+    face_a: Face = Field(description="The face of `image_a` that was compared.")
+    face_b: Face = Field(description="The face of `image_b` that was compared.")
     timing_ms: Timing = _TIMING
 
 
 def rounded(timing: Timing) -> Timing:
-    """Return milliseconds rounded to a microsecond."""
+    """Return the milliseconds rounded to three decimals."""
     return {stage: round(ms, _DECIMALS) for stage, ms in timing.items()}
 
 

@@ -1,4 +1,4 @@
-"""An uploaded picture."""
+"""An uploaded image."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,12 @@ from numpy import ndarray
 
 @dataclass(frozen=True)
 class Upload:
-    """An encoded picture, and the boxes (n, 4) of the request, if it has any."""
+    """An uploaded image.
+
+    Attributes:
+        image: the encoded image.
+        boxes: boxes (n, 4) float32 in pixels, if the request has the field `boxes`.
+    """
 
     image: bytes
     boxes: ndarray | None = None

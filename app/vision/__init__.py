@@ -1,1 +1,1 @@
-"""Pure functions on numpy and OpenCV: images, boxes, points, alignment, pyramids, drawing; the model spec."""
+"""Pure functions on numpy arrays: images, boxes, points, alignment, pyramids, drawing; and the model spec."""

@@ -1,6 +1,6 @@
 """Alignment: similarity transforms from five points to a template, crops, and inverse transforms.
 
-A transform is a 2x3 matrix that takes a point of the picture to a point of the crop.
+A transform is a 2x3 matrix that maps a point of the image, in pixels, to a point of the crop, in pixels.
 """
 
 from typing import Literal
@@ -26,7 +26,7 @@ _ARCFACE_112 = [
 TEMPLATES: dict[Template, ndarray] = {
     # The 112x112 template of ArcFace (Deng et al., 2019) and SFace, which define it in pixels.
     "arcface": ((np.array(_ARCFACE_112) + 0.5) / 112).astype(np.float32),
-    # dlib's 150x150 face chips (padding 0.25): the five points of its mean shape of 68.
+    # dlib's 150x150 face chips (padding 0.25): the five points of the mean of its 68 points.
     "dlib": np.array(
         [
             [0.316995, 0.31066],
@@ -37,17 +37,17 @@ TEMPLATES: dict[Template, ndarray] = {
         ],
         np.float32,
     ),
-    # For landmark nets: the mean of the five detected points over 300-W's training faces, made symmetric, at
-    # a scale at which 99.8% of these faces are completely inside, including jaw and brows.
+    # For landmark nets: the mean of the five detected points over the training faces of 300-W, made
+    # symmetric. At this scale 99.8% of these faces are completely inside the crop, including jaw and brows.
     "face": np.array(
         [[0.3695, 0.3034], [0.6305, 0.3034], [0.5, 0.4596], [0.3856, 0.5834], [0.6144, 0.5834]], np.float32
     ),
-    # For nets trained on Kaggle's unaligned 96x96 pictures: the mean of the labels, made symmetric.
+    # For nets trained on the unaligned 96x96 images of Kaggle: the mean of the labels, made symmetric.
     "kaggle15": np.array(
         [[0.3219, 0.4289], [0.6781, 0.4289], [0.5, 0.6316], [0.3436, 0.8101], [0.6564, 0.8101]], np.float32
     ),
-    # The mean of O-Net's points in its crop, made symmetric and enlarged by 10% about the centre, which gives
-    # the highest scores on upright faces (docs/decisions/0015-fused-embedder.md).
+    # The mean of the points of O-Net in its crop, made symmetric and enlarged by 10% about the centre. This
+    # gives the highest scores on upright faces (docs/decisions/0015-fused-embedder.md).
     "onet": np.array(
         [[0.3100, 0.3778], [0.6900, 0.3778], [0.5, 0.6188], [0.3312, 0.7882], [0.6688, 0.7882]], np.float32
     ),
@@ -55,15 +55,20 @@ TEMPLATES: dict[Template, ndarray] = {
 
 
 def template(name: Template, size: int) -> Float32[ndarray, "5 2"]:
-    """Return the template's points in pixels of a `size` x `size` crop."""
+    """Return the five points of a template, in pixels of a crop of `size` x `size` pixels."""
     return TEMPLATES[name] * size - 0.5
 
 
 def umeyama(source: Float32[ndarray, "n k 2"], target: Float32[ndarray, "k 2"]) -> Float32[ndarray, "n 2 3"]:
-    """Return the least-squares similarity transforms from each set of source points to the target.
+    """Return the least-squares similarity transform from each set of source points to the target points.
 
-    Follows Umeyama (1991). In the plane, rotation and scale are one complex number, so no singular value
-    decomposition is needed and reflections do not occur. Source points that all coincide give scale 0.
+    Follows Umeyama (1991). In two dimensions, rotation and scale together are one complex number, so that no
+    singular value decomposition is needed and no reflection occurs. If all source points of a set coincide,
+    the scale is 0.
+
+    Args:
+        source: n sets of k points.
+        target: k points.
     """
     src = source.astype(np.float64)
     dst = target.astype(np.float64)
@@ -82,7 +87,12 @@ def umeyama(source: Float32[ndarray, "n k 2"], target: Float32[ndarray, "k 2"]) 
 
 
 def of_boxes(boxes: Float32[ndarray, "n 4"], size: int) -> Float32[ndarray, "n 2 3"]:
-    """Return the transforms that stretch each half-open box to a `size` x `size` crop; zeros if empty."""
+    """Return the transforms that stretch each box to a crop; zeros for an empty box.
+
+    Args:
+        boxes: half-open boxes in pixels.
+        size: side of the crop in pixels.
+    """
     extent = boxes[:, 2:] - boxes[:, :2]
     scale = np.divide(size, extent, out=np.zeros_like(extent), where=extent > 0)
     shift = (0.5 - boxes[:, :2]) * scale - 0.5
@@ -95,12 +105,12 @@ def of_boxes(boxes: Float32[ndarray, "n 4"], size: int) -> Float32[ndarray, "n 2
 def apply(
     transforms: Float32[ndarray, "n 2 3"], points: Float32[ndarray, "n k 2"]
 ) -> Float32[ndarray, "n k 2"]:
-    """Return the points transformed from the picture to the crops."""
+    """Return the transformed points: one transform per set of k points."""
     return points @ transforms[:, :, :2].transpose(0, 2, 1) + transforms[:, None, :, 2]
 
 
 def invert(transforms: Float32[ndarray, "n 2 3"]) -> Float32[ndarray, "n 2 3"]:
-    """Return the transforms from the crops to the picture; zeros for a singular transform."""
+    """Return the inverse transforms, from the crops to the image; zeros for a singular transform."""
     m = transforms.astype(np.float64)
     det = m[:, 0, 0] * m[:, 1, 1] - m[:, 0, 1] * m[:, 1, 0]
     safe = np.divide(1.0, det, out=np.zeros_like(det), where=det != 0)[:, None]
@@ -114,10 +124,15 @@ def invert(transforms: Float32[ndarray, "n 2 3"]) -> Float32[ndarray, "n 2 3"]:
 def warp(
     pyramid: ImagePyramid, transforms: Float32[ndarray, "n 2 3"], size: int
 ) -> UInt8[ndarray, "n size size 3"]:
-    """Return crops of the picture, RGB, black outside of it.
+    """Return crops of the image, RGB, black outside of the image.
 
-    Interpolation is bilinear. Each crop is read from the octave from which at most a halving remains, which
-    avoids aliasing for faces of any size. All crops from one octave are one OpenCV call.
+    The interpolation is bilinear. Each crop is read from the octave that is at most twice as large as the
+    crop needs, which avoids aliasing for faces of any size.
+
+    Args:
+        pyramid: the image.
+        transforms: the transforms from the image to each crop.
+        size: side of the crops in pixels.
     """
     crops = np.empty((len(transforms), size, size, 3), np.uint8)
     if len(transforms) == 0:

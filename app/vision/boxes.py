@@ -1,4 +1,4 @@
-"""Boxes: overlap, non-maximum suppression, squares, offsets, voting.
+"""Boxes: overlap, non-maximum suppression (NMS), squares, offsets and voting.
 
 A box is `x1, y1, x2, y2` in pixels of the decoded image, half-open, float32.
 """
@@ -14,7 +14,7 @@ Metric = Literal["iou", "iom"]
 
 
 def area(boxes: Float32[ndarray, "n 4"]) -> Float32[ndarray, " n"]:
-    """Return areas in square pixels; 0 for a box with x2 < x1 or y2 < y1."""
+    """Return the areas of boxes in square pixels; 0 for a box with x2 < x1 or y2 < y1."""
     size = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     return size[:, 0] * size[:, 1]
 
@@ -22,7 +22,13 @@ def area(boxes: Float32[ndarray, "n 4"]) -> Float32[ndarray, " n"]:
 def overlap(
     a: Float32[ndarray, "n 4"], b: Float32[ndarray, "m 4"], metric: Metric = "iou"
 ) -> Float32[ndarray, "n m"]:
-    """Return the pairwise overlap in [0, 1]: intersection over union, or over the smaller box (`iom`)."""
+    """Return the overlap of each box of `a` with each box of `b`, 0 to 1.
+
+    Args:
+        a: boxes.
+        b: boxes.
+        metric: `iou`, intersection over union; or `iom`, intersection over the area of the smaller box.
+    """
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     side = np.maximum(high - low, 0)
@@ -33,7 +39,7 @@ def overlap(
 
 
 def iou(a: Float32[ndarray, "n 4"], b: Float32[ndarray, "m 4"]) -> Float32[ndarray, "n m"]:
-    """Return the pairwise intersection over union."""
+    """Return the intersection over union of each box of `a` with each box of `b`, 0 to 1."""
     return overlap(a, b, "iou")
 
 
@@ -45,9 +51,14 @@ def nms(
 ) -> Int[ndarray, " k"]:
     """Return the indices of the boxes that greedy non-maximum suppression keeps, by descending score.
 
-    Of two boxes that overlap by more than `threshold`, the lower-scored one is dropped. OpenCV implements the
-    `iou` metric. `iom` uses Cluster-NMS (Zheng et al., 2020), which gives the greedy result in a few matrix
-    operations.
+    The metric `iou` uses OpenCV. The metric `iom` uses Cluster-NMS (Zheng et al., 2020), which gives the same
+    result as greedy suppression in a few matrix operations.
+
+    Args:
+        boxes: boxes.
+        scores: their scores.
+        threshold: overlap above which the box with the lower score is dropped.
+        metric: `iou` or `iom`, see `overlap`.
     """
     if len(boxes) == 0:
         return np.empty(0, np.int64)
@@ -61,7 +72,7 @@ def nms(
 def _greedy_iou(ranked: ndarray, threshold: float) -> ndarray:
     xywh = ranked.astype(np.float64)
     xywh[:, 2:] -= xywh[:, :2]
-    descending = np.arange(len(ranked), 0, -1, dtype=np.float32)  # ranks: OpenCV drops scores of 0
+    descending = np.arange(len(ranked), 0, -1, dtype=np.float32)  # ranks, since OpenCV drops scores of 0
     kept = cv2.dnn.NMSBoxes(xywh.tolist(), descending.tolist(), 0.0, threshold)
     return np.asarray(kept, np.int64).reshape(-1)
 
@@ -76,7 +87,7 @@ def _fixpoint(suppresses: Bool[ndarray, "n n"]) -> Bool[ndarray, " n"]:
 
 
 def square(boxes: Float32[ndarray, "n 4"], scale: float = 1.0) -> Float32[ndarray, "n 4"]:
-    """Return squares with the same centres, with `scale` times the longer side."""
+    """Return squares with the centres of the boxes and `scale` times their longer side."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True) * np.float32(scale / 2)
     return np.concatenate([centre - half, centre + half], axis=1)
@@ -85,13 +96,18 @@ def square(boxes: Float32[ndarray, "n 4"], scale: float = 1.0) -> Float32[ndarra
 def apply_offsets(
     boxes: Float32[ndarray, "n 4"], offsets: Float32[ndarray, "n 4"]
 ) -> Float32[ndarray, "n 4"]:
-    """Return boxes moved by offsets in units of the box's width and height (MTCNN, Zhang et al., 2016)."""
+    """Return the boxes moved by offsets, as the nets of MTCNN predict them (Zhang et al., 2016).
+
+    Args:
+        boxes: boxes.
+        offsets: offsets of x1, y1, x2, y2 in units of the width and height of each box.
+    """
     size = boxes[:, 2:] - boxes[:, :2]
     return boxes + offsets * np.concatenate([size, size], axis=1)
 
 
 def offsets_to(boxes: Float32[ndarray, "n 4"], targets: Float32[ndarray, "n 4"]) -> Float32[ndarray, "n 4"]:
-    """Return the offsets with which `apply_offsets` turns boxes into targets. Boxes must not be empty."""
+    """Return the offsets for `apply_offsets` that turn the boxes, none of them empty, into the targets."""
     size = boxes[:, 2:] - boxes[:, :2]
     return (targets - boxes) / np.concatenate([size, size], axis=1)
 
@@ -99,17 +115,22 @@ def offsets_to(boxes: Float32[ndarray, "n 4"], targets: Float32[ndarray, "n 4"])
 def interpolate(
     boxes: Float32[ndarray, "n 4"], others: Float32[ndarray, "n 4"], weight: float
 ) -> Float32[ndarray, "n 4"]:
-    """Return boxes moved towards others: 0 returns the boxes, 1 the others."""
+    """Return the linear interpolation between boxes (weight 0) and others (weight 1)."""
     return others if weight == 1 else boxes + np.float32(weight) * (others - boxes)
 
 
 def vote(
     kept: Float32[ndarray, "n 4"], all_of_them: Float32[ndarray, "m 4"], threshold: float
 ) -> Float32[ndarray, "n 4"]:
-    """Return each kept box as the mean of the boxes whose IoU with it exceeds the threshold.
+    """Return the kept boxes, each replaced by the mean of the boxes whose IoU with it exceeds a threshold.
 
-    This is box voting (Gidaris and Komodakis, 2015) without weights. The kept boxes should be among
-    `all_of_them`. A box without votes is returned as it is.
+    This is box voting (Gidaris and Komodakis, 2015) without weights. If no box exceeds the threshold, the
+    kept box is returned unchanged.
+
+    Args:
+        kept: the boxes that non-maximum suppression kept.
+        all_of_them: all boxes, the kept ones included.
+        threshold: minimum IoU of a vote.
     """
     near = (iou(kept, all_of_them) > threshold).astype(np.float32)
     votes = near.sum(axis=1, keepdims=True)
@@ -117,5 +138,5 @@ def vote(
 
 
 def clip(boxes: Float32[ndarray, "n 4"], width: int, height: int) -> Float32[ndarray, "n 4"]:
-    """Return boxes limited to the picture."""
+    """Return the boxes clipped to an image of this width and height in pixels."""
     return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))

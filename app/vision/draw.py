@@ -1,4 +1,4 @@
-"""Draws answers on the picture: boxes with scores, the five points, landmarks."""
+"""Drawing: boxes with scores, the five points and landmarks on an image."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ _FIVE: tuple[Colour, ...] = (
     (255, 146, 43),  # mouth, right
     (132, 94, 247),  # mouth, left
 )
-_UNDER: Colour = (16, 20, 24)  # the dark outline keeps lines visible on any background
+_UNDER: Colour = (16, 20, 24)  # a dark outline, which keeps lines visible on any background
 
 _SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates: sixteenths of a pixel
 _FONT = cv2.FONT_HERSHEY_DUPLEX
@@ -32,7 +32,12 @@ _EDGES: dict[Scheme, tuple[tuple[int, int], ...]] = {
 
 
 class Marks(NamedTuple):
-    """Landmarks of every face, and their scheme, which defines the lines between them."""
+    """Landmarks to draw.
+
+    Attributes:
+        points: landmarks of every face, in pixels.
+        scheme: the landmark scheme, which defines the lines between the points.
+    """
 
     points: Float32[ndarray, "n k 2"]
     scheme: Scheme
@@ -45,15 +50,15 @@ def draw(
     points: Float32[ndarray, "n 5 2"],
     marks: Marks | None = None,
 ) -> Image:
-    """Return a copy of the picture with faces drawn on it. Line widths follow the picture and the face.
+    """Return a copy of the image with the faces drawn on it.
 
-    The face with the highest score is drawn last, on top.
+    Line widths depend on the size of the image and of the face. The face with the highest score is on top.
 
     Args:
-        image: RGB (h, w, 3) uint8.
-        boxes: by descending score.
-        scores: one per box.
-        points: five per box, in the order of `points.FIVE`.
+        image: the image, RGB.
+        boxes: boxes in pixels, by descending score.
+        scores: one score per box.
+        points: five points per box in pixels, in the order of `points.FIVE`.
         marks: landmarks, if there are any.
     """
     canvas = image.copy()
@@ -71,7 +76,7 @@ def draw(
 
 
 def _fixed(values: ndarray) -> ndarray:
-    # OpenCV's fixed-point numbers overflow far outside of the picture, where nothing is visible.
+    # Coordinates far outside of the image, where nothing is visible, would overflow the fixed-point numbers.
     return np.round(np.clip(values, -1e6, 1e6) * (1 << _SHIFT)).astype(np.int32)
 
 

@@ -1,4 +1,4 @@
-"""File types by signature: finds the decoder of a picture, and names other files in error messages."""
+"""File types by signature: selects the decoder of an image, and names other file types in error messages."""
 
 import re
 
@@ -21,7 +21,10 @@ _SIGNATURES = (
     (rb"\xff\xd8\xff", "JPEG"),
     (rb"\x89PNG\r\n\x1a\n", "PNG"),
     (rb"RIFF....WEBP", "WebP"),
-    (rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", "BMP"),  # followed by the size of a known info header
+    (
+        rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
+        "BMP",
+    ),  # the last bytes are the size of a known info header
     (rb"GIF8[79]a", "GIF"),
     (rb"II[*+]\0|MM\0[*+]", "TIFF"),
     (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
@@ -32,8 +35,8 @@ _SIGNATURES = (
     (rb"8BPS", "a Photoshop document"),
     (rb"DDS ", "a DDS texture"),
     (rb"qoif", "QOI"),
-    (rb"P[1-7]\s", "a Netpbm picture (PBM, PGM or PPM)"),
-    (rb"\x01\xda[\0\x01][\x01\x02]", "an SGI picture"),
+    (rb"P[1-7]\s", "a Netpbm image (PBM, PGM or PPM)"),
+    (rb"\x01\xda[\0\x01][\x01\x02]", "an SGI image"),
     (rb"#\?RADIANCE|#\?RGBE", "Radiance HDR"),
     (rb"\x76\x2f\x31\x01", "OpenEXR"),
     (rb"\x1aE\xdf\xa3", "a Matroska or WebM video"),
@@ -48,7 +51,7 @@ _MAX_HEAD = 4096
 
 
 def identify(data: bytes) -> str | None:
-    """Return the name of the file format, None if the beginning of the bytes matches no known format."""
+    """Return the name of a file format by its first bytes; None if they match no known format."""
     head = bytes(data[:_MAX_HEAD])
     for pattern, name in _TABLE:
         if pattern.match(head):

@@ -1,7 +1,7 @@
-"""Pictures: encoded bytes to RGB pixels, and back.
+"""Decoding of images to RGB pixels, and encoding.
 
-Pillow decodes JPEG, PNG, WebP, BMP and the first frame of a GIF. The header is read first, so that a picture
-over the pixel limit is refused before memory is allocated for it.
+Pillow decodes JPEG, PNG, WebP, BMP and the first frame of a GIF. The header is read first, so that an image
+that exceeds the pixel limit is refused before memory is allocated for its pixels.
 """
 
 import io
@@ -30,7 +30,7 @@ _JPEG_QUALITY = 92
 
 
 class _Jpeg(JpegImageFile):
-    """Pillow's JPEG reader without the resolution from EXIF, which may fail or warn."""
+    """Pillow's JPEG reader. It does not read the resolution from EXIF, which may fail or warn."""
 
     def _read_dpi_from_exif(self) -> None:
         pass
@@ -45,34 +45,37 @@ _READERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
 }
 
 READABLE = tuple(_READERS)
+"""Names of the image formats that `decode` reads."""
 
 
 def decode(data: bytes, max_pixels: int, field: str) -> Image:
-    """Return the picture as RGB (h, w, 3) uint8, turned upright by its EXIF orientation.
+    """Return an image as RGB (h, w, 3) uint8, turned upright by its EXIF orientation.
 
     Transparent pixels are blended with white. 16-bit samples keep their high byte.
 
     Args:
-        data: the encoded picture.
-        max_pixels: limit on width times height, at most 178,000,000: above it Pillow refuses some formats.
-        field: name of the part of the request, for the errors.
+        data: the encoded image.
+        max_pixels: maximum width times height, at most 178,000,000, because Pillow refuses larger images of
+            some formats.
+        field: name of the field of the request, for the errors.
 
     Raises:
-        NotAnImage: the bytes are not a picture of any known format.
-        UnsupportedFormat: the format is known, but not read.
-        TooManyPixels: the picture exceeds the limit; it was not decoded.
+        NotAnImage: the bytes are not an image of any known format.
+        UnsupportedFormat: the format is known, but not supported.
+        TooManyPixels: the image exceeds the limit. It was not decoded.
         TruncatedImage: the data is damaged or incomplete.
+        MemoryError: there is not enough memory for the pixels.
     """
     if not data:
-        raise NotAnImage(f"The {field} is empty: no bytes were sent.", field)
+        raise NotAnImage(f"The {field} is empty. Send an encoded image.", field)
     kind = identify(data)
     if kind is None:
         raise NotAnImage(
-            f"The {field} is not a picture of any known format; {', '.join(READABLE)} are read.", field
+            f"The {field} is not an image of a known format. Send one of: {', '.join(READABLE)}.", field
         )
     if kind not in _READERS:
         raise UnsupportedFormat(
-            f"The {field} is {kind}, which is not read; send one of {', '.join(READABLE)}.", field
+            f"The {field} is {kind}, which is not supported. Send one of: {', '.join(READABLE)}.", field
         )
     try:
         size = {"WebP": _webp_size, "GIF": _gif_size}.get(kind, _unknown)(data)
@@ -86,34 +89,39 @@ def decode(data: bytes, max_pixels: int, field: str) -> Image:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and others
         raise TruncatedImage(
-            f"The {field} is a {kind} picture whose data is damaged or ends early ({error}).", field
+            f"The {field} is a {kind} image whose data is damaged or incomplete ({error}).", field
         ) from error
 
 
 def encode(image: Image, format: Literal["png", "jpeg"]) -> bytes:
-    """Return the picture, RGB (h, w, 3) uint8, as PNG or JPEG bytes.
+    """Return an image, RGB (h, w, 3) uint8, as PNG or JPEG bytes.
+
+    Args:
+        image: the image.
+        format: `png` or `jpeg`.
 
     Raises:
-        BadParameter: a side is longer than the format allows: 1,000,000 pixels of a PNG, 65,500 of a JPEG.
+        BadParameter: a side is longer than the format allows: 1,000,000 pixels for PNG, 65,500 for JPEG.
+        RuntimeError: OpenCV failed to encode the image.
     """
     longest, most = max(image.shape[:2]), _PNG_SIDE if format == "png" else _JPEG_SIDE
     if longest > most:
-        instead = "image/png" if longest <= _PNG_SIDE else "application/json, which answers without it"
+        instead = "image/png" if longest <= _PNG_SIDE else "application/json"
         raise BadParameter(
-            f"A {format.upper()} is written with at most {most} pixels a side, and this picture has "
-            f"{longest}; ask for {instead}.",
+            f"The longer side of the image has {longest} pixels; {format.upper()} supports at most {most}. "
+            f"Set the header Accept to {instead}.",
             "accept",
         )
     png, jpeg = [cv2.IMWRITE_PNG_COMPRESSION, 3], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     options = png if format == "png" else jpeg
     done, data = cv2.imencode(f".{format}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not done:
-        raise RuntimeError(f"OpenCV wrote no {format.upper()} of a picture of shape {image.shape}")
+        raise RuntimeError(f"OpenCV failed to encode an image of shape {image.shape} as {format.upper()}.")
     return data.tobytes()
 
 
 def orientation(exif: bytes) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 if there is none or the EXIF data is malformed."""
+    """Return the orientation in EXIF data, 1 to 8; 1 if there is none or the data is malformed."""
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
@@ -134,17 +142,17 @@ def _check_size(size: tuple[int, int] | None, most: int, field: str) -> None:
     if size is not None and size[0] * size[1] > most:
         width, height = size
         raise TooManyPixels(
-            f"The {field} has {width} x {height} pixels, {width * height} in all; at most {most} are taken.",
+            f"The {field} has {width} x {height} = {width * height} pixels; at most {most} are accepted.",
             field,
         )
 
 
 def _unknown(data: bytes) -> None:
-    """Return no size: Pillow allocates no memory for the pixels when it opens a file of this format."""
+    """Return None: for this format Pillow allocates no memory for the pixels when it opens the file."""
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:
-    """Return the size of the canvas, for which Pillow allocates memory when it opens the file."""
+    """Return the size of the canvas of a WebP. Pillow allocates memory for it when it opens the file."""
     chunk = data[12:16]
     if chunk == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
         width, height = struct.unpack_from("<HH", data, 26)
@@ -158,7 +166,7 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _gif_size(data: bytes) -> tuple[int, int]:
-    """Return the size of the logical screen, enlarged to contain the first frame.
+    """Return the size of the logical screen of a GIF, enlarged to contain the first frame.
 
     Pillow may allocate memory for it when it opens the file.
     """

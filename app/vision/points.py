@@ -1,9 +1,9 @@
 """Point schemes: names, orders, mirror permutations, regions, and conversions between schemes.
 
 Points are `x, y` in pixels of the decoded image unless a name says otherwise. Pixel centres are at integers,
-as in 300-W's `.pts` files and in OpenCV, so the left edge of the picture is x = -0.5. Left and right in names
-are the subject's own: in a frontal picture `left_eye` is on the right. Arrays of the detector's five points
-are in the order of `FIVE`.
+as in the `.pts` files of 300-W and in OpenCV, so that the left edge of the image is x = -0.5. Left and right
+in names are the subject's own: in a frontal face, `left_eye` is on the right side of the image. Arrays of
+the five points of the detector are in the order of `FIVE`.
 """
 
 from typing import Literal
@@ -15,7 +15,7 @@ from numpy import ndarray
 Scheme = Literal["ibug68", "kaggle15"]
 
 FIVE = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
-"""The order of five-point arrays, that of MTCNN's O-Net and of the 112-pixel template."""
+"""The order of the five points: that of MTCNN's O-Net and of ArcFace's 112-pixel template."""
 
 FIVE_MIRROR = np.array([1, 0, 2, 4, 3])
 """Index permutation: point i of a mirrored face is point FIVE_MIRROR[i] of the original, mirrored."""
@@ -37,9 +37,10 @@ KAGGLE15 = (
     "mouth_center_top_lip",
     "mouth_center_bottom_lip",
 )
-"""The columns of Kaggle's Facial Keypoints Detection, in order."""
+"""The points of Kaggle's Facial Keypoints Detection, in the order of its columns."""
 
 COUNTS: dict[Scheme, int] = {"ibug68": 68, "kaggle15": 15}
+"""The number of points of each scheme."""
 
 _IBUG68_MIRROR = (
     *range(16, -1, -1),  # jaw
@@ -58,7 +59,7 @@ MIRROR: dict[Scheme, ndarray] = {
     "ibug68": np.array(_IBUG68_MIRROR),
     "kaggle15": np.array(_KAGGLE15_MIRROR),
 }
-"""Index permutations by scheme: point i of a mirrored face is point MIRROR[scheme][i] of the original."""
+"""Index permutations by scheme: point i of a mirrored face is point `MIRROR[scheme][i]` of the original."""
 
 REGIONS: dict[Scheme, dict[str, tuple[int, ...]]] = {
     "ibug68": {
@@ -75,7 +76,7 @@ REGIONS: dict[Scheme, dict[str, tuple[int, ...]]] = {
         "mouth": tuple(range(11, 15)),
     },
 }
-"""The indices of the points in each part of the face; every point belongs to exactly one part."""
+"""The indices of the points of each region of the face. Every point belongs to exactly one region."""
 
 IBUG68_EDGES = (
     *((i, i + 1) for i in range(16)),
@@ -92,18 +93,25 @@ IBUG68_EDGES = (
     *((i, i + 1) for i in range(60, 67)),
     (67, 60),
 )
-"""Pairs of neighbouring points of the 68, for drawing."""
+"""Pairs of neighbouring points of `ibug68`, for drawing."""
 
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 36, 45
+"""Indices of the outer eye corners in `ibug68`."""
 
 _FIFTEEN_OF_IBUG68 = [42, 45, 39, 36, 22, 26, 21, 17, 30, 54, 48, 51, 57]
-"""The points of iBUG's 68 that are the third to the last of Kaggle's 15, in Kaggle's order."""
+"""Indices in `ibug68` of the third to the last point of `kaggle15`."""
 
 
 def mirror(points: Float32[ndarray, "n k 2"], width: float, scheme: Scheme) -> Float32[ndarray, "n k 2"]:
-    """Return the points after the picture, `width` pixels wide, is mirrored left to right.
+    """Return the points of faces in an image that is mirrored left to right.
 
-    They are in the order of the scheme.
+    Args:
+        points: points in the original image, in pixels, in the order of the scheme.
+        width: width of the image in pixels.
+        scheme: the scheme.
+
+    Returns:
+        The points in the mirrored image, in the order of the scheme.
     """
     flipped = points[:, MIRROR[scheme]].copy()
     flipped[..., 0] = (width - 1) - flipped[..., 0]
@@ -111,14 +119,20 @@ def mirror(points: Float32[ndarray, "n k 2"], width: float, scheme: Scheme) -> F
 
 
 def five_of_ibug68(points: Float32[ndarray, "n 68 2"]) -> Float32[ndarray, "n 5 2"]:
-    """Return the detector's five points: eye centres (means of six points), nose tip, mouth corners."""
+    """Return the five points, in the order of `FIVE`.
+
+    An eye centre is the mean of the six points of the eye.
+    """
     right_eye = points[:, 36:42].mean(axis=1)
     left_eye = points[:, 42:48].mean(axis=1)
     return np.stack([right_eye, left_eye, points[:, 30], points[:, 48], points[:, 54]], axis=1)
 
 
 def fifteen_of_ibug68(points: Float32[ndarray, "n 68 2"]) -> Float32[ndarray, "n 15 2"]:
-    """Return Kaggle's 15 points; eye centres are means of six points, lip points are on the outer edges."""
+    """Return the points of `kaggle15`.
+
+    An eye centre is the mean of the six points of the eye. The lip points are on the outer edges of the lips.
+    """
     left_eye = points[:, 42:48].mean(axis=1)
     right_eye = points[:, 36:42].mean(axis=1)
     return np.concatenate([np.stack([left_eye, right_eye], axis=1), points[:, _FIFTEEN_OF_IBUG68]], axis=1)

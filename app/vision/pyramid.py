@@ -1,4 +1,4 @@
-"""Image pyramids: a picture at successive halvings, and at the scales that a detector searches."""
+"""Image pyramids: the octaves of an image, and the scales that a detector searches."""
 
 import math
 from dataclasses import dataclass
@@ -9,21 +9,27 @@ from jaxtyping import Float32, Int, UInt8
 from numpy import ndarray
 
 Image = UInt8[ndarray, "h w 3"]
+"""An image, RGB. In one signature all images of this type have the same size."""
+
 AnyImage = UInt8[ndarray, "_ _ 3"]
-"""A picture whose size may differ from that of the other pictures in a signature."""
+"""An image, RGB, of any size."""
 
 REMAP_LIMIT = 32766
-"""Maximum rows or columns of OpenCV's remap, in its source and in its output."""
+"""Maximum number of rows and columns of OpenCV's remap, in its source and in its output."""
 
 
 class ImagePyramid:
-    """A picture and its successive halvings (area averages), each computed when first needed.
+    """An image and its successive halvings (area averages), each computed when it is first needed.
 
-    Octave k has 2**-k of the picture's size. Reading a face of any size from the octave just above the wanted
-    size costs no more than reading a small face, and does not alias.
+    Octave k has 2**-k of the size of the image. A crop is read from the octave just above its size. This
+    avoids aliasing, and a crop of a large face costs no more than that of a small face.
 
     Args:
-        image: RGB (h, w, 3) uint8.
+        image: the image, RGB (h, w, 3) uint8.
+
+    Attributes:
+        width: width of the image in pixels.
+        height: height of the image in pixels.
     """
 
     def __init__(self, image: Image) -> None:
@@ -40,17 +46,22 @@ class ImagePyramid:
         return self._images[octave]
 
     def octave_for(self, shrink: Float32[ndarray, " n"]) -> Int[ndarray, " n"]:
-        """Return the octave to read for a reduction by `shrink` (1 is full size): at most a halving remains.
+        """Return the octaves to read crops from: at most a halving of the size remains.
 
-        The first octaves of a picture that is too long for OpenCV's remap are skipped.
+        Octaves that are too large for OpenCV's remap are skipped.
+
+        Args:
+            shrink: pixels of the image per pixel of the crop.
         """
         wanted = np.floor(np.log2(np.maximum(np.nan_to_num(shrink, nan=1.0), 1.0)))
         return np.clip(wanted, self._first, self._last).astype(np.int64)
 
     def transforms_to(self, octave: int, back: Float32[ndarray, "n 2 3"]) -> Float32[ndarray, "n 2 3"]:
-        """Convert transforms to points of the picture into transforms to points of the octave.
+        """Return transforms to points of an octave, from transforms to points of the image.
 
-        Pixel centres are at integers in both, hence the half pixels.
+        Args:
+            octave: the octave.
+            back: transforms from crops to the image. Pixel centres are at integers in all of them.
         """
         height, width = self[octave].shape[:2]
         scale = np.array([[width / self.width], [height / self.height]], np.float32)
@@ -61,13 +72,13 @@ class ImagePyramid:
 
 @dataclass(frozen=True)
 class Level:
-    """One scale of a detector's search.
+    """One scale of a detection.
 
     Attributes:
-        width: in pixels, even, margins included.
-        height: likewise.
-        ratio: pixels of the picture per pixel of the level, by x and y.
-        margin: black pixels on every side.
+        width: width in pixels, even, including margins.
+        height: height in pixels, even, including margins.
+        ratio: pixels of the image per pixel of the level, in x and y.
+        margin: width of the black margin on every side, in pixels.
     """
 
     width: int
@@ -79,17 +90,18 @@ class Level:
 def levels(
     width: int, height: int, min_face: float, cell: int, factor: float, margin: int = 0
 ) -> list[Level]:
-    """Return the scales of a search, largest first.
+    """Return the scales of a detection, largest first.
 
-    The smallest face fills one cell at the first scale; the picture's shorter side fills one at the last.
+    At the first scale the smallest face fills one cell. At the last scale the shorter side of the image still
+    has the size of a cell.
 
     Args:
-        width: of the picture in pixels.
-        height: likewise.
+        width: width of the image in pixels.
+        height: height of the image in pixels.
         min_face: side of the smallest face in pixels.
         cell: side, in pixels of a level, of the faces that the net finds.
-        factor: ratio of one scale to the previous one.
-        margin: black pixels on every side of a level.
+        factor: ratio of each scale to the previous one, below 1.
+        margin: width of the black margin on every side of a level, in pixels.
     """
     out = []
     scale = cell / min_face
@@ -101,7 +113,7 @@ def levels(
 
 
 def resize_to_levels(picture: ImagePyramid, sizes: list[Level]) -> list[AnyImage]:
-    """Return the picture at the size of every level."""
+    """Return the image resized to every level, including the margins."""
     octaves = picture.octave_for(np.array([min(level.ratio) for level in sizes], np.float32))
     return [_resize(picture[int(octave)], level) for level, octave in zip(sizes, octaves, strict=True)]
 
@@ -116,5 +128,5 @@ def _resize(image: AnyImage, level: Level) -> AnyImage:
 
 
 def level_ratios(sizes: list[Level]) -> Float32[ndarray, "levels 4"]:
-    """Return the factors that take a box from each level to the picture."""
+    """Return the factors that convert a box of each level to a box of the image."""
     return np.array([(*size.ratio, *size.ratio) for size in sizes], np.float32)

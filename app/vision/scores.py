@@ -1,4 +1,4 @@
-"""Scores as probabilities and as logits."""
+"""Conversion between probabilities and logits."""
 
 import numpy as np
 from jaxtyping import Float32
@@ -12,5 +12,5 @@ def logit(scores: Float32[ndarray, " n"]) -> Float32[ndarray, " n"]:
 
 
 def sigmoid(logits: Float32[ndarray, " n"]) -> Float32[ndarray, " n"]:
-    """Return the probabilities of logits."""
+    """Return the probabilities for logits."""
     return (1 / (1 + np.exp(-logits))).astype(np.float32)

@@ -1,7 +1,7 @@
-"""`ModelSpec`: what a model file says about itself, as JSON in its ONNX metadata.
+"""`ModelSpec`: the description of a net, stored as JSON in the metadata of its ONNX file.
 
-Models own these numbers: input size, template, thresholds with their calibration, licence, source. An unknown
-key, kind, template or scheme is an error at the start, never ignored.
+It has the input size, the template, thresholds with their calibration, the licence and the source. A model
+file with an unknown key, kind, template or scheme is refused at the start.
 """
 
 from typing import Annotated, Literal
@@ -12,8 +12,10 @@ from app.vision.align import Template
 from app.vision.points import Scheme
 
 METADATA_KEY = "facet.spec"
+"""Key of the spec in the metadata of an ONNX file."""
 
 Task = Literal["detect", "landmarks", "embed"]
+"""What a model does."""
 
 
 class _Frozen(BaseModel):
@@ -21,161 +23,192 @@ class _Frozen(BaseModel):
 
 
 class Calibration(_Frozen):
-    """A similarity threshold, and the false accept rate (FAR) for which it was calibrated."""
+    """A similarity threshold that is calibrated for a false accept rate (FAR)."""
 
-    far: float = Field(gt=0, lt=1)
-    threshold: float
-    tar: float = Field(ge=0, le=1, description="true accept rate measured at the threshold")
+    far: float = Field(gt=0, lt=1, description="False accept rate.")
+    threshold: float = Field(description="Minimum similarity for the same person.")
+    tar: float = Field(ge=0, le=1, description="True accept rate (TAR) that was measured at the threshold.")
 
 
 class _Spec(_Frozen):
-    model: str = Field(description="name for `model=`; the stages of one detector share it")
-    licence: str = Field(description="SPDX identifier, or LicenseRef-research-only")
-    research_only: bool = Field(description="whether the terms of a training set forbid commercial use")
-    source: str = Field(description="origin of the weights")
-    source_sha256: str = Field(description="sha256 of the published weights, or of the training data")
+    model: str = Field(description="Name of the model; the stages of one detector share it.")
+    licence: str = Field(description="Licence of the weights: SPDX identifier, or LicenseRef-research-only.")
+    research_only: bool = Field(description="Whether the terms of a training set forbid commercial use.")
+    source: str = Field(description="Origin of the weights.")
+    source_sha256: str = Field(description="SHA-256 of the published weights, or of the training data.")
 
 
 class _ProposalSpec(_Spec):
-    """What both kinds of proposal nets (stage P) have in common."""
+    """The fields that both kinds of proposal nets have."""
 
-    cell: int = Field(12, description="side, in pixels of a scale, of the faces found there")
-    window: int = Field(12, description="side of a cell's receptive field in pixels, the overlap of pieces")
-    factor: float = Field(gt=0, lt=1, description="ratio of one scale to the previous one")
-    threshold: float = Field(ge=0, le=1, description="minimum score of a candidate")
-    nms: float = Field(ge=0, le=1, description="IoU above which the lower-scored candidate is dropped")
-    max_candidates: int = Field(gt=0, description="best-scored candidates passed to the next stage")
+    cell: int = Field(12, description="Side of the faces that the net finds, in pixels of a scale.")
+    window: int = Field(
+        12, description="Side of the receptive field of a cell, and overlap of tiles, in pixels of a scale."
+    )
+    factor: float = Field(gt=0, lt=1, description="Ratio of each scale to the previous one.")
+    threshold: float = Field(ge=0, le=1, description="Minimum score of a candidate.")
+    nms: float = Field(
+        ge=0, le=1, description="IoU above which NMS drops the candidate with the lower score."
+    )
+    max_candidates: int = Field(
+        gt=0, description="Maximum number of candidates for the next stage, those with the highest scores."
+    )
 
 
 class PNetSpec(_ProposalSpec):
-    """MTCNN's P-Net: a window of fixed size slides over an image pyramid (Zhang et al., 2016)."""
+    """P-Net of MTCNN (Zhang et al., 2016): a window of fixed size slides over an image pyramid."""
 
     kind: Literal["pnet"] = "pnet"
-    stride: int = 2
-    nms_per_scale: float = Field(ge=0, le=1, description="as `nms`, within each scale; 1 for none")
+    stride: int = Field(2, description="Distance of two windows in pixels of a scale.")
+    nms_per_scale: float = Field(ge=0, le=1, description="Like `nms`, but within each scale; 1 disables it.")
 
 
 class AnchorFreeSpec(_ProposalSpec):
-    """An anchor-free proposal net: each cell of its grids predicts the position and size of one face.
+    """An anchor-free proposal net: each cell of its output grids predicts position and size of one face.
 
-    The smallest faces searched for have `best_cell` pixels at the largest scale if that scale has at most
-    `best_pixels`, else fewer, but not less than `cell`.
+    YuNet (Wu et al., 2023) is such a net. At the largest scale, the smallest requested face has a side of
+    `best_cell` pixels. If this scale would have more than `best_pixels` pixels, it is reduced, but at most
+    until the smallest face has a side of `cell` pixels.
     """
 
     kind: Literal["anchor_free"] = "anchor_free"
-    strides: tuple[int, ...] = Field(min_length=1, description="strides of its output grids in pixels")
-    best_cell: int = 12
-    best_pixels: int = 4_000_000
+    strides: tuple[int, ...] = Field(min_length=1, description="Strides of the output grids in pixels.")
+    best_cell: int = Field(
+        12, description="Preferred side of the smallest face at the largest scale, in pixels of the scale."
+    )
+    best_pixels: int = Field(
+        4_000_000, description="Number of pixels above which the largest scale is reduced."
+    )
     vote: float = Field(
         1,
         ge=0,
         le=1,
-        description="box voting: a kept box becomes the mean of all with a greater IoU; 1 for none",
+        description="Minimum IoU of a vote in box voting, which replaces a kept box by the mean of all boxes "
+        "with a greater IoU; 1 disables it.",
     )
 
 
 class RNetSpec(_Spec):
-    """R-Net: square crops around the proposed candidates."""
+    """R-Net of MTCNN (Zhang et al., 2016): accepts or drops candidates, and corrects their boxes."""
 
     kind: Literal["rnet"] = "rnet"
-    size: int = Field(description="side of its input in pixels")
-    crop: float = Field(gt=0, description="side of the cropped square over the box's longer side")
-    threshold: float = Field(ge=0, le=1)
-    nms: float = Field(ge=0, le=1)
-    max_candidates: int = Field(gt=0)
-    box_blend: float = Field(1, ge=0, le=1, description="weight of the regressed box against the input box")
+    size: int = Field(description="Side of the input in pixels.")
+    crop: float = Field(gt=0, description="Side of the cropped square divided by the longer side of the box.")
+    threshold: float = Field(ge=0, le=1, description="Minimum score of a candidate.")
+    nms: float = Field(
+        ge=0, le=1, description="IoU above which NMS drops the candidate with the lower score."
+    )
+    max_candidates: int = Field(
+        gt=0, description="Maximum number of candidates for the next stage, those with the highest scores."
+    )
+    box_blend: float = Field(
+        1, ge=0, le=1, description="Weight of the regressed box; the input box has the rest."
+    )
 
 
 class ScoreWeights(_Frozen):
-    """Weights of the earlier stages' logits in the fused score; O-Net's weight is 1."""
+    """Weights of the logits of the earlier nets in the fused score. O-Net has the weight 1."""
 
-    proposal: float = Field(0, ge=0)
-    rnet: float = Field(0, ge=0)
+    proposal: float = Field(0, ge=0, description="Weight of the proposal net.")
+    rnet: float = Field(0, ge=0, description="Weight of R-Net.")
 
 
 class ScoreCalibration(_Frozen):
-    """A piecewise linear map of the fused logit, so that a score is the share of faces among such detections.
+    """A piecewise linear function of the fused logit. It makes a score the share of correct detections.
 
     logit + bias + (slope - 1) * max(0, logit - knee)
     """
 
-    bias: float = 0
-    knee: float = 0
-    slope: float = Field(1, gt=0)
+    bias: float = Field(0, description="Bias added to the logit.")
+    knee: float = Field(0, description="Logit above which the slope applies.")
+    slope: float = Field(1, gt=0, description="Slope above the knee.")
 
 
 class ONetSpec(_Spec):
-    """O-Net: the final boxes, scores and five points."""
+    """O-Net of MTCNN (Zhang et al., 2016): gives the final boxes, scores and five points."""
 
     kind: Literal["onet"] = "onet"
-    size: int = Field(description="side of its input in pixels")
-    crop: float = Field(gt=0, description="side of the cropped square over the box's longer side")
-    threshold: float = Field(ge=0, le=1, description="default of the `threshold` parameter")
-    nms: float = Field(ge=0, le=1)
-    nms_metric: Literal["iou", "iom"]
-    score_weights: ScoreWeights = ScoreWeights()
-    score_calibration: ScoreCalibration = ScoreCalibration()
-    box_blend: float = Field(1, ge=0, le=1, description="weight of the regressed box against the input box")
+    size: int = Field(description="Side of the input in pixels.")
+    crop: float = Field(gt=0, description="Side of the cropped square divided by the longer side of the box.")
+    threshold: float = Field(ge=0, le=1, description="Default of the parameter `threshold`.")
+    nms: float = Field(ge=0, le=1, description="Overlap above which NMS drops the face with the lower score.")
+    nms_metric: Literal["iou", "iom"] = Field(
+        description="Overlap in NMS: intersection over union, or over the area of the smaller box."
+    )
+    score_weights: ScoreWeights = Field(
+        ScoreWeights(), description="Weights of the earlier nets in the fused score."
+    )
+    score_calibration: ScoreCalibration = Field(
+        ScoreCalibration(), description="Calibration of the fused score."
+    )
+    box_blend: float = Field(
+        1, ge=0, le=1, description="Weight of the regressed box; the input box has the rest."
+    )
 
 
 class LandmarkSpec(_Spec):
-    """A landmark net: an aligned crop in, points in units of the crop out."""
+    """A landmark net: reads aligned crops, returns points in units of the crop's side."""
 
     kind: Literal["landmarks"] = "landmarks"
-    size: int = Field(description="side of its input in pixels")
-    template: Template
-    scheme: Scheme
+    size: int = Field(description="Side of the input in pixels.")
+    template: Template = Field(description="Template of the alignment.")
+    scheme: Scheme = Field(description="The points and their order.")
 
 
 class Probability(_Frozen):
     """Logistic curve: P(same person) = sigmoid(slope * similarity + offset), assuming a 50% prior."""
 
-    slope: float = Field(gt=0)
-    offset: float
+    slope: float = Field(gt=0, description="Slope of the curve.")
+    offset: float = Field(description="Offset of the curve.")
 
 
 class ComparedSpec(_Spec):
-    """How the vectors of a model are compared."""
+    """The fields of all models whose vectors are compared."""
 
-    dimension: int
-    metric: Literal["cosine", "probability"] = "cosine"
-    calibrated_on: str | None = None
-    thresholds: tuple[Calibration, ...] = ()
-    default_far: float | None = None
+    dimension: int = Field(description="Length of a vector.")
+    metric: Literal["cosine", "probability"] = Field("cosine", description="Kind of the similarity.")
+    calibrated_on: str | None = Field(None, description="The pairs that the thresholds were calibrated on.")
+    thresholds: tuple[Calibration, ...] = Field((), description="Calibrated thresholds.")
+    default_far: float | None = Field(None, description="False accept rate of the default threshold.")
     probability: Probability | None = Field(
-        None, description="None if the similarity is a probability itself, or was not calibrated"
+        None,
+        description="Curve from similarity to probability. None if the similarity is a probability, or if "
+        "the model is not calibrated.",
     )
 
 
 class EmbedderSpec(ComparedSpec):
-    """An embedder: an aligned crop in, a unit vector out.
+    """An embedder: reads aligned crops, returns vectors of length 1.
 
-    If `metric` is `probability`, it is the branch of a Siamese network, and its output `branch`, of any
-    length, is the input of the head.
+    If `metric` is `probability`, the net is the branch of a Siamese network. Then it has a second output,
+    `branch`, which is the input of the head.
     """
 
     kind: Literal["embedder"] = "embedder"
-    size: int = Field(description="side of its input in pixels")
-    template: Template
-    flip_average: bool = Field(description="whether the mirrored crop's vector is added before normalising")
+    size: int = Field(description="Side of the input in pixels.")
+    template: Template = Field(description="Template of the alignment.")
+    flip_average: bool = Field(
+        description="Whether the vector of the mirrored crop is added before normalising to length 1."
+    )
 
 
 class HeadSpec(_Spec):
-    """The head of a Siamese network: the outputs of two branches (n, 2, dimension) in, a probability out."""
+    """The head of a Siamese network: reads two branch outputs (n, 2, dimension), returns a probability."""
 
     kind: Literal["head"] = "head"
-    dimension: int = Field(description="length of one branch's output")
+    dimension: int = Field(description="Length of one branch output.")
 
 
 class FusionSpec(ComparedSpec):
-    """A combination of embedders: their concatenated vectors in, one unit vector out."""
+    """A combination of embedders: reads their concatenated vectors, returns one vector of length 1."""
 
     kind: Literal["fusion"] = "fusion"
-    parts: tuple[str, ...] = Field(min_length=2, description="names of the embedders, in order")
+    parts: tuple[str, ...] = Field(min_length=2, description="Names of the embedders, in order.")
     flip_average: tuple[bool, ...] = Field(
-        description="per part, whether the mirrored crop's vector is added; overrides the part's own setting"
+        description="For each part, whether the vector of the mirrored crop is added. Replaces the setting "
+        "of the part."
     )
-    inputs: int = Field(description="length of the concatenated vectors")
+    inputs: int = Field(description="Length of the concatenated vectors.")
 
 
 ModelSpec = Annotated[
@@ -198,10 +231,14 @@ TASK_OF_KIND: dict[str, Task] = {
 
 
 def parse(text: str) -> ModelSpec:
-    """Return the spec in a file's metadata. Raises pydantic's ValidationError if it is invalid."""
+    """Return the spec of a net from the JSON in its metadata.
+
+    Raises:
+        ValidationError: the text is not a valid spec (pydantic's error, a ValueError).
+    """
     return _ADAPTER.validate_json(text)
 
 
 def stage_of(spec: ModelSpec) -> str:
-    """Return the stage that a net implements: its kind; `pnet` for both kinds of proposal nets."""
+    """Return the stage of a net: `pnet` for both kinds of proposal nets, else its kind."""
     return "pnet" if isinstance(spec, PNetSpec | AnchorFreeSpec) else spec.kind

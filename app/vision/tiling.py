@@ -1,7 +1,7 @@
-"""Tiling: how the levels of a pyramid are laid out on the canvases that a net reads.
+"""Tiling: lays out the levels of a pyramid on the canvases that a net reads.
 
-A net with a small receptive field reads patches packed onto canvases (`cut`, `pack`, `render`). A net with a
-large one reads overlapping tiles, each on a canvas of its own (`tiles`).
+A net with a small receptive field reads patches that are packed onto canvases (`cut`, `pack`, `render`). A
+net with a large receptive field reads overlapping tiles, each on its own canvas (`tiles`).
 """
 
 import math
@@ -15,19 +15,18 @@ from app.vision.pyramid import AnyImage, Level
 
 @dataclass(frozen=True)
 class TilingPolicy:
-    """The canvas sizes that suit a device. All numbers are even.
+    """The canvas sizes for a device. All sizes are even.
 
-    With steps equal to the sizes all canvases are equal, as a GPU needs it. Small steps waste less area, as a
-    CPU needs it.
+    For a GPU the steps equal the maximum sizes, so that all canvases have one size. For a CPU the steps are
+    small, so that less area is wasted.
 
     Attributes:
         width: maximum width of a canvas in pixels.
-        height: maximum height in pixels.
-        width_step: a canvas's width is a multiple of it.
-        height_step: likewise for its height.
-        batch: canvases per call.
-        columns: tiles only: minimum number of columns of a level that is wide enough, so that all execution
-            slots have work.
+        height: maximum height of a canvas in pixels.
+        width_step: the width of a canvas is a multiple of this number of pixels.
+        height_step: the height of a canvas is a multiple of this number of pixels.
+        batch: maximum number of canvases per call of the net.
+        columns: for tiles: minimum number of columns of a wide level, so that all execution slots have work.
     """
 
     width: int
@@ -40,7 +39,18 @@ class TilingPolicy:
 
 @dataclass(frozen=True)
 class CanvasPatch:
-    """A piece of a level and its position on a canvas, in pixels, all even."""
+    """A piece of a level, and its position on a canvas. All numbers of pixels are even.
+
+    Attributes:
+        level: index of the level.
+        x: left edge in the level, in pixels.
+        y: top edge in the level, in pixels.
+        width: width in pixels.
+        height: height in pixels.
+        canvas: index of the canvas.
+        canvas_x: left edge on the canvas, in pixels.
+        canvas_y: top edge on the canvas, in pixels.
+    """
 
     level: int
     x: int
@@ -54,9 +64,16 @@ class CanvasPatch:
 
 @dataclass(frozen=True)
 class Tile:
-    """A piece of a level on a canvas of its own, in pixels of the level.
+    """A piece of a level that gets its own canvas.
 
-    `core` (x1, y1, x2, y2) is the part that belongs to no other tile. It is unbounded at the level's edges.
+    Attributes:
+        level: index of the level.
+        x: left edge in the level, in pixels.
+        y: top edge in the level, in pixels.
+        width: width in pixels.
+        height: height in pixels.
+        core: the part that belongs to no other tile, `x1, y1, x2, y2` in pixels of the level; infinite at the
+            edges of the level.
     """
 
     level: int
@@ -67,11 +84,16 @@ class Tile:
     core: tuple[float, float, float, float]
 
     def canvas_shape(self, policy: TilingPolicy) -> tuple[int, int]:
-        """Return the (height, width) of its canvas."""
+        """Return the height and width of the canvas in pixels."""
         return _round_up(self.height, policy.height_step), _round_up(self.width, policy.width_step)
 
     def render(self, image: AnyImage, policy: TilingPolicy) -> AnyImage:
-        """Return its canvas, filled from the level's image; black beyond it."""
+        """Return the canvas with the tile; the rest is black.
+
+        Args:
+            image: the image at the size of the level.
+            policy: the tiling policy.
+        """
         canvas = np.zeros((*self.canvas_shape(policy), 3), np.uint8)
         canvas[: self.height, : self.width] = image[
             self.y : self.y + self.height, self.x : self.x + self.width
@@ -80,14 +102,20 @@ class Tile:
 
 
 TILE_STEP = 32
-"""Tiles begin at multiples of so many pixels, so that the net's strides align in all of them."""
+"""Tiles begin at multiples of this number of pixels, so that the strides of the net align in all tiles."""
 
 _MIN_TILE_WIDTH = 256
-"""Pixels; narrower tiles are made only if the policy's limits require it."""
+"""In pixels. Narrower tiles are made only if the limits of the policy require it."""
 
 
 def tiles(sizes: list[Level], policy: TilingPolicy, overlap: int) -> list[Tile]:
-    """Divide the levels into tiles that overlap by so many pixels; cores end in the middle of the overlap."""
+    """Return overlapping tiles that cover the levels. The cores end in the middle of the overlap.
+
+    Args:
+        sizes: the levels.
+        policy: the tiling policy.
+        overlap: overlap of neighbouring tiles in pixels.
+    """
     out = []
     for index, level in enumerate(sizes):
         columns = _tile_spans(
@@ -121,10 +149,18 @@ def _tile_spans(length: int, limit: int, overlap: int, at_least: int) -> list[tu
 
 
 def cut(sizes: list[Level], policy: TilingPolicy, cell: int) -> list[tuple[int, int, int, int, int]]:
-    """Divide the levels into pieces `(level, x, y, width, height)` that fit a canvas.
+    """Return pieces of the levels that fit a canvas.
 
-    Neighbouring pieces overlap by a cell less one stride, so that every cell of a level lies completely in
+    Neighbouring pieces overlap by a cell less one stride, so that each cell of a level is completely inside
     exactly one piece.
+
+    Args:
+        sizes: the levels.
+        policy: the tiling policy.
+        cell: side of a cell in pixels.
+
+    Returns:
+        For each piece the index of the level, x, y, width and height in pixels of the level.
     """
     pieces = []
     for index, level in enumerate(sizes):
@@ -135,7 +171,7 @@ def cut(sizes: list[Level], policy: TilingPolicy, cell: int) -> list[tuple[int, 
 
 
 def _spans(length: int, limit: int, cell: int) -> list[tuple[int, int]]:
-    lost = cell - 2  # pixels at a piece's end in which no cell begins
+    lost = cell - 2  # pixels at the end of a piece in which no cell begins
     steps = (length - lost) // 2
     count = -(-steps // ((limit - lost) // 2))
     each = -(-steps // count)
@@ -145,10 +181,14 @@ def _spans(length: int, limit: int, cell: int) -> list[tuple[int, int]]:
 def pack(
     pieces: list[tuple[int, int, int, int, int]], policy: TilingPolicy
 ) -> tuple[list[CanvasPatch], list[tuple[int, int]]]:
-    """Lay pieces on canvases, tallest first, in shelves.
+    """Pack pieces onto canvases, in shelves, the tallest pieces first.
+
+    Args:
+        pieces: the pieces that `cut` returned.
+        policy: the tiling policy.
 
     Returns:
-        The patches, and the (height, width) of each canvas.
+        The patches, and the height and width of each canvas in pixels.
     """
     patches: list[CanvasPatch] = []
     shelves: list[list[int]] = []  # canvas, top, height, used width
@@ -176,14 +216,28 @@ def pack(
 
 
 def group_by_shape(shapes: list[tuple[int, int]], batch: int) -> Iterator[list[int]]:
-    """Yield the indices of canvases of one shape, at most `batch` per call, so that memory is bounded."""
+    """Group canvases of the same shape into calls of a net.
+
+    Args:
+        shapes: height and width of each canvas.
+        batch: maximum number of canvases per call.
+
+    Yields:
+        The indices of the canvases of each call.
+    """
     for shape in sorted(set(shapes)):
         same = [index for index, s in enumerate(shapes) if s == shape]
         yield from (same[i : i + batch] for i in range(0, len(same), batch))
 
 
 def render(images: list[AnyImage], patches: list[CanvasPatch], shape: tuple[int, int]) -> AnyImage:
-    """Return one canvas with its patches, filled from the levels' images; black elsewhere."""
+    """Return one canvas with its patches; the rest is black.
+
+    Args:
+        images: the image at the size of each level.
+        patches: the patches on this canvas.
+        shape: height and width of the canvas in pixels.
+    """
     canvas = np.zeros((*shape, 3), np.uint8)
     for p in patches:
         piece = images[p.level][p.y : p.y + p.height, p.x : p.x + p.width]

@@ -88,7 +88,7 @@ def test_every_alert_has_a_test_that_sees_it_fire() -> None:
 
 
 def test_every_alert_is_in_the_documents() -> None:
-    text = Path("docs/operations.md").read_text()
+    text = Path("docs/guides/monitoring.md").read_text()
     assert [name for name in ALARMED if f"`{name}`" not in text] == []
 
 

@@ -52,5 +52,5 @@ def test_each_setting_is_explained_and_changes_nothing_until_it_is_uncommented()
 
 
 def test_the_documents_table_has_the_settings_of_the_service_and_no_other() -> None:
-    page = Path("docs/settings.md").read_text()
+    page = Path("docs/reference/settings.md").read_text()
     assert set(re.findall(r"^\| `(FACE_\w+)` \|", page, re.MULTILINE)) == set(SERVICE)

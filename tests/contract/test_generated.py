@@ -10,7 +10,7 @@ import pytest
 
 from app.api.openapi import EXAMPLES
 from app.settings import Settings
-from scripts import openapi_examples, settings_reference
+from scripts import openapi_examples, rest_reference, settings_reference
 
 STORED: dict[str, dict[str, Any]] = json.loads(EXAMPLES.read_text())
 
@@ -22,8 +22,12 @@ def test_the_settings_reference_is_current() -> None:
     assert settings_reference.PAGE.read_text() == settings_reference.page_text()
 
 
+def test_the_rest_reference_is_current() -> None:
+    assert rest_reference.PAGE.read_text() == rest_reference.page_text()
+
+
 def test_every_setting_is_described() -> None:
-    page = Path("docs/settings.md").read_text()
+    page = Path("docs/reference/settings.md").read_text()
     for name, field in Settings.model_fields.items():
         assert field.description
         assert field.description[0].isupper()
@@ -52,6 +56,14 @@ def test_examples_are_the_services_own_answers(server: str, document: dict[str, 
     for path, operations in current.items():
         for method, answer in operations.items():
             assert_alike(STORED[path][method], answer, f"{method} {path}")
+
+
+def test_times_change_with_the_stages_only() -> None:
+    stored = {"faces": [{"score": 1}], "timing_ms": {"decode": 1.0, "total": 2.0}}
+    current = {"faces": [{"score": 2}], "timing_ms": {"decode": 3.0, "total": 4.0}}
+    assert openapi_examples.keep_times(current, stored) == current | {"timing_ms": stored["timing_ms"]}
+    other = current | {"timing_ms": {"decode": 3.0, "pnet": 1.0, "total": 4.0}}
+    assert openapi_examples.keep_times(other, stored) == other
 
 
 def assert_alike(stored: Any, current: Any, where: str) -> None:

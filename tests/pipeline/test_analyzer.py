@@ -32,13 +32,13 @@ def test_a_task_without_a_model_is_allowed_and_knows_none() -> None:
 
 
 def test_a_detector_is_required() -> None:
-    with pytest.raises(BadModel, match="no loaded model does detect"):
+    with pytest.raises(BadModel, match="No detector is loaded"):
         Analyzer([landmarker(), embedder()])
 
 
 @pytest.mark.parametrize("task", ["detect", "landmarks", "embed"])
 def test_a_default_that_is_not_loaded_is_refused(task: Task) -> None:
-    with pytest.raises(BadModel, match=f"no loaded model named 'nobody' does {task}"):
+    with pytest.raises(BadModel, match=f"The default model 'nobody' for {task} is not loaded"):
         Analyzer([cascade(), landmarker(), embedder()], {task: "nobody"})
 
 

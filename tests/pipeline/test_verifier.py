@@ -59,7 +59,7 @@ def test_threshold_and_rate_together_are_refused() -> None:
 
 def test_a_model_without_calibration_asks_for_a_threshold() -> None:
     bare = SPEC.model_copy(update={"thresholds": (), "default_far": None})
-    with pytest.raises(BadParameter, match="give one"):
+    with pytest.raises(BadParameter, match="Set the parameter threshold"):
         choose_threshold(bare, None, None)
     assert choose_threshold(bare, 0.5, None) == DecisionThreshold(0.5, None)
 

@@ -29,7 +29,7 @@ def test_devices_by_name() -> None:
     assert candidate_devices("cpu") == [Device("cpu")]
     assert candidate_devices("auto")[-1] == Device("cpu")
     for bad in ("gpu", "cuda:x", "cuda:-1", ""):
-        with pytest.raises(DeviceUnavailable, match="unknown device"):
+        with pytest.raises(DeviceUnavailable, match="is unknown"):
             candidate_devices(bad)
 
 

@@ -52,5 +52,5 @@ def test_boxes_must_meet_the_picture() -> None:
     check_overlap(parse([[-5, -5, 1, 1], [99, 49, 200, 200]], 4), 100, 50)
     check_overlap(parse([], 4), 100, 50)
     for outside in ([100, 0, 120, 20], [0, 50, 20, 70], [-20, 0, 0, 20], [0, -20, 20, 0]):
-        with pytest.raises(BadParameter, match=r"boxes\[1\] .* outside the picture of 100 x 50"):
+        with pytest.raises(BadParameter, match=r"boxes\[1\] .* outside the image of 100 x 50"):
             check_overlap(parse([[1, 1, 2, 2], outside], 4), 100, 50)

@@ -84,7 +84,7 @@ def test_all_went_well(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([tmp_path]) is False
-    assert "no pictures" in capsys.readouterr().err
+    assert "no images" in capsys.readouterr().err
 
 
 def test_progress_is_shown_on_many_only(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The outermost middleware: request ids, access log, request metrics, answers to unexpected errors."""
+"""The outermost middleware: request ids, access log, request metrics, responses to unexpected errors."""
 
 import logging
 import re
@@ -17,9 +17,10 @@ from app.logs import REQUEST_ID
 log = logging.getLogger(__name__)
 
 HEADER = b"x-request-id"
+"""The header with the id of a request, in requests and responses."""
 
 DISCONNECTED = 499
-"""Status in logs and metrics for a request whose client disconnected before it was answered."""
+"""Status in logs and metrics for a request whose client disconnected before the response (as in nginx)."""
 
 _ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
@@ -27,9 +28,14 @@ _MAX_PATH = 200
 
 
 class AccessLog:
-    """ASGI middleware. `X-Request-ID` is taken from the request if it is valid, else generated.
+    """ASGI middleware that logs and counts requests.
 
-    The log contains neither the query nor the body nor the client's address.
+    The id of a request is its header `X-Request-ID` if it is valid, else a new one. The log contains neither
+    the query nor the body nor the address of the client.
+
+    Args:
+        app: the next ASGI application.
+        metrics: receives the request metrics.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -37,6 +43,11 @@ class AccessLog:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application on a request, and log and count the request.
+
+        Raises:
+            Exception: the application failed after it had started the response.
+        """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -58,7 +69,7 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception:
-            log.exception("the service failed on a request")
+            log.exception("The service failed on a request with an unexpected error.")
             if status != DISCONNECTED:
                 raise
             await problem_handlers.internal_error(scope)(scope, receive, send_with_headers)
@@ -84,5 +95,5 @@ class AccessLog:
 
 
 def _route(scope: Scope) -> str:
-    """Return the route's pattern, so that clients cannot create new label values."""
+    """Return the path pattern of the route, because clients could create any number of paths as labels."""
     return getattr(scope.get("route"), "path", None) or "other"

@@ -1,4 +1,4 @@
-"""API keys: if any are set, requests about pictures, models or metrics must send one of them."""
+"""API keys: if any are set, requests must send one of them, except to the open paths."""
 
 import hashlib
 import hmac
@@ -12,7 +12,7 @@ from app.errors import Unauthorized
 from app.service import problems
 
 OPEN = ("/", "/docs", "/example.jpg", "/livez", "/openapi.json", "/readyz")
-"""Paths that need no key: probes, the documentation and the page. They disclose nothing."""
+"""Paths that need no key: health checks, the documentation and the page. They disclose nothing."""
 
 _OPEN_FOLDERS = ("/docs/assets/", "/problems/")
 
@@ -20,10 +20,14 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 class ApiKeys:
-    """ASGI middleware: refuses a request without a valid key before its body is read.
+    """ASGI middleware that refuses requests without a valid API key, before their bodies are read.
 
-    A key is sent as `Authorization: Bearer KEY` or as `X-API-Key: KEY`. It is compared by hash with all keys,
-    in constant time.
+    Clients send a key as `Authorization: Bearer KEY` or as `X-API-Key: KEY`. Its hash is compared with the
+    hashes of all keys in constant time.
+
+    Args:
+        app: the next ASGI application.
+        keys: the valid keys.
     """
 
     def __init__(self, app: ASGIApp, keys: Iterable[str]) -> None:
@@ -31,11 +35,12 @@ class ApiKeys:
         self._hashes = [_hash(key) for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application on a request with a valid key, else respond with 401."""
         if scope["type"] != "http" or self._is_allowed(scope):
             await self._app(scope, receive, send)
             return
         error = Unauthorized(
-            "This path needs an API key, sent as Authorization: Bearer KEY or as X-API-Key: KEY."
+            "This path requires a valid API key. Send it as Authorization: Bearer KEY or as X-API-Key: KEY."
         )
         problem = problems.of_error(error, instance=scope["path"])
         await problem_handlers.respond(problem, _CHALLENGE, scope)(scope, receive, send)
@@ -51,7 +56,7 @@ class ApiKeys:
 
 
 def is_open(path: str) -> bool:
-    """Return whether the path needs no key."""
+    """Return whether a path needs no API key."""
     return path in OPEN or path.startswith(_OPEN_FOLDERS)
 
 

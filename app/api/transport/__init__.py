@@ -1,1 +1,1 @@
-"""Connections: limits on their number, on time and on memory."""
+"""HTTP connections: limits on their number, on the time of clients, and on the memory of bodies."""

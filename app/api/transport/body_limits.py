@@ -1,8 +1,8 @@
-"""Request bodies: a minimum upload rate, a memory budget for all bodies together, and the lingering close.
+"""Request bodies: timeouts, a minimum upload rate, a memory budget for all bodies, and the lingering close.
 
-A server that closes a connection on which a body is still arriving resets it, and the reset can destroy a
-response on its way. So after an early response the rest of the body is read and discarded for a moment (nginx
-calls this a lingering close).
+If a server closes a connection while a body is still arriving, the connection is reset, and the reset can
+destroy a response that the client has not read yet. After an early response the rest of the body is therefore
+read and discarded for a short time. nginx calls this a lingering close.
 """
 
 import asyncio
@@ -17,7 +17,12 @@ _MAX_LINGER_S = 2.0
 
 
 class BodyMemoryBudget:
-    """Bytes of the bodies of all unanswered requests, at most `limit` at a time."""
+    """The memory for the bodies of all unanswered requests.
+
+    Attributes:
+        limit: maximum number of bytes.
+        used: number of bytes in use.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -25,11 +30,17 @@ class BodyMemoryBudget:
 
 
 class BodyLimits:
-    """ASGI middleware: a body that arrives too slowly, or exceeds the memory budget, ends its request.
+    """ASGI middleware that limits the time and the memory of request bodies.
 
-    Time counts from the moment at which the application asks for the body. The application's `receive` raises
-    BodyTimeout or Overloaded. If a response ends before its request's body, its end is delayed until the body
-    ends, for at most two seconds.
+    Time counts from the first call of `receive` by the application. For a body that arrives too slowly,
+    `receive` raises BodyTimeout; for a body that exceeds the memory budget, Overloaded. If a response ends
+    before the body of its request, the end of the response is delayed until the body ends, but at most two
+    seconds.
+
+    Args:
+        app: the next ASGI application.
+        timeouts: the timeouts for clients.
+        budget: the memory budget, shared by all requests.
     """
 
     def __init__(self, app: ASGIApp, timeouts: ClientTimeouts, budget: BodyMemoryBudget) -> None:
@@ -38,6 +49,7 @@ class BodyLimits:
         self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application on a request with limits on its body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -60,22 +72,27 @@ class _Body:
         self._start: float | None = None
 
     async def receive(self) -> Message:
-        """Return the next message within the limits. Raises BodyTimeout or Overloaded."""
-        if self._complete:  # what follows is the client's disconnection, which has no time limit
+        """Return the next message of the client.
+
+        Raises:
+            BodyTimeout: the body arrives too slowly.
+            Overloaded: the body exceeds the memory budget.
+        """
+        if self._complete:  # the next message is the disconnection of the client, which has no time limit
             return await self._receive()
         message = await self._receive_in_time()
         self._complete = not message.get("more_body", False)
         size = len(message.get("body", b""))
         if self._budget.used + size > self._budget.limit:
             raise Overloaded(
-                "The bodies of other requests occupy all memory reserved for bodies; try again in a moment."
+                "The memory for request bodies is in use by other requests. Try again in a moment."
             )
         self._budget.used += size
         self._received += size
         return message
 
     def release(self) -> None:
-        """Return the body's memory to the budget."""
+        """Return the memory of the body to the budget."""
         self._budget.used -= self._received
         self._received = 0
 
@@ -120,7 +137,7 @@ class _Body:
 
 
 def _expects_body(scope: Scope) -> bool:
-    """Return whether a body arrives. A client that sent `Expect` does not send it after a response."""
+    """Return whether the client sends a body. After `Expect`, it sends none once it has a response."""
     headers = dict(scope["headers"])
     announced = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
     return announced and b"expect" not in headers

@@ -1,6 +1,6 @@
-"""HTTP/1.1 connections on h11: their number, and how long a client may take for a head and for a response.
+"""HTTP/1.1 connections: limits on their number, on the time for a request head and on reading a response.
 
-uvicorn limits neither; h11 limits the size of a head (64 KiB). Refusals are problem+json too.
+uvicorn limits none of these. h11 limits the size of a request head (64 KiB). Refusals are problem+json too.
 """
 
 import asyncio
@@ -19,9 +19,15 @@ from app.service import problems
 
 
 class LimitedH11Protocol(H11Protocol):
-    """uvicorn's protocol on h11, with limits on connections and on a client's time.
+    """uvicorn's h11 protocol with limits on the number of connections and on the time of clients.
 
-    The lifespan's state may hold a `Telemetry` under the name `telemetry`.
+    The state of the ASGI lifespan may have a `Telemetry` under the name `telemetry`. It receives the number
+    of connections and the refusals.
+
+    Args:
+        timeouts: the timeouts for clients.
+        max_connections: maximum number of open connections of the process.
+        uvicorn_arguments: arguments of uvicorn's protocol.
     """
 
     def __init__(self, *, timeouts: ClientTimeouts, max_connections: int, **uvicorn_arguments: Any) -> None:
@@ -34,20 +40,22 @@ class LimitedH11Protocol(H11Protocol):
         self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the timer for the first request head, or refuse the connection if there are too many."""
         super().connection_made(transport)
         _send_at_once(transport)
-        transport.set_write_buffer_limits(high=0)  # so that any unread response pauses writing
+        transport.set_write_buffer_limits(high=0)  # writing pauses as soon as the client stops reading
         self._telemetry.connections(len(self.connections))
         if len(self.connections) > self._max_connections:
             self._refuse(
                 503,
                 "connections",
-                f"All {self._max_connections} connections are in use; try again in a moment.",
+                f"All {self._max_connections} connections are in use. Try again in a moment.",
             )
         else:
             self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timers of the connection."""
         for timer in (self._discard_timer, self._head_timer, self._write_timer):
             _cancel(timer)
         self._discard_timer = self._head_timer = self._write_timer = None
@@ -55,6 +63,7 @@ class LimitedH11Protocol(H11Protocol):
         self._telemetry.connections(len(self.connections))
 
     def data_received(self, data: bytes) -> None:
+        """Parse received bytes, and start or stop the timers for the request head and the rest of a body."""
         if not self.transport.is_closing():
             super().data_received(data)
             self._expect_head()
@@ -63,31 +72,34 @@ class LimitedH11Protocol(H11Protocol):
                 self._discard_timer = None
 
     def on_response_complete(self) -> None:
+        """Start the timer for the next request head, or for the rest of a body that is still arriving."""
         super().on_response_complete()
         if self._discarding_body() and not self.transport.is_closing():
             self._discard_timer = self.loop.call_later(self._timeouts.read, self.transport.close)
         self._expect_head()
 
     def pause_writing(self) -> None:
+        """Start the timer for a client that does not read its response."""
         super().pause_writing()
         self._write_timer = self._write_timer or self.loop.call_later(self._timeouts.write, self._abort_write)
 
     def resume_writing(self) -> None:
+        """Stop the timer for a client that did not read its response."""
         _cancel(self._write_timer)
         self._write_timer = None
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer with a problem where uvicorn would answer in plain text."""
-        self._refuse(400, "malformed", f"{msg.removesuffix('.')}: this is not valid HTTP/1.1.")
+        """Respond to invalid HTTP with a problem, in place of uvicorn's plain text."""
+        self._refuse(400, "malformed", f"The request is not valid HTTP/1.1: {msg.removesuffix('.')}.")
 
     def _discarding_body(self) -> bool:
-        """Return whether the request is answered while its body still arrives; the rest is discarded."""
+        """Return whether the request is answered but its body is still arriving and being discarded."""
         answered = self.cycle is not None and self.cycle.response_complete
         return answered and self.conn.their_state is h11.SEND_BODY
 
     def _expect_head(self) -> None:
-        """Start the timer when a request's head is due, and stop it when one has arrived."""
+        """Start the timer if the connection waits for a request head, else stop it."""
         if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
             _cancel(self._head_timer)
             self._head_timer = None
@@ -99,7 +111,7 @@ class LimitedH11Protocol(H11Protocol):
         if self.transport.is_closing():
             return
         if self.conn.trailing_data[0]:
-            detail = f"The request's head was not complete within {self._timeouts.read:g} seconds."
+            detail = f"The head of the request was not complete within {self._timeouts.read:g} seconds."
             self._refuse(408, "slow-head", detail)
         else:
             self.transport.close()
@@ -110,7 +122,7 @@ class LimitedH11Protocol(H11Protocol):
         self.transport.abort()
 
     def _refuse(self, status: int, reason: RejectReason, detail: str) -> None:
-        """Answer without the application, and close the connection."""
+        """Send a problem without calling the application, and close the connection."""
         self._telemetry.rejected(reason)
         problem = problems.of_status(status, detail)
         body = json.dumps(problem.model_dump(exclude_none=True)).encode()
@@ -128,14 +140,20 @@ class LimitedH11Protocol(H11Protocol):
 
 
 def limited_protocol(timeouts: ClientTimeouts, max_connections: int) -> Any:
-    """Return a value for `uvicorn.Config(http=...)`, which can be pickled for worker processes."""
+    """Return the protocol for `uvicorn.Config(http=...)`; it can be pickled for worker processes.
+
+    Args:
+        timeouts: the timeouts for clients.
+        max_connections: maximum number of open connections of the process.
+    """
     return partial(LimitedH11Protocol, timeouts=timeouts, max_connections=max_connections)
 
 
 def _send_at_once(transport: asyncio.Transport) -> None:
-    """Disable Nagle's algorithm, which delays a response on a kept connection by about 40 ms.
+    """Disable Nagle's algorithm, which delays a response on a persistent connection by about 40 ms.
 
-    asyncio does so only for sockets whose protocol number is set, which those of several workers are not.
+    asyncio disables it only if the protocol number of the socket is set, which is not the case for the
+    sockets of several worker processes.
     """
     connection = transport.get_extra_info("socket")
     if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):

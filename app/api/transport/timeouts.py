@@ -1,17 +1,17 @@
-"""How long a client may take."""
+"""Client timeouts."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ClientTimeouts:
-    """Timeouts for a client, in seconds.
+    """Timeouts for clients.
 
     Attributes:
-        read: without receiving a byte of a body, or for a complete request head.
-        body: for a complete body.
-        min_body_rate: minimum bytes per second of a body, enforced after the read timeout.
-        write: for the client to read a response.
+        read: maximum seconds without receiving a byte of a body, and for a complete request head.
+        body: maximum seconds for a complete body.
+        min_body_rate: minimum upload rate of a body in bytes per second, enforced after the read timeout.
+        write: maximum seconds for a client to read its response.
     """
 
     read: float
