@@ -1,1 +1,4 @@
-"""Benchmarks: scripts, never timed tests. Peers run in turns with ours on the same pictures in one run."""
+"""Benchmarks: scripts that measure Facet, and other libraries in the same run on the same images.
+
+A comparison runs Facet and the other libraries alternately. No test of the project depends on times.
+"""

@@ -1,4 +1,4 @@
-"""Clients: a number of them that each wait for an answer before they ask again, or arrivals at a rate."""
+"""Load generators: a closed loop with a fixed number of clients, and an open loop with a fixed rate."""
 
 import asyncio
 from collections import Counter
@@ -11,14 +11,20 @@ import numpy as np
 
 from benchmarks.pictures import Ask
 
-_PATIENCE = 120.0
+_TIMEOUT_S = 120.0
 
 
 @dataclass
 class Outcome:
-    """What became of requests: when each was due (seconds from the start), how long it took, its status.
+    """The results of many requests. Status 0 means that no response arrived.
 
-    Status 0 is an answer that never came. `lag` is how late the clients themselves sent it.
+    Attributes:
+        seconds: duration of the run.
+        due: for each request the time at which it was due, in seconds from the start.
+        took: for each request the seconds from the time at which it was due to its response.
+        status: for each request the HTTP status.
+        lag: for each request the delay of the client, in seconds from the due time to sending.
+        wrong: number of responses with an unexpected status, by a description of the error.
     """
 
     seconds: float = 0.0
@@ -29,6 +35,7 @@ class Outcome:
     wrong: Counter[str] = field(default_factory=Counter)
 
     def add(self, due: float, took: float, status: int, lag: float = 0.0) -> None:
+        """Add the result of one request; see the attributes."""
         self.due.append(due)
         self.took.append(took)
         self.status.append(status)
@@ -36,15 +43,22 @@ class Outcome:
 
     @property
     def statuses(self) -> dict[int, int]:
+        """The number of responses by status."""
         return dict(sorted(Counter(self.status).items()))
 
     @property
     def rate(self) -> float:
-        """Answers with 200 a second."""
+        """Responses with status 200 per second."""
         return self.status.count(200) / self.seconds
 
     def milliseconds(self, *percentiles: float, status: int = 200, sent: bool = False) -> list[float]:
-        """Percentiles of the time to an answer of that status, since it was due or `sent`; of none, nan."""
+        """Return percentiles of the response time in milliseconds; nan if there is no such response.
+
+        Args:
+            percentiles: the percentiles, 0 to 100.
+            status: only responses with this status count.
+            sent: measure from the time at which a request was sent, instead of the time at which it was due.
+        """
         rows = zip(self.took, self.lag, self.status, strict=True)
         took = [t - lag if sent else t for t, lag, s in rows if s == status]
         if not took:
@@ -55,7 +69,18 @@ class Outcome:
 async def closed(
     url: str, asks: Iterator[Ask], clients: int, *, seconds: float = 1e9, most: int = 1 << 60
 ) -> Outcome:
-    """So many clients, one request after the other each, for so long or so many requests."""
+    """Run a closed loop: each client sends its next request after the response to the last one.
+
+    Args:
+        url: address of the service.
+        asks: the requests.
+        clients: number of clients.
+        seconds: duration in seconds.
+        most: maximum number of requests.
+
+    Returns:
+        The results.
+    """
     outcome, left = Outcome(), most
     async with client(url) as http:
         start = perf_counter()
@@ -69,7 +94,7 @@ async def closed(
                 status = await send(http, ask)
                 outcome.add(begun - start, perf_counter() - begun, status)
                 if status != ask.status:
-                    outcome.wrong[f"{ask.path}: {status} in place of {ask.status}"] += 1
+                    outcome.wrong[f"{ask.path}: {status} instead of {ask.status}"] += 1
 
         await asyncio.gather(*(run() for _ in range(clients)))
         outcome.seconds = perf_counter() - start
@@ -77,7 +102,18 @@ async def closed(
 
 
 async def open_(url: str, asks: Iterator[Ask], rate: float, seconds: float, seed: int = 0) -> Outcome:
-    """Requests that come at random at that rate, whatever becomes of those before; timed from when due."""
+    """Run an open loop: requests arrive as a Poisson process, independent of earlier responses.
+
+    Args:
+        url: address of the service.
+        asks: the requests; only the first image of each is sent.
+        rate: mean number of requests per second.
+        seconds: duration in seconds.
+        seed: seed of the arrival times.
+
+    Returns:
+        The results.
+    """
     gaps = np.random.default_rng(seed).exponential(1 / rate, int(rate * seconds * 1.5) + 10)
     arrivals = [due for due in np.cumsum(gaps) if due < seconds]
     outcome, place = Outcome(), httpx.URL(url)
@@ -97,13 +133,13 @@ async def open_(url: str, asks: Iterator[Ask], rate: float, seconds: float, seed
 
 
 def client(url: str) -> httpx.AsyncClient:
-    """A client without a bound on connections of its own."""
+    """Return an HTTP client for a service, without a limit on the number of connections."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-    return httpx.AsyncClient(base_url=url, timeout=_PATIENCE, limits=limits)
+    return httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, limits=limits)
 
 
 async def send(http: httpx.AsyncClient, ask: Ask) -> int:
-    """The answer's status; 0 where none came."""
+    """Return the status of the response to a request; 0 if no response arrives."""
     try:
         if "/batch" in ask.path:
             answer = await http.post(ask.path, files=[("image", image) for image in ask.images])
@@ -116,14 +152,17 @@ async def send(http: httpx.AsyncClient, ask: Ask) -> int:
 
 
 async def send_alone(host: str, port: int, ask: Ask) -> int:
-    """The answer's status over a connection of its own, 0 where none came; for one picture.
+    """Return the status of the response to a request with one image, sent over a new connection.
 
-    Without a library of HTTP, whose work for each request would take the service's cores.
+    No HTTP library is used, because it would take CPU time from the service.
+
+    Returns:
+        The status; 0 if no response arrives.
     """
     head = f"POST {ask.path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/jpeg\r\nConnection: close\r\n"
     message = f"{head}Content-Length: {len(ask.images[0])}\r\n\r\n".encode() + ask.images[0]
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(host, port)
             try:
                 writer.write(message)

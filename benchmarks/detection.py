@@ -1,10 +1,10 @@
-"""Detection beside its peers: what each finds on WIDER FACE, its five points, its false alarms, in one run.
+"""Accuracy of detectors on WIDER FACE: average precision, five points, and false positives per image.
 
     .venv-bench/bin/python -m benchmarks.detection --data DATA
-    .venv/bin/python -m training.evaluate curves        # the plot and the tables of docs/detection.md
+    .venv/bin/python -m training.evaluate detection-tables    # plot and tables of docs/accuracy/detection.md
 
-Every detector's score is let down to 0.02 for precision and recall; what is said of the default threshold
-is at each one's own.
+Precision and recall are measured with a score threshold of 0.02. Figures at the default threshold use the
+default of each detector.
 """
 
 import json
@@ -24,29 +24,29 @@ from app.pipeline.analyzer import Analyzer
 from app.runtime.model_store import load
 from app.vision.pyramid import AnyImage
 from benchmarks.others import MtcnnTf, YuNet
-from training import detection_report
-from training.evaluate_detection import LOW_THRESHOLD, Found, measure, served
+from training.evaluation.detection import LOW_THRESHOLD, Detections, detect_function, measure
+from training.reports import detection as detection_report
 
 MTCNN_THRESHOLD, YUNET_THRESHOLD = 0.8, 0.9
-"""The peers' own defaults."""
+"""The default thresholds of the other detectors."""
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="the folder that holds `wider/` and `mtfl5/`")],
-    out: Annotated[Path, typer.Option(help="the file of figures")] = Path(
+    data: Annotated[Path, typer.Option(help="Folder that contains `wider/` and `mtfl5/`.")],
+    out: Annotated[Path, typer.Option(help="File for the figures.")] = Path(
         "benchmarks/results/detection.json"
     ),
 ) -> None:
-    """Every detector of the store, mtcnn 1.0.0 and YuNet."""
+    """Measure all detectors in models/, mtcnn 1.0.0 and OpenCV's YuNet."""
     warnings.simplefilter("ignore")
     analyzer = Analyzer(load(Path("models"), "cpu"))
     figures = [
-        measure(served(detector), f"facet {name}", detector.spec.threshold, data)
+        measure(detect_function(detector), f"facet {name}", detector.spec.threshold, data)
         for name, detector in analyzer.detectors.items()
     ]
     reference, yunet = MtcnnTf(), YuNet(LOW_THRESHOLD)
 
-    def mtcnn(image: AnyImage) -> Found:
+    def mtcnn(image: AnyImage) -> Detections:
         return reference.found(image, threshold_onet=LOW_THRESHOLD)
 
     figures.append(measure(mtcnn, "mtcnn 1.0.0", MTCNN_THRESHOLD, data))

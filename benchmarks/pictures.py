@@ -1,4 +1,4 @@
-"""Pictures to load a service with: the project's own photographs, scaled, and what is no picture at all."""
+"""Requests for load tests: the photos of the project at several sizes, and invalid requests."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,13 @@ SIZES = ((320, 240), (640, 480), (800, 600), (1024, 768), (1280, 720), (300, 120
 
 @dataclass(frozen=True)
 class Ask:
-    """A request: its address, its pictures, and the status that is the right answer."""
+    """A request.
+
+    Attributes:
+        path: path and query.
+        images: the encoded images.
+        status: the expected HTTP status.
+    """
 
     path: str
     images: tuple[bytes, ...]
@@ -27,13 +33,19 @@ class Ask:
 
 @cache
 def photographs() -> list[ndarray]:
-    """The project's photographs, BGR."""
+    """Return the photos of the project, BGR (h, w, 3) uint8."""
     files = sorted(path for path in PHOTOS.iterdir() if path.suffix in {".jpg", ".png"})
     return [decode(path.read_bytes(), 50_000_000, "image")[:, :, ::-1] for path in files]
 
 
 def jpeg(width: int, height: int, photo: int = 0) -> bytes:
-    """A photograph in a corner of a JPEG of that size, as large as fits, mirrored to its edges."""
+    """Return a JPEG of a size with a photo in its upper left corner, as large as possible, on grey.
+
+    Args:
+        width: width in pixels.
+        height: height in pixels.
+        photo: index of the photo.
+    """
     source = photographs()[photo % len(photographs())]
     scale = min(width / source.shape[1], height / source.shape[0])
     size = (max(1, round(source.shape[1] * scale)), max(1, round(source.shape[0] * scale)))
@@ -44,17 +56,24 @@ def jpeg(width: int, height: int, photo: int = 0) -> bytes:
 
 
 def same(path: str, width: int, height: int) -> list[Ask]:
-    """One request for each photograph, all of one size."""
+    """Return one request per photo, all with images of the same size in pixels."""
     return [Ask(path, (jpeg(width, height, photo),)) for photo in range(len(photographs()))]
 
 
 def mixed(seed: int = 0) -> Iterator[Ask]:
-    """Requests of many kinds without end: most good and of several sizes, some bad, some of many pictures."""
+    """Generate random requests without end: most are valid, 10% are invalid, 5% are batches.
+
+    Args:
+        seed: seed of the random numbers.
+
+    Yields:
+        The requests.
+    """
     random = np.random.default_rng(seed)
     good = [jpeg(*size, photo) for photo, size in enumerate(SIZES)]
     png = cv2.imencode(".png", photographs()[0])[1].tobytes()
     bad = [
-        Ask("/detect", (b"no picture",), 422),
+        Ask("/detect", (b"no image",), 422),
         Ask("/detect", (good[1][: len(good[1]) // 2],), 422),
         Ask("/landmarks", (b"",), 422),
         Ask("/embed?model=nobody", (good[0],), 422),
@@ -63,7 +82,7 @@ def mixed(seed: int = 0) -> Iterator[Ask]:
         Ask("/nowhere", (good[0],), 404),
     ]
     several = [
-        Ask("/detect/batch", (good[0], b"no picture", good[1])),
+        Ask("/detect/batch", (good[0], b"no image", good[1])),
         Ask("/embed/batch", (good[0], good[0])),
     ]
     while True:
@@ -79,7 +98,17 @@ def mixed(seed: int = 0) -> Iterator[Ask]:
 
 
 def of_random_sizes(count: int, least: float, most: float, seed: int = 0) -> Iterator[bytes]:
-    """JPEGs of random sizes between so many megapixels, at random between 1:2 and 2:1."""
+    """Generate JPEGs of random size, with aspect ratios between 1:2 and 2:1.
+
+    Args:
+        count: number of images.
+        least: minimum size in megapixels.
+        most: maximum size in megapixels.
+        seed: seed of the random numbers.
+
+    Yields:
+        The encoded images.
+    """
     random = np.random.default_rng(seed)
     for number in range(count):
         pixels, ratio = random.uniform(least, most) * 1e6, 2 ** random.uniform(-1, 1)

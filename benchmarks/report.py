@@ -1,4 +1,4 @@
-"""Where figures come from and go to: the machine's name, and a table beside its figures as JSON."""
+"""Reports: tables in Markdown, figures in JSON, and a note on the machine, the date and the command."""
 
 import json
 import os
@@ -13,7 +13,7 @@ RESULTS = Path("benchmarks/results")
 
 
 def machine() -> str:
-    """The processor and the cores this process may use."""
+    """Return the name of the processor and the number of cores that this process may use."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
@@ -21,20 +21,32 @@ def machine() -> str:
 
 
 def note() -> str:
-    """When, on what and by which command."""
+    """Return a note with the date, the machine and the command."""
     command = " ".join([f"python -m benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
     return f"{date.today()}, {machine()}; `{command}`."
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; numbers to the right, with as many digits as are read."""
+    """Return a Markdown table. Columns of numbers are right-aligned; numbers are rounded.
+
+    Args:
+        heads: headings of the columns.
+        rows: the rows.
+    """
     right = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(heads))]
     lines = [_line(heads), _line(["---:" if r else "---" for r in right])]
     return "\n".join([*lines, *(_line([_text(cell) for cell in row]) for row in rows)])
 
 
 def write(name: str, text: str, figures: Mapping[str, Any], out: Path) -> None:
-    """`name`.md and `name`.json in the folder, and the text on the screen."""
+    """Write a report as `name`.md and `name`.json, and print it.
+
+    Args:
+        name: name of the files without suffix.
+        text: the report in Markdown.
+        figures: the figures for the JSON file.
+        out: folder for the files.
+    """
     where = note()
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(f"{text}\n\n{where}\n")

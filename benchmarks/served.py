@@ -1,4 +1,4 @@
-"""A service of this checkout in a process of its own, on a free port, and the memory it takes."""
+"""Runs the service of this checkout in a separate process on a free port, and reads its memory."""
 
 import os
 import socket
@@ -13,25 +13,42 @@ from pathlib import Path
 
 import httpx
 
-_START = 300.0
-_END = 60.0
+_START_TIMEOUT_S = 300.0
+_EXIT_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Served:
-    """Where a service listens, and its process."""
+    """A running service.
+
+    Attributes:
+        url: address of the service.
+        pid: process id of the service.
+    """
 
     url: str
     pid: int
 
     def memory_mb(self, what: str = "VmRSS") -> float:
-        """MiB now (VmRSS), or the most ever (VmHWM), of the process and its children together."""
+        """Return the memory of the process and its child processes in MiB.
+
+        Args:
+            what: `VmRSS` for the resident memory, `VmHWM` for its peak.
+        """
         return sum(_status(pid, what) for pid in [self.pid, *children(self.pid)]) / 1024
 
 
 @contextmanager
 def service(*, poll: float = 0.1, **settings: object) -> Iterator[Served]:
-    """A warm service with these FACE_ settings, asked every `poll` seconds; it must end with status 0."""
+    """Run a service while the context is open. It must exit with status 0.
+
+    Args:
+        poll: seconds between two checks of readiness.
+        settings: settings of the service, by the name of the variable without FACE_.
+
+    Yields:
+        The service, when it is ready.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     variables = {f"FACE_{name}".upper(): str(value) for name, value in settings.items()}
@@ -45,14 +62,14 @@ def service(*, poll: float = 0.1, **settings: object) -> Iterator[Served]:
             yield Served(url, process.pid)
         finally:
             process.terminate()
-            status = process.wait(_END)
+            status = process.wait(_EXIT_TIMEOUT_S)
             log.seek(0)
             sys.stderr.write(log.read().decode(errors="replace"))
-        assert status == 0, f"the service ended with status {status}"
+        assert status == 0, f"The service exited with status {status}."
 
 
 def _await_ready(url: str, process: "subprocess.Popen[bytes]", poll: float) -> None:
-    end = time.monotonic() + _START
+    end = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < end and process.poll() is None:
         try:
             if httpx.get(f"{url}/readyz", timeout=5).is_success:
@@ -60,7 +77,7 @@ def _await_ready(url: str, process: "subprocess.Popen[bytes]", poll: float) -> N
         except httpx.TransportError:
             pass
         time.sleep(poll)
-    raise RuntimeError("the service did not get ready")
+    raise RuntimeError("The service did not become ready.")
 
 
 def _status(pid: int, what: str) -> int:
@@ -69,5 +86,5 @@ def _status(pid: int, what: str) -> int:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that this one started."""
+    """Return the process ids of the child processes of a process."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -1,9 +1,10 @@
-"""The service's stages by picture size, on one device: where the time goes, and how it grows.
+"""Time of each stage by image size, on one device.
 
-    .venv/bin/python -m benchmarks.stages              # CPU
-    make bench-gpu                                     # the same on CUDA
+    .venv/bin/python -m benchmarks.stages              # on the CPU
+    make bench-gpu                                     # on CUDA
 
-Pictures are the project's own portrait, scaled; every figure is the median of several rounds after a warm-up.
+The images are a photo of the project at several sizes. Each time is the median of several rounds after a
+warm-up.
 """
 
 import json
@@ -36,14 +37,14 @@ PHOTO = Path("tests/photos/astronaut.png")
 
 
 def main(
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or tensorrt")] = "cpu",
-    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
-    rounds: Annotated[int, typer.Option(help="rounds a size")] = 15,
-    out: Annotated[Path, typer.Option(help="where the table and the figures go")] = Path(
+    device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:N or tensorrt.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="Number of CPU threads; 0 uses all cores.")] = 0,
+    rounds: Annotated[int, typer.Option(help="Number of rounds per size.")] = 15,
+    out: Annotated[Path, typer.Option(help="Folder for the table and the figures.")] = Path(
         "benchmarks/results"
     ),
 ) -> None:
-    """Milliseconds by stage and picture size."""
+    """Measure the time in milliseconds of each stage, by image size."""
     analyzer = Analyzer(load(Path("models"), device, options=LoadOptions(threads=threads)))
     detector = analyzer.detector(None)
     landmarker, embedder = analyzer.landmarker(None), analyzer.embedder(None)
@@ -71,7 +72,7 @@ def main(
     command = f"python -m benchmarks.stages --device {device}"
     note = f"{date.today()}, {provider}, {os.cpu_count()} cores; one face; `{command}`."
     stages = list(next(iter(table.values())))
-    lines = [f"| picture | {' | '.join(stages)} | all |", "|---|" + "---:|" * (len(stages) + 1)]
+    lines = [f"| image | {' | '.join(stages)} | total |", "|---|" + "---:|" * (len(stages) + 1)]
     lines += [
         f"| {name} | {' | '.join(f'{row[s]:.1f}' for s in stages)} | {sum(row.values()):.1f} |"
         for name, row in table.items()

@@ -1,3 +1,3 @@
-"""Where every net comes from: Keras builders, importers, training runs, evaluation, export to ONNX."""
+"""Training, import, evaluation and export of the nets; imports nothing of `app` above `app.pipeline`."""
 
 import app  # noqa: F401 # switches ONNX Runtime's telemetry off before tf2onnx imports it

@@ -1,12 +1,14 @@
-"""Figures of the served system, measured through `app.pipeline`.
+"""Measure models of the store or training runs with the code of the service (`app.pipeline`).
 
+    python -m training.evaluate detection --data DATA --model cascade
     python -m training.evaluate landmarks --data DATA --model cnn68
+    python -m training.evaluate verification --data DATA --model fused
 
-Each prints a table and writes the same as JSON.
+Each subcommand prints its figures; `--record` puts them on the model card. `detection-tables`,
+`landmark-tables` and `recognition-tables` write the tables of the documentation from recorded figures.
 """
 
-import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,230 +18,221 @@ from app.pipeline.analyzer import Analyzer
 from app.pipeline.landmarks import Landmarker
 from app.runtime import model_store
 from app.runtime.model_store import LoadOptions
-from training import (
-    cards,
-    damage,
-    detection_report,
-    evaluate_detection,
-    evaluate_verification,
-    landmark_errors,
-    landmark_report,
-    recognition_report,
-)
-from training.data.lfw import read_pairs
-from training.data.people import read_people
-from training.page import fill, measured
+from app.vision.spec import Task
+from training.data.datasets.identities import IdentityImage, read_people
+from training.data.datasets.lfw import read_pairs
+from training.evaluation import detection as detection_evaluation
+from training.evaluation import face_vectors
+from training.evaluation import landmarks as landmark_evaluation
+from training.evaluation import rates as rate_evaluation
+from training.evaluation import robustness as robustness_evaluation
+from training.evaluation import verification as verification_evaluation
+from training.evaluation.user_errors import UserError, one_line_errors
+from training.reports import detection as detection_report
+from training.reports import landmarks as landmark_report
+from training.reports import model_cards, pages
+from training.reports import robustness as robustness_report
+from training.reports import verification as verification_report
+from training.reports.markdown import dated, fill
+from training.reports.pages import Models, Page, Plot
+
+Data = Annotated[Path, typer.Option(exists=True, file_okay=False, help="The folder that holds the datasets.")]
+Detector = Annotated[str | None, typer.Option(help="Detector of the store; else the default.")]
+Embedders = Annotated[
+    list[str] | None, typer.Option(help="Embedder of the store; else the default. May be repeated.")
+]
+Record = Annotated[bool, typer.Option("--record", help="Put the figures on the model card.")]
+Source = Annotated[str, typer.Option(help="The dataset whose test split is used: 300w.")]
+Need = tuple[Task, str | None]
+"""A task and the name of a model; None is the default model."""
+
+Threads = Annotated[int, typer.Option(help="Number of CPU threads; 0 uses all cores.")]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
+app.command("detection-tables")(pages.detection_tables)
+app.command("landmark-tables")(pages.landmark_tables)
+app.command("recognition-tables")(pages.recognition_tables)
 
 
 @app.callback()
 def evaluate() -> None:
-    """Measures a model on a held-out set, end to end."""
+    """Measure a model on a test set, end to end."""
 
 
 @app.command()
 def landmarks(
-    data: Annotated[Path, typer.Option(help="the folder that holds the datasets")],
-    model: Annotated[str | None, typer.Option(help="a landmark model of the store")] = None,
-    run: Annotated[Path | None, typer.Option(help="a training run's folder, in place of a model")] = None,
-    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
-    source: Annotated[str, typer.Option(help="the dataset whose test split is used")] = "300w",
+    data: Data,
+    model: Annotated[str | None, typer.Option(help="Landmark net of the store.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of a training run, instead of a model.")] = None,
+    models: Models = Path("models"),
+    source: Source = "300w",
     prepared: Annotated[
-        Path | None, typer.Option(help="a prepared set; its validation faces are measured too")
+        Path | None, typer.Option(help="A prepared set, whose validation faces are measured too.")
     ] = None,
-    detector: Annotated[str | None, typer.Option(help="a detector of the store, else the default")] = None,
-    out: Annotated[Path | None, typer.Option(help="where the JSON goes")] = None,
-    note: Annotated[bool, typer.Option("--record", help="put the figures on the model's card")] = False,
+    detector: Detector = None,
+    out: Annotated[Path | None, typer.Option(help="The JSON file to write.")] = None,
+    record: Record = False,
 ) -> None:
-    """68 or 15 points: error over the outer-eye distance, from our detector's boxes and from given ones."""
-    if (run is None) == (model is None) or (note and model is None):
-        sys.exit("give --model or --run; --record needs --model")
-    session = landmark_errors.run_session(run) if run else landmark_errors.load_session(models, str(model))
+    """Measure a landmark net: NME end to end and from ground-truth boxes, for 68 and 15 points."""
+    session = landmark_evaluation.open_session(models, model, run)
+    _check_recordable(record, model)
     landmarker = Landmarker(session)
-    samples = landmark_errors.samples_of(data, source, landmarker.scheme)
-    if not samples:
-        sys.exit(f"{source} has no test faces with labels for a net of scheme {landmarker.scheme}")
-    found = landmark_errors.measure(samples, landmark_errors.load_detector(models, detector), landmarker)
-    tables = landmark_report.tables(found, source)
+    samples = landmark_evaluation.read_test_samples(data, source, landmarker.scheme)
+    predictions = landmark_evaluation.measure(
+        samples, landmark_evaluation.load_detector(models, detector), landmarker
+    )
+    tables = landmark_report.tables(predictions, source)
     if prepared is not None:
-        answers = landmark_errors.on_prepared(prepared / "validation.tfrecord", session)
-        on = f"{prepared.name} validation ({len(answers[0])} faces)"
-        tables.append(landmark_report.prepared_table(*answers, landmarker.scheme, on))
-    undetected = [name for name, seen in zip(found.names, found.seen, strict=True) if not seen]
-    for line in (line for table in tables for line in table.lines()):
-        print(line)
-    print(f"undetected: {len(undetected)} of {len(found.names)} {' '.join(undetected)}")
+        points = landmark_evaluation.predict_prepared(prepared / "validation.tfrecord", session)
+        faces = f"{prepared.name} validation ({len(points[0])} faces)"
+        tables.append(landmark_report.prepared_table(*points, landmarker.scheme, faces))
+    print("\n".join(landmark_report.lines(tables, predictions)))
     out = out or (run / "landmarks.json" if run else Path("runs") / f"landmarks-{model}.json")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    report = {"model": model or str(run), "undetected": undetected, "tables": [t.as_json() for t in tables]}
-    out.write_text(json.dumps(report, indent=2) + "\n")
-    if note and model is not None:
+    landmark_report.save(out, model or str(run), tables, predictions)
+    if record and model is not None:
         command = f"python -m training.evaluate landmarks --data DATA --model {model}"
         command += f" --source {source}" if source != "300w" else ""
         command += f" --prepared {prepared}" if prepared else ""
         command += f" --detector {detector}" if detector else ""
-        rows = {name: value for table in tables for name, value in table.rows().items()}
-        rows[f"{source} test ({len(found.names)} faces), undetected"] = str(len(undetected))
-        cards.record(models, model, rows, command)
-
-
-@app.command()
-def compare(
-    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
-    page: Annotated[Path, typer.Option(help="the page that is rewritten")] = Path("docs/landmarks.md"),
-) -> None:
-    """The recorded figures of all landmark models side by side, into the page that compares them."""
-    fill(page, "figures", landmark_report.comparison(models))
+        rows = landmark_report.card_rows(tables, predictions, source)
+        model_cards.record(models, model, rows, command)
 
 
 @app.command()
 def robustness(
-    data: Annotated[Path, typer.Option(help="the folder that holds the datasets")],
-    model: Annotated[list[str], typer.Option(help="a landmark model of the store; several may be named")],
-    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
-    source: Annotated[str, typer.Option(help="the dataset whose test split is used")] = "300w",
+    data: Data,
+    model: Annotated[list[str], typer.Option(help="Landmark net of the store. May be repeated.")],
+    models: Models = Path("models"),
+    source: Source = "300w",
     seed: int = 0,
-    page: Annotated[Path, typer.Option(help="the page that is rewritten")] = Path("docs/landmarks.md"),
-    out: Annotated[Path, typer.Option(help="the plot")] = Path("docs/images/landmarks-robustness.png"),
+    page: Page = pages.LANDMARK_PAGE,
+    out: Plot = Path("docs/images/landmarks-robustness.png"),
 ) -> None:
-    """Error, end to end, against blur, turn and occlusion: a plot, and tables in the page."""
-    sessions = [landmark_errors.load_session(models, name) for name in model]
+    """Measure landmark nets on blurred, rotated and occluded images; write tables and a plot."""
+    sessions = [landmark_evaluation.load_session(models, name) for name in model]
     landmarkers = {name: Landmarker(session) for name, session in zip(model, sessions, strict=True)}
-    samples = landmark_errors.samples_of(data, source, "ibug68")
-    curves = damage.measure(samples, landmark_errors.load_detector(models), landmarkers, seed)
-    damage.plot(curves, out)
-    text = measured(damage.tables(curves))
+    samples = landmark_evaluation.read_test_samples(data, source, "ibug68")
+    curves = robustness_evaluation.measure(
+        samples, landmark_evaluation.load_detector(models), landmarkers, seed
+    )
+    robustness_report.plot(curves, out)
+    text = dated(robustness_report.tables(curves))
     fill(page, "robustness", text)
     print(text)
 
 
 @app.command()
 def detection(
-    data: Annotated[Path, typer.Option(help="the folder that holds `wider/` and `mtfl5/`")],
+    data: Data,
     model: Annotated[
-        list[str] | None, typer.Option(help="detectors of the store, else the default; several may be named")
+        list[str] | None, typer.Option(help="Detector of the store; else the default. May be repeated.")
     ] = None,
-    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
-    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
-    out: Annotated[Path, typer.Option(help="the plot of precision over recall")] = Path("runs/detection.png"),
-    note: Annotated[bool, typer.Option("--record", help="put the figures on the models' cards")] = False,
+    models: Models = Path("models"),
+    threads: Threads = 0,
+    out: Plot = Path("runs/detection.png"),
+    record: Record = False,
 ) -> None:
-    """WIDER FACE's validation pictures, MTFL's five points, and pictures without faces."""
-    analyzer = Analyzer(model_store.load(models, "cpu", options=LoadOptions(threads=threads)))
+    """Measure detectors on WIDER FACE, on MTFL's five points, and on images without faces."""
+    analyzer = _analyzer(models, threads, [("detect", name) for name in model or (None,)])
     figures = []
     for name in model or [analyzer.defaults["detect"]]:
         detector = analyzer.detector(name)
-        finder = evaluate_detection.served(detector)
-        figures.append(evaluate_detection.measure(finder, name, detector.spec.threshold, data))
-        if note:
+        detect = detection_evaluation.detect_function(detector)
+        figures.append(detection_evaluation.measure(detect, name, detector.spec.threshold, data))
+        if record:
             command = f"python -m training.evaluate detection --data DATA --model {name}"
-            cards.record(models, name, detection_report.rows(figures[-1]), command)
+            model_cards.record(models, name, detection_report.card_rows(figures[-1]), command)
     print(detection_report.tables(figures))
     detection_report.plot(figures, out)
 
 
 @app.command()
-def curves(
-    results: Annotated[Path, typer.Option(help="what benchmarks.detection wrote")] = Path(
-        "benchmarks/results/detection.json"
-    ),
-    page: Annotated[Path, typer.Option(help="the page that is rewritten")] = Path("docs/detection.md"),
-    out: Annotated[Path, typer.Option(help="the plot")] = Path("docs/images/detection.png"),
-) -> None:
-    """Precision over recall of the detectors that a benchmark measured: a plot, and tables in the page."""
-    known = json.loads(results.read_text())
-    figures = [evaluate_detection.DetectionFigures(**row) for row in known["rows"]]
-    detection_report.plot(figures, out)
-    fill(page, "figures", detection_report.tables(figures) + "\n\n" + known["note"])
-
-
-@app.command()
 def verification(
-    data: Annotated[Path, typer.Option(help="the folder that holds `lfw/`")],
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="an embedder of the store, else the default; several may be named"),
-    ] = None,
-    run: Annotated[
-        list[Path] | None, typer.Option(help="a training run's folder; several may be named")
-    ] = None,
-    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
-    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
-    detector: Annotated[str | None, typer.Option(help="a detector of the store, else the default")] = None,
-    pairs: Annotated[str, typer.Option(help="the pairs file in the LFW folder")] = "pairsDevTest.txt",
-    note: Annotated[bool, typer.Option("--record", help="put the figures on the models' cards")] = False,
+    data: Data,
+    model: Embedders = None,
+    run: Annotated[list[Path] | None, typer.Option(help="Folder of a training run. May be repeated.")] = None,
+    models: Models = Path("models"),
+    threads: Threads = 0,
+    detector: Detector = None,
+    pairs: Annotated[str, typer.Option(help="The pairs file in the folder lfw.")] = "pairsDevTest.txt",
+    record: Record = False,
     calibrate: Annotated[
-        bool, typer.Option(help="keep thresholds and probability for the next `make models`")
+        bool, typer.Option(help="Keep thresholds and probability for the next export of the model.")
     ] = False,
-    roc: Annotated[Path | None, typer.Option(help="where the ROC curves go, as PNG")] = None,
+    roc: Annotated[Path | None, typer.Option(help="The PNG file of the ROC curves.")] = None,
 ) -> None:
-    """LFW's pairs end to end: ten-fold accuracy, AUC, EER, TAR at FAR; an undetected face is an error."""
-    analyzer = Analyzer(
-        model_store.load(models, "cpu", options=LoadOptions(threads=threads)), {"detect": detector}
-    )
+    """Measure embedders on LFW's pairs: accuracy, AUC, EER, TAR at FAR."""
+    names: list[str | None] = [*model] if model else [] if run else [None]
+    analyzer = _analyzer(models, threads, [("detect", detector), *(("embed", name) for name in names)])
     listed, curves = read_pairs(data / "lfw", pairs), {}
-    located = evaluate_verification.located_pairs(analyzer, listed)
-    for folder in run or []:
-        figures = evaluate_verification.measure(evaluate_verification.embedder_of(folder), listed, located)
+    run_embedders = [face_vectors.embedder_of(folder) for folder in run or []]
+    faces = verification_evaluation.locate_pairs(analyzer, listed)
+    for folder, embedder in zip(run or [], run_embedders, strict=True):
+        figures = verification_evaluation.measure(embedder, listed, faces)
         curves[folder.name] = figures.curve
-        (folder / "verification.json").write_text(json.dumps(figures.rows(pairs), indent=2) + "\n")
-        print("\n".join(figures.lines(pairs)), flush=True)
-    for name in model or ([] if run else [analyzer.defaults["embed"]]):
-        figures = evaluate_verification.measure(analyzer.embedder(name), listed, located)
+        print("\n".join(verification_report.lines(figures, pairs)), flush=True)
+        verification_report.save(folder / "verification.json", figures, pairs)
+    for name in (name or analyzer.defaults["embed"] for name in names):
+        figures = verification_evaluation.measure(analyzer.embedder(name), listed, faces)
         curves[name] = figures.curve
-        for line in figures.lines(pairs):
-            print(line, flush=True)
-        if note:
+        print("\n".join(verification_report.lines(figures, pairs)), flush=True)
+        if record:
             command = f"python -m training.evaluate verification --data DATA --model {name}"
             command += f" --detector {detector}" if detector else ""
-            cards.record(models, name, figures.rows(pairs), command)
+            model_cards.record(models, name, verification_report.card_rows(figures, pairs), command)
         if calibrate:
-            evaluate_verification.keep_calibration(models, figures, pairs)
+            verification_evaluation.keep_calibration(models, figures, pairs)
     if roc is not None:
-        evaluate_verification.plot(curves, roc, f"LFW {pairs}, end to end")
-
-
-@app.command()
-def recognition(
-    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
-    page: Annotated[Path, typer.Option(help="the page that is rewritten")] = Path("docs/recognition.md"),
-) -> None:
-    """The recorded figures and calibrated thresholds of all embedders, into the page that compares them."""
-    fill(page, "figures", recognition_report.figures(models))
-    fill(page, "thresholds", recognition_report.thresholds(models))
-    fill(page, "mining", recognition_report.mining(Path("training/records")))
+        verification_report.plot(curves, roc, f"LFW {pairs}, end to end")
 
 
 @app.command()
 def rates(
-    source: Annotated[
-        list[str], typer.Option(help="folders:DIR, celeba:DIR or lfw:DIR; several may be named")
-    ],
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="an embedder of the store, else the default; several may be named"),
-    ] = None,
-    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
-    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all")] = 0,
-    most: Annotated[int, typer.Option(help="pictures of a person")] = 8,
-    note: Annotated[bool, typer.Option("--record", help="put the figures on the models' cards")] = False,
+    source: Annotated[list[str], typer.Option(help="folders:DIR, celeba:DIR or lfw:DIR. May be repeated.")],
+    model: Embedders = None,
+    models: Models = Path("models"),
+    threads: Threads = 0,
+    most: Annotated[int, typer.Option(help="Maximum number of images per person.")] = 8,
+    record: Record = False,
 ) -> None:
-    """Whether the promised false accept rates hold on other people: every pair of their pictures."""
-    analyzer = Analyzer(model_store.load(models, "cpu", options=LoadOptions(threads=threads)))
-    pictures = evaluate_verification.at_most(read_people(source), most)
-    located = evaluate_verification.locate(analyzer, [p.path for p in pictures], [p.person for p in pictures])
-    sets = " and ".join(Path(one.partition(":")[2]).name for one in source)
+    """Measure the calibrated thresholds on other people: FAR and TAR over all pairs of their images."""
+    needed: list[Need] = [("detect", None), *(("embed", name) for name in model or (None,))]
+    analyzer = _analyzer(models, threads, needed)
+    images = rate_evaluation.limit_per_person(_read_people(source), most)
+    faces = face_vectors.locate(analyzer, [i.path for i in images], [i.person for i in images])
+    named = [(kind, Path(folder).name) for kind, _, folder in (one.partition(":") for one in source)]
+    people = " and ".join(folder for _, folder in named)
     for name in model or [analyzer.defaults["embed"]]:
-        figures = evaluate_verification.measure_rates(analyzer.embedder(name), located)
-        for line in figures.lines(name, sets):
-            print(line, flush=True)
-        if note:
-            named = [(one.partition(":")[0], Path(one.partition(":")[2]).name) for one in source]
-            places = " ".join(f"--source {kind}:DATA/identities/{folder}" for kind, folder in named)
-            command = f"python -m training.evaluate rates {places} --model {name} --most {most}"
-            cards.record(models, name, figures.on_card(sets), command)
+        figures = rate_evaluation.measure_rates(analyzer.embedder(name), faces)
+        print("\n".join(verification_report.rate_lines(figures, name, people)), flush=True)
+        if record:
+            sources = " ".join(f"--source {kind}:DATA/identities/{folder}" for kind, folder in named)
+            command = f"python -m training.evaluate rates {sources} --model {name} --most {most}"
+            model_cards.record(models, name, verification_report.rate_card_rows(figures, people), command)
+
+
+def _analyzer(models: Path, threads: int, needed: Sequence[Need]) -> Analyzer:
+    names = frozenset(n for task, name in needed for n in model_store.models_for(models, {task: name}))
+    return Analyzer(model_store.load(models, "cpu", names=names, options=LoadOptions(threads=threads)))
+
+
+def _read_people(source: list[str]) -> list[IdentityImage]:
+    try:
+        return read_people(source)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _check_recordable(record: bool, model: str | None) -> None:
+    if record and model is None:
+        raise UserError("--record needs --model: a run has no model card.")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a subcommand; mistakes of the user end it with one line and status 1 or 2."""
+    with one_line_errors():
+        app(arguments)
 
 
 if __name__ == "__main__":
-    app()
+    main()

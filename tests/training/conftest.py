@@ -5,5 +5,5 @@ import pytest
 
 @pytest.fixture
 def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs draw no learning curves, which takes longer than an epoch of a small net."""
-    monkeypatch.setattr("training.logbook.Logbook._curves", lambda *given: None)
+    """Draw no learning curves: that takes longer than an epoch of a small net."""
+    monkeypatch.setattr("training.engine.run_log.RunLog._curves", lambda *arguments: None)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from training.data import kaggle
+from training.data.datasets import kaggle
 
 FOUR = [0, 1, 10, 14]
 """The points that rows with few labels have."""

@@ -1,197 +1,142 @@
-"""Crops by a detector that always answers the same, and photographs that stand in the data twice."""
+"""`python -m training.prepare`: what the subcommands write, and their errors."""
 
-from collections.abc import Mapping
+import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from numpy import ndarray
+from typer.testing import CliRunner, Result
 
-from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.faces import NO_FACES, Faces
-from app.runtime.timing import Timing
-from app.vision import align, points
-from app.vision.pyramid import ImagePyramid
-from tests.fakes import FIVE_IN_BOX
-from training import portraits
-from training.data import crops, duplicates, kaggle, prepare
-from training.data.batches import plain
-from training.data.sources import Sample, Split
+from app.vision import align
+from tests.training.kaggle_files import pictures, write_training
+from training.data.datasets import kaggle
+from training.data.storage import identity_crops, landmark_crops
+from training.prepare import app
 
-SHAPE = prepare.CropShape(span=40, margin=1.5)
+PHOTO = "tests/photos/obama.jpg"
 
 
-class Finds(Detector):
-    """A detector that finds the given faces, whatever the picture, and in a box the fakes' five points."""
-
-    def __init__(self, faces: Faces) -> None:
-        self.faces = faces
-
-    def detect(self, picture: ImagePyramid, options: DetectOptions, timing: Timing) -> Faces:
-        return self.faces
-
-    def locate(self, picture: ImagePyramid, given: ndarray, timing: Timing) -> Faces:
-        side = given[:, None, 2:] - given[:, None, :2]
-        five = given[:, None, :2] + FIVE_IN_BOX * side - np.float32(0.5)
-        return Faces(given, np.full(len(given), 0.1, np.float32), five.astype(np.float32))
+def command(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def texture(seed: int, side: int = 160) -> ndarray:
-    small = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), np.uint8)
-    return cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC)
+def assert_refused(result: Result, message: str, out: Path) -> None:
+    """Assert that the command ended with one line and wrote nothing."""
+    assert (result.exit_code, result.output.count("\n")) == (1, 1), result.output
+    assert message in result.output
+    assert not out.exists()
 
 
-def sample(seed: int = 0) -> Sample:
-    face = np.random.default_rng(seed).uniform(50, 110, (68, 2)).astype(np.float32)
-    five = align.template("face", 90) + np.float32(35)
-    parts: tuple[slice | int, ...] = (slice(36, 42), slice(42, 48), 30, 48, 54)
-    for where, point in zip(parts, five, strict=True):
-        face[where] = point
-    return Sample(f"s/{seed}", f"p{seed}", texture(seed), face, "ibug68", "train")
+@pytest.fixture
+def kaggle_data(tmp_path: Path) -> Path:
+    """Twelve images in Kaggle's format, of which one has few labels."""
+    face = np.full((15, 2), 48, np.float32)
+    face[kaggle.FIVE] = align.template("kaggle15", 96)
+    faces = np.tile(face, (12, 1, 1))
+    faces[3, 11:13] = np.nan
+    write_training(tmp_path / "data" / "kaggle15", pictures(12), faces)
+    return tmp_path / "data"
 
 
-def found(one: Sample, offset: float = 0.0) -> Faces:
-    box = np.concatenate([one.points.min(axis=0), one.points.max(axis=0)])[None]
-    five = points.five_of_ibug68(one.points[None]) + np.float32(offset)
-    return Faces(box, np.ones(1, np.float32), five)
+def test_landmarks_are_written_with_a_report(kaggle_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ("--source", "kaggle15", "--crop", "picture", "--complete", "--validation", "3", "--seed", "1")
+    result = command("landmarks", "--data", kaggle_data, "--out", out, *options)
+    assert result.exit_code == 0, result.output
+    report = json.loads((out / "prepare.json").read_text())
+    assert json.loads(result.output) == report
+    assert (report["sources"], report["seed"], report["complete"]) == (["kaggle15"], 1, True)
+    counts = {split: len(landmark_crops.load(out / f"{split}.tfrecord")) for split in ("train", "validation")}
+    assert counts == {"train": 8, "validation": 3}
+    assert {split: report[split]["faces"] for split in counts} == counts
+    assert len(report["sha256"]) == 64
 
 
-def aligned(five: ndarray) -> ndarray:
-    """The transforms that take five points to the template in the middle of `SHAPE`'s crop."""
-    return align.umeyama(five, align.template("face", 40) + np.float32(10))
-
-
-def test_a_found_face_is_aligned_by_the_detectors_points() -> None:
-    one = sample()
-    cut = prepare.cut(one, Finds(found(one, offset=2)), SHAPE)
-    assert cut.detected
-    expected = aligned(points.five_of_ibug68(one.points[None]) + 2)
-    np.testing.assert_allclose(cut.transform, expected[0], atol=1e-4)
-    np.testing.assert_allclose(cut.points, align.apply(expected, one.points[None])[0], atol=1e-3)
-
-
-def test_a_missed_face_is_aligned_by_its_labels() -> None:
-    one = sample()
-    cut = prepare.cut(one, Finds(NO_FACES), SHAPE)
-    assert not cut.detected
-    np.testing.assert_allclose(cut.transform, aligned(points.five_of_ibug68(one.points[None]))[0])
-
-
-def test_the_nets_picture_is_the_one_served() -> None:
-    one = sample()
-    faces = prepare.stack([prepare.cut(one, Finds(found(one)), SHAPE)], SHAPE)
-    images, unit = plain(faces, SHAPE.span)
-    transform = align.umeyama(faces_five(one), align.template("face", SHAPE.span))
-    served = align.warp(ImagePyramid(texture(0)), transform, SHAPE.span)
-    assert np.abs(images.astype(int) - served.astype(int)).mean() < 1.5
-    expected = align.apply(transform, one.points[None])
-    np.testing.assert_allclose((unit.reshape(1, 68, 2) * SHAPE.span) - 0.5, expected, atol=1e-3)
-
-
-def faces_five(one: Sample) -> ndarray:
-    return points.five_of_ibug68(one.points[None])
-
-
-def test_the_photograph_goes_on_beyond_its_edges() -> None:
-    image = np.full((20, 20, 3), 90, np.uint8)
-    transform = np.array([[[1, 0, 40], [0, 1, 40]]], np.float32)
-    assert (prepare.continued(image, transform, 100) >= 89).all()
-    assert (align.warp(ImagePyramid(image), transform, 100) == 0).mean() > 0.9
-
-
-def of_textures(seeds: Mapping[int, float], prefix: str) -> crops.Crops:
-    """Crops of textures, by seed and brightness."""
-    cuts = []
-    for seed, light in seeds.items():
-        one = Sample(
-            f"{prefix}/{seed}",
-            f"{prefix}{seed}",
-            (texture(seed) * light).astype(np.uint8),
-            sample().points,
-            "ibug68",
-            "train",
-        )
-        cuts.append(prepare.cut(one, Finds(found(sample())), SHAPE))
-    return prepare.stack(cuts, SHAPE)
-
-
-def test_a_photograph_of_a_later_split_is_left_out() -> None:
-    faces: dict[Split, crops.Crops] = {
-        "train": of_textures({1: 1, 2: 1, 3: 1, 4: 1}, "a"),
-        "validation": of_textures({2: 0.7, 5: 1}, "b"),
-        "test": of_textures({3: 0.8, 5: 0.6, 6: 1}, "c"),
-    }
-    left_out = prepare.apart(faces)
-    assert left_out == {"train": ["a/2", "a/3"], "validation": ["b/5"], "test": []}
-    assert faces["train"].names == ("a/1", "a/4")
-    assert faces["validation"].names == ("b/2",)
-
-
-@pytest.mark.parametrize("light", [1.0, 0.5])
-def test_twins_are_alike_at_any_tone(light: float) -> None:
-    assert duplicates.twins(of_textures({7: 1, 8: 1}, "a"), of_textures({8: light, 9: 1}, "b")) == [(1, 0)]
-
-
-def portrait(seed: int = 0) -> Sample:
-    face = np.random.default_rng(seed).uniform(20, 80, (15, 2)).astype(np.float32)
-    face[kaggle.FIVE] = align.template("kaggle15", 96) + np.float32(seed % 3)
-    return Sample(f"k/{seed}", f"k{seed}", texture(seed, 96), face, "kaggle15", "train", portrait=True)
-
-
-PICTURE = prepare.SHAPES["picture"]
-
-
-def test_a_portrait_is_taken_as_it_is() -> None:
-    ones = [portrait(seed) for seed in range(3)]
-    ones[1].points[[11, 12]] = np.nan
-    faces = prepare.stack([prepare.cut(one, Finds(NO_FACES), PICTURE) for one in ones], PICTURE)
-    images, unit = plain(faces, 96)
-    for image, one in zip(images, ones, strict=True):
-        np.testing.assert_array_equal(image, one.image)
-    labels = np.stack([one.points for one in ones])
-    np.testing.assert_allclose(unit.reshape(3, 15, 2) * 96 - 0.5, labels, atol=1e-3)
-    assert not faces.detected.any()
-
-
-def test_a_portrait_is_aligned_by_what_is_found_in_it() -> None:
-    one = portrait()
-    wide = (portraits.BORDER * 96 + one.points + 0.5) * portraits.ENLARGED - 0.5
-    five = wide[None, kaggle.FIVE].astype(np.float32)
-    box = np.concatenate([five[0].min(axis=0), five[0].max(axis=0)])[None]
-    cut = prepare.cut(one, Finds(Faces(box, np.ones(1, np.float32), five)), SHAPE)
-    assert cut.detected
-    np.testing.assert_allclose(cut.transform, aligned(one.points[None, kaggle.FIVE])[0], atol=1e-4)
-
-
-def test_a_portrait_without_a_found_face_is_aligned_by_the_expected_box() -> None:
-    cut = prepare.cut(portrait(), Finds(NO_FACES), SHAPE)
-    assert not cut.detected
-    box = portraits.EXPECTED * 96
-    expected = box[:, None, :2] + FIVE_IN_BOX * (box[:, None, 2:] - box[:, None, :2]) - 0.5
-    np.testing.assert_allclose(cut.transform, aligned(expected.astype(np.float32))[0], atol=1e-3)
-
-
-def test_points_without_a_label_are_expected_where_the_others_tell() -> None:
-    one = portrait(2)
-    whole = prepare.five_labelled(one)
-    one.points[[11, 12]] = np.nan
-    np.testing.assert_allclose(prepare.five_labelled(one), whole, atol=1e-3)
-
-
-def test_twins_are_told_from_portraits_that_are_not_aligned() -> None:
-    one, other = portrait(3), portrait(4)
-    moved = np.array([[1.03, 0, -2], [0, 1.03, -1]], np.float32)
-    again = Sample(
-        "k/again",
-        "k/again",
-        cv2.warpAffine(np.asarray(one.image), moved, (96, 96)),
-        align.apply(moved[None], one.points[None])[0],
-        "kaggle15",
-        "train",
-        portrait=True,
+def test_identities_are_written_with_a_report(tmp_path: Path) -> None:
+    for person in ("a", "b"):
+        (tmp_path / "set" / person).mkdir(parents=True)
+        photo = cv2.imread(PHOTO)
+        assert photo is not None
+        small = cv2.resize(photo, None, fx=0.3, fy=0.3, interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(tmp_path / "set" / person / "1.png"), small[:, :: -1 if person == "b" else 1])
+    out = tmp_path / "out"
+    result = command(
+        "identities", "--source", f"folders:{tmp_path / 'set'}", "--out", out, "--validation", "1"
     )
-    before, after = (
-        prepare.stack([prepare.cut(s, Finds(NO_FACES), PICTURE) for s in samples], PICTURE)
-        for samples in ([one, other], [again, portrait(5)])
-    )
-    assert duplicates.twins(before, after) == [(0, 0)]
+    assert result.exit_code == 0, result.output
+    report = json.loads((out / "prepare.json").read_text())
+    assert report["sources"] == ["folders:set"]
+    assert report["seed"] == 0
+    for split in ("train", "validation"):
+        assert len(identity_crops.load(out / f"{split}.tfrecord")) == report[split]["faces"] == 1
+
+
+def test_an_unknown_dataset_lists_those_there_are(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = command("landmarks", "--data", tmp_path, "--out", out, "--source", "300", "--source", "kaggle15")
+    assert_refused(result, "There is no dataset 300. The datasets are: 300w, kaggle15.", out)
+
+
+def test_a_folder_without_the_dataset_is_an_error(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = command("landmarks", "--data", tmp_path, "--out", out)
+    assert_refused(result, f"{tmp_path} holds no faces of 300w. Give the folder that holds", out)
+    missing = command("landmarks", "--data", tmp_path, "--out", out, "--source", "kaggle15")
+    assert_refused(missing, "kaggle15", out)
+
+
+def test_a_damaged_label_file_is_named(tmp_path: Path) -> None:
+    folder, out = tmp_path / "300w" / "afw", tmp_path / "out"
+    folder.mkdir(parents=True)
+    (folder / "1_1.pts").write_text("version: 1\n")
+    (folder / "1_1.jpg").write_bytes(b"")
+    result = command("landmarks", "--data", tmp_path, "--out", out)
+    assert_refused(result, "1_1.pts", out)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("zip:x", "zip:x"),
+        ("folders:", "folders:"),
+        ("folders:none", "none"),
+        ("folders:empty", "holds no folders of people"),
+        ("celeba:empty", "identity_CelebA.txt"),
+    ],
+)
+def test_an_unusable_source_of_people_is_an_error(
+    source: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "out"
+    assert_refused(command("identities", "--source", source, "--out", out), message, out)
+
+
+def test_pseudo_labels_need_photos_and_a_prepared_set(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ("--data", tmp_path, "--beside", tmp_path / "none", "--out", out)
+    assert_refused(command("pseudo-labels", *options), f"{tmp_path / 'none' / 'train.tfrecord'}", out)
+
+
+def test_a_missing_model_store_is_an_error(kaggle_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ("--data", kaggle_data, "--out", out, "--models", tmp_path / "none")
+    result = command("landmarks", "--source", "kaggle15", *options)
+    assert_refused(result, f"{tmp_path / 'none' / 'manifest.json'} cannot be read", out)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("landmarks", "--data", "d", "--out", "o", "--validation", "-0.1"),
+        ("landmarks", "--data", "d", "--out", "o", "--crop", "square"),
+        ("identities", "--source", "folders:x", "--out", "o", "--validation", "-1"),
+        ("pseudo-labels", "--data", "d", "--beside", "b", "--out", "o", "--max-images", "0"),
+        ("landmarks", "--out", "o"),
+        ("photos",),
+    ],
+)
+def test_unsuitable_options_are_refused(arguments: tuple[str, ...]) -> None:
+    assert command(*arguments).exit_code == 2

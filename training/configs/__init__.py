@@ -1,1 +1,1 @@
-"""Named training runs, one module each: its command, its cost, its measured number."""
+"""The named runs, one configuration per module; imports `training.config` and `training.models` only."""

@@ -1,15 +1,16 @@
-"""An O-Net of our own from random weights, on WIDER's photographs, MTFL's points and 300-W's. Not shipped.
+r"""O-Net of the cascade from random weights, on WIDER FACE, MTFL and pseudo-labelled faces. Not shipped.
 
-    python -m training.propose --data DATA --model cascade --portraits --out cache/onet.npz
-    python -m training.train cascade_onet_scratch --data DATA --candidates cache/onet.npz \\
-        --faces cache/taught
+    python -m training.mine_candidates --data DATA --model cascade --portraits --out cache/onet.npz
+    python -m training.train cascade_onet_scratch --data DATA --candidates cache/onet.npz \
+        --faces cache/pseudo-labels
 
-What came of it stands in docs/decisions/0022-yunet-for-p-net.md.
+`training.prepare pseudo-labels` writes cache/pseudo-labels, which includes the faces of 300-W. Results:
+docs/experiments/yunet-as-p-net.md.
 """
 
 import keras
 
-from training.cascade_config import Kinds, StageConfig
+from training.config.schema import SampleShares, StageConfig
 from training.configs import cascade_pnet
 from training.models.cascade import onet
 
@@ -17,8 +18,8 @@ CONFIG = StageConfig(
     name="cascade_onet_scratch",
     stage="onet",
     size=64,
-    crop=1.4,
-    kinds=Kinds(faces=0.15, near=0.25, points=0.35),
+    crop_scale=1.4,
+    sample_shares=SampleShares(faces=0.15, near_faces=0.25, portraits=0.35),
     points_weight=2.0,
     epochs=14,
     steps=160,
@@ -43,5 +44,5 @@ CONFIG = StageConfig(
 
 
 def build() -> keras.Model:
-    """The net, untrained."""
+    """Return the untrained net."""
     return onet()

@@ -1,24 +1,23 @@
-"""A P-Net of our own from random weights. Not shipped: MTCNN's published one is better.
+"""P-Net of the cascade from random weights, on WIDER FACE. Not shipped.
 
     python -m training.train cascade_pnet --data DATA
 
-What came of it stands in docs/decisions/0021-cascade.md.
+Results: docs/experiments/own-cascade.md.
 """
 
 import keras
 
-from training.cascade_config import StageConfig
-from training.config import Augmentation
+from training.config.schema import Augmentation, StageConfig
 from training.models.cascade import pnet
 
 CONFIG = StageConfig(
     name="cascade_pnet",
     stage="pnet",
     size=16,
-    face=12,
-    tile=96,
-    hardest=1.0,
-    rivals=4,
+    face_size=12,
+    tile_size=96,
+    ohem_fraction=1.0,
+    negatives_per_positive=4,
     epochs=7,
     steps=120,
     batch=48,
@@ -46,5 +45,5 @@ CONFIG = StageConfig(
 
 
 def build() -> keras.Model:
-    """The net, untrained."""
+    """Return the untrained net."""
     return pnet()

@@ -1,19 +1,21 @@
-"""The cascade's R-Net: MTCNN's published one, trained on with WIDER's photographs.
+"""R-Net of the cascade: MTCNN's published weights, trained further on WIDER FACE. Not shipped.
 
-python -m training.propose --data DATA --out cache/rnet.npz
-python -m training.train cascade_rnet --data DATA --candidates cache/rnet.npz
+    python -m training.mine_candidates --data DATA --out cache/rnet.npz
+    python -m training.train cascade_rnet --data DATA --candidates cache/rnet.npz
+
+Results: docs/experiments/own-cascade.md.
 """
 
 import keras
 
 from training.configs import cascade_rnet_scratch
-from training.models.mtcnn_tuned import tuned
+from training.models.mtcnn_trainable import trainable
 
 CONFIG = cascade_rnet_scratch.CONFIG.model_copy(
     update={
         "name": "cascade_rnet",
         "start_from": "imported",
-        "crop": 0.96,
+        "crop_scale": 0.96,
         "learning_rate": 3e-4,
         "weight_decay": 1e-4,
         "epochs": 5,
@@ -22,5 +24,5 @@ CONFIG = cascade_rnet_scratch.CONFIG.model_copy(
 
 
 def build() -> keras.Model:
-    """The net, untrained."""
-    return tuned("rnet")
+    """Return the untrained net."""
+    return trainable("rnet")

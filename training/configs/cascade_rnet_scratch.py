@@ -1,14 +1,14 @@
-"""An R-Net of our own from random weights, behind MTCNN's published P-Net. Not shipped.
+"""R-Net of the cascade from random weights, behind MTCNN's published P-Net, on WIDER FACE. Not shipped.
 
-    python -m training.propose --data DATA --out cache/rnet.npz
+    python -m training.mine_candidates --data DATA --out cache/rnet.npz
     python -m training.train cascade_rnet_scratch --data DATA --candidates cache/rnet.npz
 
-What came of it stands in docs/decisions/0021-cascade.md.
+Results: docs/experiments/own-cascade.md.
 """
 
 import keras
 
-from training.cascade_config import Kinds, StageConfig
+from training.config.schema import SampleShares, StageConfig
 from training.configs import cascade_pnet
 from training.models.cascade import rnet
 
@@ -16,8 +16,8 @@ CONFIG = StageConfig(
     name="cascade_rnet_scratch",
     stage="rnet",
     size=24,
-    crop=1.3,
-    kinds=Kinds(faces=0.2, near=0.3),
+    crop_scale=1.3,
+    sample_shares=SampleShares(faces=0.2, near_faces=0.3),
     epochs=10,
     steps=150,
     batch=256,
@@ -31,5 +31,5 @@ CONFIG = StageConfig(
 
 
 def build() -> keras.Model:
-    """The net, untrained."""
+    """Return the untrained net."""
     return rnet()

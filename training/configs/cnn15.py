@@ -1,20 +1,20 @@
-"""The first TensorFlow tutorial's 15-point CNN, on Kaggle's complete rows.
+r"""The 15-point CNN of the first TensorFlow tutorial, on Kaggle's rows with all points.
 
-    python -m training.data.prepare --data DATA --source kaggle15 --crop picture --complete \\
+    python -m training.prepare landmarks --data DATA --source kaggle15 --crop picture --complete \
         --validation 100 --out cache/cnn15
     python -m training.train cnn15 --data cache/cnn15
 
-As in the tutorial, but for two things: pictures are mirrored, turned, moved and relit, and the learning rate
-falls. `cnn15_plain` does neither.
+It differs from the tutorial in two ways: the images are augmented, and the learning rate decays.
+`cnn15_plain` has neither.
 
-Measured on 2026-11-21: RMSE 3.26 pixels on the 100 validation rows that chose the weights, where the mean
-face has 3.98, and `cnn15_plain` had 3.97 after 29 epochs. The shipped run was taken up at epoch 55 with
-`--epochs 74` and ended at 66, so its rate fell faster from there on than here: `training/records/cnn15`.
+Validation RMSE: 3.26 px (`training/records/cnn15`). The recorded run was resumed at epoch 55 with
+`--epochs 74`, so from there on its learning rate decayed faster than with this configuration. Comparison with
+`cnn15_plain`: docs/experiments/landmark-nets.md.
 """
 
 import keras
 
-from training.config import Augmentation
+from training.config.schema import Augmentation
 from training.configs import cnn15_plain
 from training.models.cnn15 import cnn15
 
@@ -39,5 +39,5 @@ CONFIG = cnn15_plain.CONFIG.model_copy(
 
 
 def build() -> keras.Model:
-    """The net, untrained."""
+    """Return the untrained net."""
     return cnn15()

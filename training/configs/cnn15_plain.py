@@ -1,16 +1,16 @@
-"""The first TensorFlow tutorial's recipe for 15 points to the letter: what `cnn15` is compared with.
+"""The 15-point CNN of the first TensorFlow tutorial without any change, to compare with `cnn15`. Not shipped.
 
     python -m training.train cnn15_plain --data cache/cnn15
 
-on what is prepared for `cnn15`. Its net is not served.
+The data are those of `cnn15`. Comparison: docs/experiments/landmark-nets.md.
 """
 
 import keras
 
-from training.config import TrainConfig
+from training.config.schema import LandmarkConfig
 from training.models.cnn15 import cnn15
 
-CONFIG = TrainConfig(
+CONFIG = LandmarkConfig(
     name="cnn15_plain",
     size=96,
     template="kaggle15",
@@ -26,5 +26,5 @@ CONFIG = TrainConfig(
 
 
 def build() -> keras.Model:
-    """The net, untrained."""
+    """Return the untrained net."""
     return cnn15()

@@ -1,20 +1,19 @@
-"""The first tutorial's 68-point CNN, pool3 with stride 2, on 300-W.
+"""The 68-point CNN of Yin Guobing's tutorial with stride 2 in pool3, on 300-W.
 
-    python -m training.data.prepare --data DATA --out cache/300w
+    python -m training.prepare landmarks --data DATA --out cache/300w
     python -m training.train cnn68 --data cache/300w --precision mixed_bfloat16
     python -m training.evaluate landmarks --data DATA --run runs/cnn68
 
-The run took 42 minutes on two shared cores of an AMD EPYC with AVX-512 BF16, 14 to 90 seconds an epoch;
-float32 takes three times as long there. Its error on validation is 4.60% (`training/records/cnn68`).
-Its errors on the test set are in `models/README.md`, which the evaluation writes.
+Validation NME: 4.60% (`training/records/cnn68`). Test set: models/README.md. Use mixed_bfloat16 on a CPU with
+AVX-512 BF16, where float32 is slower: docs/experiments/landmark-nets.md.
 """
 
 import keras
 
-from training.config import Augmentation, TrainConfig
+from training.config.schema import Augmentation, LandmarkConfig
 from training.models.cnn68 import cnn68
 
-CONFIG = TrainConfig(
+CONFIG = LandmarkConfig(
     name="cnn68",
     size=128,
     template="face",
@@ -57,5 +56,5 @@ CONFIG = TrainConfig(
 
 
 def build() -> keras.Model:
-    """The net, untrained."""
+    """Return the untrained net."""
     return cnn68(pool3_stride=2)

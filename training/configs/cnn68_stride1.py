@@ -1,12 +1,12 @@
-"""The first tutorial's 68-point CNN as its table is printed, pool3 with stride 1: 76.5 million weights.
+"""The 68-point CNN of Yin Guobing's tutorial as its table is printed: stride 1 in pool3. Not shipped.
 
-    python -m training.data.prepare --data DATA --out cache/300w
+    python -m training.prepare landmarks --data DATA --out cache/300w
     python -m training.train cnn68_stride1 --data cache/300w
     python -m training.evaluate landmarks --data DATA --run runs/cnn68_stride1
 
-Not shipped: its file is ten times that of `cnn68` (stride 2), and over what the repository takes for one.
-Its error on validation is 6.93% after as many seconds of training as `cnn68` had for its 4.60%
-(`training/records`); docs/landmarks.md compares the two on the test set.
+Its 76.5 million weights are ten times those of `cnn68`, so its file is too large for the repository.
+Validation NME: 6.93% (`training/records/cnn68_stride1`). Comparison with `cnn68`:
+docs/experiments/landmark-nets.md.
 """
 
 import keras
@@ -20,5 +20,5 @@ CONFIG = cnn68.CONFIG.model_copy(
 
 
 def build() -> keras.Model:
-    """The net, untrained."""
+    """Return the untrained net."""
     return net.cnn68(pool3_stride=1)

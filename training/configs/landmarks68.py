@@ -1,18 +1,14 @@
-"""The default 68 points: a residual U-net with heatmaps read by their centre of mass, on 300-W.
+"""The default 68 points: a residual U-net whose heatmaps are read by their centre of mass, on 300-W.
 
-    python -m training.data.prepare --data DATA --out cache/300w
+    python -m training.prepare landmarks --data DATA --out cache/300w
     python -m training.train landmarks68_strong --data cache/300w
     python -m training.train landmarks68 --data cache/300w
     python -m training.evaluate landmarks --data DATA --run runs/landmarks68
 
-The first run's augmentation goes far beyond what the detector's points leave to chance, and the net spends
-itself on it: its error on training faces without augmentation was hardly below that on validation. This
-second run goes on from its weights with less of it. The shipped one was stopped after 34 of its 40 epochs,
-when the learning rate was as good as nothing.
-
-Its error on validation is 4.20% (`training/records/landmarks68`), after about 45 seconds an epoch on two
-shared cores of an Intel Xeon at 2.50 GHz. Its errors on the test set are in `models/README.md`, which the
-evaluation writes.
+The run starts from the weights of `landmarks68_strong` and continues with less augmentation: the ranges of
+the first run exceed the noise of the detector's points by far. The shipped run was stopped after 34 of its 40
+epochs. Validation NME: 4.20% (`training/records/landmarks68`). Test set: models/README.md. Other attempts:
+docs/experiments/landmark-nets.md.
 """
 
 import keras
@@ -46,5 +42,5 @@ CONFIG = landmarks68_strong.CONFIG.model_copy(
 
 
 def build() -> keras.Model:
-    """The net, untrained."""
+    """Return the untrained net."""
     return landmark_net(68, "landmarks68")

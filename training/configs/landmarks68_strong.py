@@ -1,17 +1,18 @@
-"""The first part of `landmarks68`'s training: strong augmentation, a high learning rate.
+"""The first part of `landmarks68`'s training: strong augmentation and a high learning rate.
 
-    python -m training.data.prepare --data DATA --out cache/300w
+    python -m training.prepare landmarks --data DATA --out cache/300w
     python -m training.train landmarks68_strong --data cache/300w
 
-Stopped after 50 of its 75 epochs, when the error on validation had stood still for six of them.
+The recorded run was stopped after 51 of its 75 epochs. Validation NME: 4.60%
+(`training/records/landmarks68_strong`).
 """
 
 import keras
 
-from training.config import Augmentation, TrainConfig
+from training.config.schema import Augmentation, LandmarkConfig
 from training.models.landmarks68 import landmark_net
 
-CONFIG = TrainConfig(
+CONFIG = LandmarkConfig(
     name="landmarks68_strong",
     size=128,
     template="face",
@@ -55,5 +56,5 @@ CONFIG = TrainConfig(
 
 
 def build() -> keras.Model:
-    """The net, untrained."""
+    """Return the untrained net."""
     return landmark_net(68, "landmarks68_strong")

@@ -1,4 +1,10 @@
-"""The tutorial's Siamese network, on pairs, from the weights of `siamese_softmax`."""
+"""The Siamese network of the tutorial on pairs, from the weights of `siamese_softmax`.
+
+    python -m training.train siamese_softmax --data cache/people
+    python -m training.train siamese --data cache/people
+
+Validation EER: 0.226 (`training/records/siamese`).
+"""
 
 import keras
 
@@ -8,11 +14,11 @@ from training.models.siamese import BRANCH, branch
 CONFIG = softmax.CONFIG.model_copy(
     update={
         "name": "siamese",
-        "system": "siamese",
+        "objective": "siamese",
         "size": 32,
         "dimension": BRANCH,
-        "pairs": 1920,
-        "pair_loss": "crossed",
+        "pairs_per_epoch": 1920,
+        "pair_loss": "all_pairs",
         "batch": 48,
         "start_from": "siamese_softmax",
         "epochs": 7,
@@ -24,5 +30,5 @@ CONFIG = softmax.CONFIG.model_copy(
 
 
 def build() -> keras.Model:
-    """The branch, untrained."""
+    """Return the untrained branch."""
     return branch(CONFIG.size, CONFIG.dimension)

@@ -1,4 +1,10 @@
-"""Triplet loss with semi-hard negatives, from the weights of `softmax`."""
+"""Triplet loss with semi-hard negatives, from the weights of `softmax`.
+
+    python -m training.train softmax --data cache/people
+    python -m training.train triplet --data cache/people
+
+Validation EER: 0.166 (`training/records/triplet`).
+"""
 
 import keras
 
@@ -7,10 +13,10 @@ from training.configs import softmax
 CONFIG = softmax.CONFIG.model_copy(
     update={
         "name": "triplet",
-        "system": "triplet",
+        "objective": "triplet",
         "start_from": "softmax",
-        "people": 32,
-        "pictures": 4,
+        "people_per_batch": 32,
+        "images_per_person": 4,
         "batch": 128,
         "epochs": 10,
         "learning_rate": 5e-4,
@@ -19,5 +25,5 @@ CONFIG = softmax.CONFIG.model_copy(
 
 
 def build() -> keras.Model:
-    """The net, untrained."""
+    """Return the untrained net."""
     return softmax.build()

@@ -1,8 +1,8 @@
-"""Triplets from random weights with any strangers: a short run, to set the choices side by side.
+"""Triplet loss with random negatives, from random weights: a short run for a comparison. Not shipped.
 
     python -m training.train triplet_random --data cache/people
 
-What came of it stands in docs/recognition.md.
+Comparison with `triplet_scratch` and `triplet_hardest`: docs/experiments/recognition-studies.md.
 """
 
 import keras
@@ -13,5 +13,5 @@ CONFIG = triplet_scratch.CONFIG.model_copy(update={"name": "triplet_random", "mi
 
 
 def build() -> keras.Model:
-    """The net, untrained."""
+    """Return the untrained net."""
     return triplet_scratch.build()

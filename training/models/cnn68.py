@@ -1,7 +1,7 @@
-"""The 68-point CNN of the first tutorial: a plain stack of convolutions on a 128x128 face.
+"""The 68-point CNN of Yin Guobing's tutorial "cnn-facial-landmark" (2017/2018): a plain stack on 128x128.
 
-The tutorial is Yin Guobing's "cnn-facial-landmark" (2017/2018); its table prints pool3 with stride 1, which
-leaves 75.8 million weights in the first dense layer alone. With stride 2 the whole net has 7.3 million.
+The tutorial's table prints stride 1 for pool3, which gives the first dense layer 75.8 million weights. With
+stride 2 the whole net has 7.3 million.
 """
 
 import keras
@@ -21,10 +21,12 @@ def _pool(x: keras.KerasTensor, stride: int, index: int) -> keras.KerasTensor:
 
 
 def cnn68(pool3_stride: int = 2) -> keras.Model:
-    """The net: RGB float (n, 128, 128, 3) in 0..255 in, unit coordinates (n, 136) as x0, y0, x1, y1, ... out.
+    """Return the net: RGB float, 0..255, (n, 128, 128, 3) to unit coordinates x0, y0, x1, y1, ... (n, 136).
 
-    A unit coordinate is (pixel + 0.5) / 128. `pool3_stride` 2 gives 7,340,808 weights, 1 gives 76,546,824,
-    as the table is printed. Every layer is 'valid' and every activation ReLU, but for the linear output.
+    A unit coordinate is (pixel + 0.5) / 128. No layer pads. Activations are ReLU; the output is linear.
+
+    Args:
+        pool3_stride: 2 gives 7,340,808 weights; 1, as the tutorial's table is printed, 76,546,824.
     """
     image = keras.Input((SIZE, SIZE, 3), name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="scale")(image)
@@ -34,7 +36,7 @@ def cnn68(pool3_stride: int = 2) -> keras.Model:
     x = _pool(_conv(_conv(x, 128, 6), 128, 7), 1, 4)
     x = layers.Flatten(name="flatten")(_conv(x, 256, 8))
     x = layers.Dense(1024, activation="relu", kernel_initializer="he_normal", name="dense1")(x)
-    # In float32 whatever the policy: half precision would round a point to a quarter of a pixel.
+    # float32 under any policy: bfloat16 would round a point by up to a quarter of a pixel.
     points = layers.Dense(
         OUTPUTS,
         kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3),

@@ -1,9 +1,8 @@
-"""dlib's face ResNet: 29 convolutions, 5.6M parameters, a vector of 128 numbers.
+"""dlib's face ResNet: 29 convolutions, 5.6 million parameters, an embedding of 128 numbers.
 
-After Davis King, "High Quality Face Recognition with Deep Metric Learning" (2017), itself ResNet-34
-(He et al., 2016) with half the filters. dlib's affine layers are part of the convolutions here, and so
-is its input scaling, (x - [122.782, 117.001, 104.298]) / 256: convolutions of stride 2 do not pad, so
-both fold exactly.
+Davis King, "High Quality Face Recognition with Deep Metric Learning" (2017): a ResNet-34 (He et al., 2016)
+with half the filters. dlib's affine layers are folded into the convolutions, and so is its input scaling
+(x - [122.782, 117.001, 104.298]) / 256. The first convolution has no padding, so this fold is exact.
 """
 
 import keras
@@ -13,15 +12,15 @@ INPUT_SIZE = 150
 EMBEDDING = 128
 
 STAGES = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))
-"""Filters, blocks, and whether the first block halves the map; from input to output."""
+"""Filters, number of blocks, and whether the first block halves the map; from input to output."""
 
 CONVOLUTIONS = 1 + 2 * sum(blocks for _, blocks, _ in STAGES)
 
 
 def dlib_resnet() -> keras.Model:
-    """Crops (n, 150, 150, 3), RGB 0..255 as float, in; `embedding` (n, 128), of any length, out.
+    """Return the net: RGB float, 0..255, (n, 150, 150, 3) to `embedding` (n, 128), not normalised.
 
-    Convolutions are named `conv00` to `conv28` in the order of the data, the last layer `embedding`.
+    Convolutions are named `conv00` to `conv28` from input to output; the last layer is `embedding`.
     """
     image = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="image")
     names = (f"conv{i:02d}" for i in range(CONVOLUTIONS))
@@ -44,13 +43,13 @@ def _block(x: keras.KerasTensor, filters: int, halve: bool, names: tuple[str, st
     y = layers.Conv2D(filters, 3, padding="same", name=names[1])(first(x))
     if halve:
         x = layers.AveragePooling2D(2)(x)
-        x, y = _fit(x, y)
+        x, y = _pad_to_equal(x, y)
     return layers.ReLU()(layers.Add()([y, x]))
 
 
-def _fit(x: keras.KerasTensor, y: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    # dlib's add_prev takes what a tensor lacks, in rows, columns or channels, to be zero: the shortcut
-    # lacks channels, and the unpadded convolution lacks a row and a column where the map's side is even.
+def _pad_to_equal(x: keras.KerasTensor, y: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    # dlib's add_prev treats missing rows, columns and channels as zeros. The shortcut has too few channels.
+    # The unpadded convolution has one row and column too few if the side of the map is even.
     short = x.shape[1] - y.shape[1]
     if short:
         y = layers.ZeroPadding2D(((0, short), (0, short)))(y)

@@ -1,4 +1,4 @@
-"""Several embedders' vectors made one: each weighed, end to end, at length 1."""
+"""Fusion of several embedders: their weighted vectors, concatenated and normalised."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,14 @@ from keras import layers, ops
 
 
 def fusion(widths: Sequence[int], weights: Sequence[float]) -> keras.Model:
-    """Vectors (n, sum of widths), end to end, in; `embedding` of the same width, of length 1, out.
+    """Return the net: concatenated vectors (n, sum of widths) to `embedding` of the same width and length 1.
 
-    Each of the vectors has length 1, so the cosine of two embeddings is the mean of their parts' cosines, by
-    the squares of the weights.
+    If each vector has length 1, the cosine of two embeddings is the mean of the cosines of their parts,
+    weighted by the squares of `weights`.
+
+    Args:
+        widths: number of components of each vector.
+        weights: factor of each vector.
     """
     vectors = keras.Input((sum(widths),), name="vectors")
     scale = [weight for width, weight in zip(widths, weights, strict=True) for _ in range(width)]

@@ -1,9 +1,10 @@
-"""`landmarks68`: a residual U-net whose heatmaps are read by their centre of mass.
+"""`landmarks68`: a residual U-net whose heatmaps are read by their centre of mass (soft-argmax).
 
-Points as expectations of heatmaps: Sun et al., "Integral human pose regression" (2018), and Nibali et al.,
-"Numerical coordinate regression with convolutional neural networks" (2018). An hourglass (Newell et al.,
-2016) finds them in context: residual blocks of stride 2 down to a 32nd of the picture's side, and back up to
-a quarter with the finer levels added in. Only 3x3 and 1x1 convolutions with ReLU, fast on CPUs and GPUs.
+The points are the expectations of heatmaps, as in Sun et al., "Integral human pose regression" (2018), and
+Nibali et al., "Numerical coordinate regression with convolutional neural networks" (2018). The heatmaps come
+from an hourglass (Newell et al., 2016): residual blocks of stride 2 down to 1/32 of the image's side, and
+back up to 1/4, where the finer levels are added. It has 3x3 and 1x1 convolutions with ReLU only, which are
+fast on CPUs and GPUs.
 """
 
 from collections.abc import Sequence
@@ -16,34 +17,34 @@ from app.vision.points import COUNTS, fifteen_of_ibug68
 
 SIZE = 128
 WIDTHS = (24, 40, 80, 128, 192)
-"""Channels at a half, a quarter, ... of the picture's side."""
+"""Channels at 1/2, 1/4, ... of the image's side."""
 
 
 @keras.saving.register_keras_serializable("training")
 class CentreOfMass(layers.Layer):  # type: ignore[misc] # Keras has no types
-    """Logits (n, h, w, k) to the expected place of each of the k maps: unit coordinates (n, 2k)."""
+    """Logits (n, h, w, k) to the expected positions of k heatmaps, in unit coordinates (n, 2k)."""
 
     def call(self, logits: keras.KerasTensor) -> keras.KerasTensor:
-        """A softmax over the places, and the mean of the cells' centres under it."""
+        """Return the means of the cells' centres, weighted by a softmax over the cells."""
         _, height, width, maps = logits.shape
         flat = ops.reshape(ops.transpose(logits, (0, 3, 1, 2)), (-1, maps, height * width))
         weight = ops.softmax(ops.cast(flat, "float32"), axis=-1)
         return ops.reshape(ops.matmul(weight, ops.convert_to_tensor(_centres(height, width))), (-1, 2 * maps))
 
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, int]:
-        """(n, 2k)."""
+        """Return (n, 2k)."""
         return (shape[0], 2 * int(shape[3] or 0))
 
 
 @keras.saving.register_keras_serializable("training")
-class Doubled(layers.Layer):  # type: ignore[misc] # Keras has no types
-    """Every cell (n, h, w, c) four times: (n, 2h, 2w, c).
+class NearestUpsampling(layers.Layer):  # type: ignore[misc] # Keras has no types
+    """Feature maps (n, h, w, c) to (n, 2h, 2w, c) by the nearest cell.
 
-    In ONNX one Resize, where Keras's UpSampling2D is a chain of operators on shapes.
+    In ONNX it is one Resize, where `UpSampling2D` is a chain of operators on shapes.
     """
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """The nearest cell."""
+        """Return the upsampled maps."""
         return ops.image.resize(x, (2 * x.shape[1], 2 * x.shape[2]), interpolation="nearest")
 
 
@@ -60,7 +61,7 @@ def _conv(x: keras.KerasTensor, filters: int, size: int, name: str, stride: int 
 
 
 def _block(x: keras.KerasTensor, filters: int, name: str, stride: int = 1) -> keras.KerasTensor:
-    """A residual block of two 3x3 convolutions (He et al., 2016)."""
+    """Return a residual block of two 3x3 convolutions (He et al., 2016)."""
     y = layers.ReLU()(_conv(x, filters, 3, f"{name}_a", stride))
     y = _conv(y, filters, 3, f"{name}_b")
     if stride != 1 or x.shape[-1] != filters:
@@ -71,7 +72,12 @@ def _block(x: keras.KerasTensor, filters: int, name: str, stride: int = 1) -> ke
 
 
 def trunk(image: keras.KerasTensor, widths: Sequence[int] = WIDTHS) -> keras.KerasTensor:
-    """Features at a quarter of the picture's side, each with all of the picture in view."""
+    """Return the features (n, h/4, w/4, c); the receptive field of each is the whole image.
+
+    Args:
+        image: RGB float, 0..255, (n, h, w, 3).
+        widths: channels at 1/2, 1/4, ... of the image's side.
+    """
     x = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="scale")(image)
     x = layers.ReLU()(_conv(x, widths[0], 3, "stem", 2))
     levels = []
@@ -81,16 +87,21 @@ def trunk(image: keras.KerasTensor, widths: Sequence[int] = WIDTHS) -> keras.Ker
     x = _block(levels.pop(), widths[-1], "bottom")
     for i, side in enumerate(reversed(levels)):
         width = side.shape[-1]
-        x = Doubled()(_conv(x, width, 1, f"up{i}_in"))
+        x = NearestUpsampling()(_conv(x, width, 1, f"up{i}_in"))
         x = layers.ReLU()(layers.Add()([x, _conv(side, width, 1, f"up{i}_side")]))
         x = layers.ReLU()(_conv(x, width, 3, f"up{i}_out"))
     return x
 
 
 def landmark_net(points: int, name: str, widths: Sequence[int] = WIDTHS) -> keras.Model:
-    """The net: RGB float (n, 128, 128, 3) in 0..255 in, unit coordinates (n, 2 * points) out.
+    """Return the net: RGB float, 0..255, (n, 128, 128, 3) to unit coordinates (n, 2 * points).
 
-    A unit coordinate is (pixel + 0.5) / 128. Source: this module's docstring.
+    They are x0, y0, x1, y1, ...; a unit coordinate is (pixel + 0.5) / 128.
+
+    Args:
+        points: number of points.
+        name: name of the net.
+        widths: channels at 1/2, 1/4, ... of the image's side.
     """
     image = keras.Input((SIZE, SIZE, 3), name="image")
     maps = layers.Conv2D(points, 1, name="maps")(trunk(image, widths))
@@ -99,22 +110,26 @@ def landmark_net(points: int, name: str, widths: Sequence[int] = WIDTHS) -> kera
 
 @keras.saving.register_keras_serializable("training")
 class FifteenOfIbug68(layers.Layer):  # type: ignore[misc] # Keras has no types
-    """Coordinates (n, 136) of iBUG's 68 points to those (n, 30) of Kaggle's 15."""
+    """Coordinates (n, 136) of iBUG's 68 points to those (n, 30) of Kaggle's 15, without weights."""
 
     def call(self, points: keras.KerasTensor) -> keras.KerasTensor:
-        """A linear map that is never trained: eye means, corners, brow ends, nose tip and lips."""
+        """Return the 15 points: a linear map, see `app.vision.points.fifteen_of_ibug68`."""
         each = fifteen_of_ibug68(np.eye(COUNTS["ibug68"], dtype=np.float32)[:, :, None].repeat(2, 2))[..., 0]
         return ops.matmul(points, ops.convert_to_tensor(np.kron(each, np.eye(2, dtype=np.float32))))
 
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, int]:
-        """(n, 30)."""
+        """Return (n, 30)."""
         return (shape[0], 2 * COUNTS["kaggle15"])
 
 
 def fifteen_net(name: str, widths: Sequence[int] = WIDTHS) -> keras.Model:
-    """`landmark_net` of 68 points and what Kaggle's 15 are of them: unit coordinates (n, 30) out.
+    """Return `landmark_net` of 68 points, mapped to Kaggle's 15: unit coordinates (n, 30).
 
-    The weights are those of the net of 68 points, so that its run's file loads here.
+    It has the weights of the net of 68 points, so it loads the weights file of such a run.
+
+    Args:
+        name: name of the net.
+        widths: channels at 1/2, 1/4, ... of the image's side.
     """
     net = landmark_net(COUNTS["ibug68"], name, widths)
     return keras.Model(net.input, FifteenOfIbug68(dtype="float32", name="fifteen")(net.output), name=name)

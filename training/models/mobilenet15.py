@@ -1,6 +1,6 @@
-"""The 15-point net of the Keras tutorial on Kaggle's facial keypoints: 96x96, grey in all three channels.
+"""The 15-point net of the Keras tutorial on Kaggle's Facial Keypoints Detection: 96x96, grey.
 
-MobileNetV2 (Sandler et al., 2018) under three dense layers.
+MobileNetV2 (Sandler et al., 2018) and three dense layers.
 """
 
 import keras
@@ -9,15 +9,17 @@ from keras import layers, ops
 SIZE = 96
 OUTPUTS = 30
 MOMENTUM = 0.97
-"""Of the normalisations' means. Keras's 0.999 needs the thousands of steps that ImageNet gives."""
+"""Momentum of the batch normalisations. Keras' 0.999 needs the thousands of steps of ImageNet."""
 
 
 def mobilenet15(l2: float = 1e-3) -> keras.Model:
-    """The net: RGB float (n, 96, 96, 3) in 0..255 in, unit coordinates (n, 30) as x0, y0, x1, y1, ... out.
+    """Return the net: RGB float, 0..255, (n, 96, 96, 3) to unit coordinates x0, y0, x1, y1, ... (n, 30).
 
-    A unit coordinate is (pixel + 0.5) / 96. The layer `backbone` is Keras's MobileNetV2 without its top, at
-    random; Keras's own file of ImageNet weights for 96x96 pictures fits it. `l2` is the weight of the dense
-    layers' penalty, the tutorial's if not given.
+    It converts the image to grey in all three channels. A unit coordinate is (pixel + 0.5) / 96. The layer
+    `backbone` is Keras' MobileNetV2 without its top; Keras' file of ImageNet weights for 96x96 fits it.
+
+    Args:
+        l2: weight of the L2 penalty of the dense layers; the default is the tutorial's.
     """
     image = keras.Input((SIZE, SIZE, 3), name="image")
     grey = layers.Concatenate(name="grey")([ops.image.rgb_to_grayscale(image)] * 3)

@@ -1,14 +1,22 @@
-"""The cascade's three nets: Zhang et al., "Joint Face Detection and Alignment using MTCNN" (2016).
+"""MTCNN's three nets: Zhang et al., "Joint Face Detection and Alignment using MTCNN" (2016).
 
-Inputs are RGB, (x - 127.5) / 128. Every net answers `(offsets, score)` or, for O-Net,
-`(offsets, points, score)`: offsets (4) in units of the box's sides, points as five x then five y in
-units of the box's sides, score the probability of a face.
+Inputs are RGB, scaled by (x - 127.5) / 128. Outputs are `(offsets, score)`, of O-Net
+`(offsets, points, score)`:
+
+- offsets (4): in units of the box's sides;
+- points (10): five x, then five y, in units of the box's sides;
+- score (2): probabilities of no face and of a face.
 """
 
 import keras
+import numpy as np
 from keras import layers
+from numpy import ndarray
 
 MEAN, SCALE = 127.5, 1 / 128
+
+POINT_ORDER: ndarray = np.arange(10).reshape(2, 5).T.reshape(-1)
+"""Index permutation of the points: from five x, then five y, to x and y in turn."""
 
 
 def _conv(x: keras.KerasTensor, filters: int, kernel: int, name: str) -> keras.KerasTensor:
@@ -21,7 +29,10 @@ def _pool(x: keras.KerasTensor, size: int, padding: str) -> keras.KerasTensor:
 
 
 def pnet() -> keras.Model:
-    """P-Net: fully convolutional, window 12, stride 2; a picture in, maps (h/2-5, w/2-5) out."""
+    """Return P-Net: images (n, h, w, 3) to offsets and score of all windows (n, h/2-5, w/2-5, ...).
+
+    It is fully convolutional; the windows are 12 pixels wide and have stride 2.
+    """
     image = keras.Input((None, None, 3))
     x = _pool(_conv(image, 10, 3, "1"), 2, "same")
     x = _conv(x, 16, 3, "2")
@@ -32,7 +43,7 @@ def pnet() -> keras.Model:
 
 
 def rnet() -> keras.Model:
-    """R-Net: a 24x24 crop in, offsets and score out."""
+    """Return R-Net: crops (n, 24, 24, 3) to offsets (n, 4) and score (n, 2)."""
     image = keras.Input((24, 24, 3))
     x = _pool(_conv(image, 28, 3, "1"), 3, "same")
     x = _pool(_conv(x, 48, 3, "2"), 3, "valid")
@@ -42,7 +53,7 @@ def rnet() -> keras.Model:
 
 
 def onet() -> keras.Model:
-    """O-Net: a 48x48 crop in, offsets, five points and score out."""
+    """Return O-Net: crops (n, 48, 48, 3) to offsets (n, 4), points (n, 10) and score (n, 2)."""
     image = keras.Input((48, 48, 3))
     x = _pool(_conv(image, 32, 3, "1"), 3, "same")
     x = _pool(_conv(x, 64, 3, "2"), 3, "valid")
@@ -54,7 +65,7 @@ def onet() -> keras.Model:
 
 
 def _dense(x: keras.KerasTensor, units: int, name: str) -> keras.KerasTensor:
-    # The published weights were trained on transposed pictures: the flattening keeps their order.
+    # The published weights were trained on transposed images, which sets the order of the flattened values.
     x = layers.Flatten()(layers.Permute((2, 1, 3))(x))
     return layers.PReLU(name=f"prelu{name}")(layers.Dense(units, name=f"fc{name}")(x))
 

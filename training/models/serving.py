@@ -1,14 +1,14 @@
-"""Nets in their serving form: the same function, written in operators that ONNX Runtime runs fast.
+"""Rewrites of nets for serving: the same function in operators that ONNX Runtime runs fast.
 
-On a CPU, ONNX Runtime keeps feature maps in a blocked layout as long as convolutions, pools, additions
-and plain activations follow each other. A PReLU with a slope a for each channel is none of these, and
-leaves the layout twice. Yet it is a sum of two things that do stay:
+On a CPU, ONNX Runtime keeps feature maps in a blocked layout while convolutions, pools, additions and plain
+activations follow each other. A PReLU with a slope a for each channel is none of these and leaves the layout
+twice. It equals a sum of operators that stay in the layout:
 
     prelu(x) = (1 - a) relu(x) + a x = (1 - a) (relu(x) + a / (1 - a) x)
 
-where a factor for each channel is a depthwise convolution of one pixel, and the additions are fused into
-these convolutions. The second way saves one of them: the next layer's weights take the factor 1 - a.
-The full speed needs channels in multiples of 16.
+A factor for each channel is a depthwise 1x1 convolution, and the additions are fused into these
+convolutions. The second form needs one convolution less: the weights of the next layer take the factor
+1 - a. The layout is fastest with channels in multiples of 16.
 """
 
 from dataclasses import dataclass
@@ -18,67 +18,95 @@ import numpy as np
 from keras import layers
 from numpy import ndarray
 
-LEAST_FACTOR = 1e-3
-"""A channel with |1 - a| below this keeps the first way: a / (1 - a) loses its meaning at a = 1."""
+MIN_FACTOR = 1e-3
+"""Minimum |1 - a| of the second form, which divides by 1 - a."""
 
 _WEIGHTED = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
 _TRANSPARENT = (layers.ZeroPadding2D, layers.Flatten, layers.Dropout)
+"""Layers that keep a factor for each channel as it is."""
 
 
 def channel_prelu(
     x: keras.KerasTensor, alpha: ndarray, name: str, factored: bool = False
 ) -> keras.KerasTensor:
-    """A PReLU of maps x (n, h, w, c) with slopes alpha (c,); its layers' names begin with `name`.
+    """Return the PReLU of feature maps as a sum.
 
-    `factored` answers prelu(x) / (1 - alpha), one convolution less, and leaves that factor to the caller.
+    Args:
+        x: feature maps (n, h, w, c).
+        alpha: slopes (c,).
+        name: prefix of the layers' names.
+        factored: return prelu(x) / (1 - alpha), with one convolution less.
     """
     positive = layers.ReLU(name=f"{name}_relu")(x)
     add = layers.Add(name=f"{name}_sum")
     if factored:
-        return add([_times(x, alpha / (1 - alpha), f"{name}_slope"), positive])
-    return add([_times(positive, 1 - alpha, f"{name}_rise"), _times(x, alpha, f"{name}_slope")])
+        return add([_scale_channels(x, alpha / (1 - alpha), f"{name}_slope"), positive])
+    return add(
+        [_scale_channels(positive, 1 - alpha, f"{name}_rise"), _scale_channels(x, alpha, f"{name}_slope")]
+    )
 
 
-def fold_scaling(kernel: ndarray, bias: ndarray, mean: float, scale: float) -> tuple[ndarray, ndarray]:
+def fold_scaling(
+    kernel: ndarray, bias: ndarray, mean: float | ndarray, scale: float
+) -> tuple[ndarray, ndarray]:
     """Return the weights of a convolution with the input scaling (x - mean) * scale folded in.
 
-    Exact for a 'valid' convolution only: padding adds zeros, which stand for `mean` before the scaling.
+    It is exact for a convolution without padding only: padding adds zeros, which stand for `mean` before the
+    scaling.
+
+    Args:
+        kernel: weights (rows, columns, in, out).
+        bias: bias (out,).
+        mean: mean of all input channels, or of each (in,).
+        scale: factor of all input channels.
     """
     wide = kernel.astype(np.float64)
-    shifted = bias - mean * scale * wide.sum(axis=(0, 1, 2))
+    means = np.broadcast_to(mean, kernel.shape[2])
+    shifted = bias - scale * np.einsum("hwio,i->o", wide, means)
     return (wide * scale).astype(np.float32), shifted.astype(np.float32)
 
 
-def serving_form(net: keras.Model) -> keras.Model:
-    """A net of the same inputs and outputs, equal but for rounding, its channelwise PReLUs replaced.
+def batch_norm_affine(
+    gamma: ndarray, beta: ndarray, mean: ndarray, variance: ndarray, epsilon: float
+) -> tuple[ndarray, ndarray]:
+    """Return a batch normalisation in inference as (scale, shift), (c,) each: y = scale * x + shift."""
+    scale = gamma / np.sqrt(variance + epsilon)
+    return scale, beta - mean * scale
 
-    `net` is functional and keeps its weights. Its PReLUs with `shared_axes=[1, 2]` become `channel_prelu`;
-    where a convolution or dense layer alone follows, factored, the factor in that layer's weights.
+
+def serving_form(net: keras.Model) -> keras.Model:
+    """Return a net with the same inputs and outputs, up to rounding, without channelwise PReLUs.
+
+    A PReLU with `shared_axes=[1, 2]` becomes `channel_prelu`. If its output goes to one convolution or dense
+    layer only, it is factored, and that layer's weights take the factor.
+
+    Args:
+        net: a functional net; it is not changed.
     """
     alphas = {
         layer.name: np.asarray(layer.alpha, np.float64).reshape(-1)
         for layer in net.layers
         if isinstance(layer, layers.PReLU) and list(layer.shared_axes or []) == [1, 2]
     }
-    takers = {
-        name: taker
-        for name, taker in _followers(net, set(alphas)).items()
-        if np.abs(1 - alphas[name]).min() >= LEAST_FACTOR
+    consumers = {
+        name: consumer
+        for name, consumer in _only_consumers(net, set(alphas)).items()
+        if np.abs(1 - alphas[name]).min() >= MIN_FACTOR
     }
 
     def call(layer: keras.Layer, *args: object, **kwargs: object) -> object:
         if layer.name not in alphas:
             return layer(*args, **kwargs)
-        return channel_prelu(args[0], alphas[layer.name], layer.name, layer.name in takers)
+        return channel_prelu(args[0], alphas[layer.name], layer.name, layer.name in consumers)
 
     served = keras.models.clone_model(net, call_function=call)
-    factors = {taker: 1 - alphas[name] for name, taker in takers.items()}
+    factors = {consumer: 1 - alphas[name] for name, consumer in consumers.items()}
     for layer in net.layers:
         weights = layer.get_weights()
         if not weights or layer.name in alphas:
             continue
         if layer.name in factors:
-            weights[0] = _scaled(layer, weights[0], factors[layer.name])
+            weights[0] = _scaled_kernel(layer, weights[0], factors[layer.name])
         served.get_layer(layer.name).set_weights(weights)
     return served
 
@@ -90,45 +118,45 @@ class _Call:
     output: int
 
 
-def _followers(net: keras.Model, names: set[str]) -> dict[str, str]:
-    """For each named layer, the weighted layer that alone takes its output, where there is one."""
+def _only_consumers(net: keras.Model, names: set[str]) -> dict[str, str]:
+    """Return the weighted layer that consumes the output of each named layer, if it is the only consumer."""
     calls: list[_Call] = []
-    kept: list[object] = []  # tensors are told apart by identity, so they must all stay alive
+    alive: list[object] = []  # tensors are identified by id(), so none may be freed
 
     def record(layer: keras.Layer, *args: object, **kwargs: object) -> object:
         output = layer(*args, **kwargs)
-        kept.extend([args, output])
+        alive.extend([args, output])
         calls.append(_Call(layer, [id(t) for t in keras.tree.flatten(args)], id(output)))
         return output
 
-    twin = keras.models.clone_model(net, call_function=record)
-    ends = {id(t) for t in twin.outputs}
-    times = {c.layer.name: sum(other.layer is c.layer for other in calls) for c in calls}
+    copy = keras.models.clone_model(net, call_function=record)
+    outputs = {id(t) for t in copy.outputs}
+    uses = {c.layer.name: sum(other.layer is c.layer for other in calls) for c in calls}
 
     def follow(tensor: int) -> str | None:
-        users = [c for c in calls if tensor in c.inputs]
-        if len(users) != 1 or tensor in ends:
+        consumers = [c for c in calls if tensor in c.inputs]
+        if len(consumers) != 1 or tensor in outputs:
             return None
-        layer = users[0].layer
+        layer = consumers[0].layer
         if isinstance(layer, _TRANSPARENT):
-            return follow(users[0].output)
-        takes = isinstance(layer, _WEIGHTED) and getattr(layer, "groups", 1) == 1
-        return layer.name if takes and times[layer.name] == 1 else None
+            return follow(consumers[0].output)
+        takes_factor = isinstance(layer, _WEIGHTED) and getattr(layer, "groups", 1) == 1
+        return layer.name if takes_factor and uses[layer.name] == 1 else None
 
-    found = {
-        c.layer.name: follow(c.output) for c in calls if c.layer.name in names and times[c.layer.name] == 1
+    followed = {
+        c.layer.name: follow(c.output) for c in calls if c.layer.name in names and uses[c.layer.name] == 1
     }
-    return {name: taker for name, taker in found.items() if taker is not None}
+    return {name: consumer for name, consumer in followed.items() if consumer is not None}
 
 
-def _scaled(layer: keras.Layer, kernel: ndarray, factor: ndarray) -> ndarray:
+def _scaled_kernel(layer: keras.Layer, kernel: ndarray, factor: ndarray) -> ndarray:
     if isinstance(layer, layers.Dense):
-        # Flattened maps hold their channels innermost.
+        # Flattened feature maps have their channels innermost.
         factor = np.tile(factor, len(kernel) // len(factor))
     return kernel * factor[:, None]
 
 
-def _times(x: keras.KerasTensor, factor: ndarray, name: str) -> keras.KerasTensor:
+def _scale_channels(x: keras.KerasTensor, factor: ndarray, name: str) -> keras.KerasTensor:
     layer = layers.DepthwiseConv2D(1, use_bias=False, name=name)
     product = layer(x)
     layer.set_weights([factor.reshape(1, 1, -1, 1)])

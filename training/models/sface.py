@@ -1,8 +1,8 @@
-"""SFace: a MobileNet of depthwise and pointwise convolutions, 128 numbers out.
+"""SFace: a MobileNet of depthwise and pointwise convolutions, with an embedding of 128 numbers.
 
-Zhong et al., "SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face Recognition" (2021), in the
-form of OpenCV Zoo's `face_recognition_sface_2021dec`. Batch normalisations are part of the convolutions
-and of the dense layer here. Strides of 2 pad one pixel on every side, unlike 'same' padding.
+Zhong et al., "SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face Recognition" (2021), in the form of
+OpenCV Zoo's `face_recognition_sface_2021dec`. Batch normalisations are folded into the convolutions and the
+dense layer. Convolutions of stride 2 pad one pixel on each side, unlike Keras' padding "same".
 """
 
 import keras
@@ -17,13 +17,13 @@ BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *(5 * ((512
 
 
 def sface() -> keras.Model:
-    """Crops (n, 112, 112, 3), RGB 0..255 as float, in; `embedding` (n, 128), of any length, out.
+    """Return the net: RGB float, 0..255, (n, 112, 112, 3) to `embedding` (n, 128), not normalised.
 
-    Layers `conv_1`, then `conv_2_dw` and `conv_2` to `conv_14_dw` and `conv_14`, each with a PReLU named
-    after it, `..._relu`, and `embedding`.
+    The layers are `conv_1`, then `conv_2_dw` and `conv_2` to `conv_14_dw` and `conv_14`, each with a PReLU
+    named `..._relu`, and `embedding`.
     """
     image = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="image")
-    # Not folded into the first convolution: it pads with zeros, which stand for mid-grey.
+    # Not folded into the first convolution, which pads with zeros after the scaling.
     x = layers.Rescaling(1 / 128, -127.5 / 128, name="scale")(image)
     x = _prelu(layers.Conv2D(STEM, 3, padding="same", name="conv_1")(x), "conv_1")
     for i, (filters, stride) in enumerate(BLOCKS, start=2):

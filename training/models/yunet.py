@@ -1,9 +1,9 @@
 """YuNet (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023), without its five points.
 
-Depthwise separable convolutions down to a stride of 32, a feature pyramid back up to 8, and on each of the
-strides 8, 16 and 32 a grid whose cells tell whether a face's middle is there, where, and how large it is.
-It is what the cascade uses for P-Net: a face is told by what is around it, which MTCNN's window of 12 pixels
-does not see.
+Depthwise separable convolutions down to stride 32, a feature pyramid back up to stride 8, and at the strides
+8, 16 and 32 a grid whose cells predict whether the centre of a face is there, its position and its size. The
+detector `cascade` uses it as proposal net. Its receptive field includes the surroundings of a face, unlike
+the 12 pixels of MTCNN's P-Net.
 """
 
 import keras
@@ -15,14 +15,16 @@ STAGES = ((16, 16), (16, 32), (32, 64), (64, 64), (64, 64), (64, 64))
 """Channels of the backbone's units; the first stage begins with a plain convolution of stride 2."""
 
 POOLED = (0, 2, 3, 4)
-"""Stages that end in a pool."""
+"""Stages that end with max pooling."""
 
 HEADS = {"cls": 1, "obj": 1, "bbox": 4}
+"""Outputs at each stride, and their number of channels."""
 
 
 def _unit(x: keras.KerasTensor, filters: int, name: str, *, active: bool = True) -> keras.KerasTensor:
+    """Return a depthwise separable convolution."""
     x = layers.Conv2D(filters, 1, name=f"{name}_point")(x)
-    # Of one channel a plain convolution is the same, and the converter always writes it in one way.
+    # With one channel a plain convolution is the same, and tf2onnx converts it in one way only.
     depth = layers.Conv2D(1, 3, padding="same", name=f"{name}_depth")
     if filters > 1:
         depth = layers.DepthwiseConv2D(3, padding="same", name=f"{name}_depth")
@@ -31,7 +33,10 @@ def _unit(x: keras.KerasTensor, filters: int, name: str, *, active: bool = True)
 
 
 def yunet() -> keras.Model:
-    """RGB 0..255 (n, h, w, 3), sides multiples of 32, in; maps of `HEADS` by stride, not activated, out."""
+    """Return the net: RGB float, 0..255, (n, h, w, 3) to the outputs of `HEADS`, before activation.
+
+    The sides h and w are multiples of 32. An output is named after its head and stride, such as `cls8`.
+    """
     image = keras.Input((None, None, 3), name="image")
     x = layers.ReLU()(layers.Conv2D(16, 3, 2, name="stem")(layers.ZeroPadding2D(1)(image)))
     x = layers.MaxPooling2D(2)(_unit(x, STAGES[0][1], "stage0_b"))
@@ -55,14 +60,17 @@ def yunet() -> keras.Model:
 
 
 def serve(net: keras.Model) -> keras.Model:
-    """The served form: `score` (n, h, w) and `offsets` (n, h, w, 4) of the cells, as P-Net's, by stride."""
+    """Return the served form: for each stride s, `score<s>` (n, rows, columns) and `offsets<s>` (..., 4).
+
+    Scores and offsets of the cells have the meaning of P-Net's.
+    """
     image = keras.Input((None, None, 3))
     maps = net(image)
-    answer = {}
+    outputs = {}
     for stride in STRIDES:
-        sure = ops.sigmoid(maps[f"cls{stride}"]) * ops.sigmoid(maps[f"obj{stride}"])
-        answer[f"score{stride}"] = ops.sqrt(sure)[..., 0]
+        probability = ops.sigmoid(maps[f"cls{stride}"]) * ops.sigmoid(maps[f"obj{stride}"])
+        outputs[f"score{stride}"] = ops.sqrt(probability)[..., 0]
         box = maps[f"bbox{stride}"]
-        middle, half = box[..., :2], ops.exp(box[..., 2:]) / 2
-        answer[f"offsets{stride}"] = ops.concatenate([middle - half, middle + half - 1.0], axis=-1)
-    return keras.Model(image, answer)
+        centre, half = box[..., :2], ops.exp(box[..., 2:]) / 2
+        outputs[f"offsets{stride}"] = ops.concatenate([centre - half, centre + half - 1.0], axis=-1)
+    return keras.Model(image, outputs)

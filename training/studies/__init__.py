@@ -1,1 +1,1 @@
-"""Studies: what the tutorials' mistakes cost, shown with small nets that train in minutes."""
+"""Experiments that the documentation quotes, one command each; imports all other packages."""

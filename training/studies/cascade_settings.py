@@ -1,14 +1,15 @@
-"""A cascade's settings, measured without running its nets anew for each: recall stage by stage, and a grid.
+"""Compare settings of a cascade without running its nets for each of them.
 
     python -m training.studies.cascade_settings --data DATA
     python -m training.studies.cascade_settings --data DATA --run runs/cascade_pnet --run runs/cascade_rnet
-    python -m training.studies.cascade_settings --data DATA --model cascade --trust 5 --trust 10 --trust 20
+    python -m training.studies.cascade_settings --data DATA --model cascade --proposal-weight 10
 
-The nets see every candidate once, at low thresholds; what they answer is kept, and thresholds, the weights of
-the three scores and the final overlap are tried on that. Stages without a run are MTCNN's. A setting
-has figures a little off the detector's with it, since R-Net's candidates are thinned only afterwards.
+The nets run once on WIDER FACE's validation images, at low thresholds. Their outputs are kept, and a grid of
+thresholds, score weights and NMS overlaps is applied to them. The figures of a setting differ a little from
+those of the detector with that setting, because NMS first thins R-Net's candidates at the low thresholds.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -21,164 +22,214 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from app.pipeline.detector import Detector
+from app.runtime.model_store import models_for
 from app.vision import boxes
 from app.vision.pyramid import ImagePyramid
 from app.vision.scores import logit, sigmoid
 from app.vision.spec import ScoreWeights
-from training.average_precision import average_precision
-from training.cascade_config import Stage
-from training.data import wider
-from training.data.images import read_image
-from training.evaluate_detection import BANDS, LEAST_HEIGHT, Found, match_all, recall
-from training.page import table
-from training.propose import detector
+from training.data.datasets import wider
+from training.data.datasets.images import read_image
+from training.evaluation.detection import HEIGHT_BANDS, MIN_HEIGHT, Detections, match_all
+from training.evaluation.user_errors import one_line_errors
+from training.exporting.detector_stages import detector_with
+from training.exporting.published import StageSettings
+from training.metrics.detection import average_precision, recall
+from training.reports.markdown import table
 
-LOW: dict[Stage, dict[str, object]] = {
+LOW_THRESHOLDS: StageSettings = {
     "pnet": {"threshold": 0.05, "max_candidates": 1000},
     "rnet": {"threshold": 0.01, "nms": 0.8, "max_candidates": 200},
     "onet": {"score_weights": ScoreWeights()},
 }
-"""What the nets are asked with."""
+"""Settings with which the nets run."""
 
-GRID = (
-    (0.05, 0.1, 0.2, 0.3, 0.5),
-    (0.05, 0.1, 0.2, 0.4, 0.58),
-    (0.0, 0.2, 0.5),
-    (0.0, 0.3, 0.6, 1.0),
-    (0.3, 0.4, 0.5),
-)
-"""Of every number of a `Setting` the values tried."""
+PNET_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5)
+RNET_THRESHOLDS = (0.05, 0.1, 0.2, 0.4, 0.58)
+PROPOSAL_WEIGHTS = (0.0, 0.2, 0.5)
+RNET_WEIGHTS = (0.0, 0.3, 0.6, 1.0)
+NMS_OVERLAPS = (0.3, 0.4, 0.5)
 
-THINNED = 0.7
+RNET_NMS = 0.7
 NO_POINTS = np.empty((0, 5, 2), np.float32)
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What the nets said of one picture: P-Net's boxes and scores; of the best by R-Net, all log odds.
+class StageOutputs:
+    """The outputs of all stages for one image.
 
-    `moved` are R-Net's boxes, `final` O-Net's.
+    Attributes:
+        proposed: boxes of the proposal net.
+        proposal_scores: their scores.
+        proposal_logits: logits of the proposal net for the boxes that R-Net kept.
+        rnet_logits: logits of R-Net for them.
+        onet_logits: logits of O-Net for them.
+        refined: boxes after R-Net.
+        final: boxes after O-Net.
     """
 
     proposed: Float32[ndarray, "n 4"]
-    scores: Float32[ndarray, " n"]
-    first: Float32[ndarray, " k"]
-    second: Float32[ndarray, " k"]
-    third: Float32[ndarray, " k"]
-    moved: Float32[ndarray, "k 4"]
+    proposal_scores: Float32[ndarray, " n"]
+    proposal_logits: Float32[ndarray, " k"]
+    rnet_logits: Float32[ndarray, " k"]
+    onet_logits: Float32[ndarray, " k"]
+    refined: Float32[ndarray, "k 4"]
     final: Float32[ndarray, "k 4"]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Thresholds of P-Net's score and of the mean of P and R, weights of their log odds, final overlap."""
+    """Settings of a cascade.
 
-    pnet: float
-    rnet: float
-    trust_pnet: float
-    trust_rnet: float
+    Attributes:
+        pnet_threshold: minimum score of the proposal net.
+        rnet_threshold: minimum of the fused score of proposal net and R-Net.
+        proposal_weight: weight of the proposal net's logit; O-Net has the weight 1.
+        rnet_weight: weight of R-Net's logit.
+        nms: IoU of the final NMS.
+    """
+
+    pnet_threshold: float
+    rnet_threshold: float
+    proposal_weight: float
+    rnet_weight: float
     nms: float = 0.5
 
+    def cells(self) -> list[str]:
+        """Return the settings as cells of a table."""
+        values = (
+            self.pnet_threshold,
+            self.rnet_threshold,
+            self.proposal_weight,
+            self.rnet_weight,
+            self.nms,
+        )
+        return [f"{value:g}" for value in values]
 
-def keep(finder: Detector, picture: ImagePyramid) -> Kept:
-    """Every stage's answers, whatever the thresholds of serving."""
-    given = finder.propose(picture, LEAST_HEIGHT)
-    second = finder.refine(picture, given)
-    final, third, _ = finder.run_onet(picture, second.boxes)
-    final = boxes.interpolate(second.boxes, final, finder.spec.box_blend)
-    return Kept(
-        given.boxes,
-        given.scores,
-        second.logits[:, 0],
-        second.logits[:, 1],
-        logit(third),
-        second.boxes,
-        final,
+
+def run_stages(detector: Detector, picture: ImagePyramid) -> StageOutputs:
+    """Return the outputs of all stages for an image."""
+    proposals = detector.propose(picture, MIN_HEIGHT)
+    refined = detector.refine(picture, proposals)
+    regressed, scores, _ = detector.run_onet(picture, refined.boxes)
+    return StageOutputs(
+        proposed=proposals.boxes,
+        proposal_scores=proposals.scores,
+        proposal_logits=refined.logits[:, 0],
+        rnet_logits=refined.logits[:, 1],
+        onet_logits=logit(scores),
+        refined=refined.boxes,
+        final=boxes.interpolate(refined.boxes, regressed, detector.spec.box_blend),
     )
 
 
-def apply(kept: Kept, how: Setting, size: tuple[int, int]) -> Found:
-    """What the detector would answer with these settings."""
-    trust = how.trust_pnet + how.trust_rnet
-    odds = how.trust_pnet * kept.first + how.trust_rnet * kept.second
-    sure = odds / trust if trust else kept.second
-    passed = np.flatnonzero((kept.first > _odds(how.pnet)) & (sure > _odds(how.rnet)))
-    passed = passed[boxes.nms(kept.moved[passed], sure[passed], THINNED)]
-    scores = ((kept.third + odds)[passed] / (1 + trust)).astype(np.float32)
-    best = boxes.nms(kept.final[passed], scores, how.nms)
-    found = boxes.clip(kept.final[passed][best], *size)
-    return Found(found, sigmoid(scores[best]), np.repeat(NO_POINTS, len(best), axis=0))
+def apply(outputs: StageOutputs, setting: Setting, size: tuple[int, int]) -> Detections:
+    """Return the detections with a setting.
+
+    Args:
+        outputs: the outputs of the stages.
+        setting: the setting.
+        size: width and height of the image.
+    """
+    weight = setting.proposal_weight + setting.rnet_weight
+    weighted = setting.proposal_weight * outputs.proposal_logits + setting.rnet_weight * outputs.rnet_logits
+    fused = weighted / weight if weight else outputs.rnet_logits
+    passed = np.flatnonzero(
+        (outputs.proposal_logits > _logit(setting.pnet_threshold)) & (fused > _logit(setting.rnet_threshold))
+    )
+    passed = passed[boxes.nms(outputs.refined[passed], fused[passed], RNET_NMS)]
+    logits = ((outputs.onet_logits + weighted)[passed] / (1 + weight)).astype(np.float32)
+    kept = boxes.nms(outputs.final[passed], logits, setting.nms)
+    final = boxes.clip(outputs.final[passed][kept], *size)
+    return Detections(final, sigmoid(logits[kept]), np.repeat(NO_POINTS, len(kept), axis=0))
 
 
-def _odds(score: float) -> float:
+def _logit(score: float) -> float:
     return float(logit(np.array([score], np.float32))[0])
 
 
-def recalls(kept: list[Kept], pictures: list[wider.LabelledPicture]) -> str:
-    """The share of faces that have a candidate of IoU 0.5: of P-Net's best, and after R- and O-Net."""
+def recall_by_stage(outputs: list[StageOutputs], images: list[wider.LabelledImage]) -> str:
+    """Return a Markdown table of the share of faces that have a candidate of IoU 0.5 after each stage."""
     rows = []
-    for most in (100, 200, 300, 400, 600, 1000):
-        chosen = [k.proposed[np.argsort(-k.scores)[:most]] for k in kept]
-        lowest = np.mean([np.sort(k.scores)[::-1][:most][-1] if len(k.scores) else 0 for k in kept])
-        rows.append(
-            [f"P-Net, best {most} (mean of the least scores {lowest:.2f})", *_share(chosen, pictures)]
-        )
+    for count in (100, 200, 300, 400, 600, 1000):
+        candidates = [o.proposed[np.argsort(-o.proposal_scores)[:count]] for o in outputs]
+        lowest = np.mean([_score_at(o.proposal_scores, count) for o in outputs])
+        title = f"P-Net, {count} highest scores (mean of the lowest of them {lowest:.2f})"
+        rows.append([title, *_recalls(candidates, images)])
     for score in (0.02, 0.05, 0.1, 0.2, 0.4):
-        chosen = [k.moved[k.second > _odds(score)] for k in kept]
-        count = np.mean([len(c) for c in chosen])
-        rows.append([f"R-Net above {score:g} ({count:.0f} a picture)", *_share(chosen, pictures)])
-    rows.append(["O-Net, all", *_share([k.final for k in kept], pictures)])
-    return table(["stage", "all", *(f"{low} to {high}" for low, high in BANDS)], rows)
+        candidates = [o.refined[o.rnet_logits > _logit(score)] for o in outputs]
+        per_image = np.mean([len(c) for c in candidates])
+        rows.append([f"R-Net above {score:g} ({per_image:.0f} per image)", *_recalls(candidates, images)])
+    rows.append(["O-Net, all", *_recalls([o.final for o in outputs], images)])
+    return table(["stage", "all", *(f"{low} to {high}" for low, high in HEIGHT_BANDS)], rows)
 
 
-def _share(found: list[ndarray], pictures: list[wider.LabelledPicture]) -> list[str]:
-    heights, seen = [], []
-    for of, picture in zip(found, pictures, strict=True):
-        truth = picture.boxes[~picture.invalid]
-        heights.append(truth[:, 3] - truth[:, 1])
-        best = boxes.iou(truth, of).max(axis=1, initial=0) if len(truth) else np.empty(0)
-        seen.append(best >= 0.5)
-    tall, hit = np.concatenate(heights), np.concatenate(seen)
-    bands = [(LEAST_HEIGHT, np.inf), *BANDS]
-    return [f"{hit[(tall >= low) & (tall < high)].mean():.3f}" for low, high in bands]
+def _score_at(scores: ndarray, count: int) -> float:
+    return float(np.sort(scores)[::-1][:count][-1]) if len(scores) else 0.0
+
+
+def _recalls(candidates: list[ndarray], images: list[wider.LabelledImage]) -> list[str]:
+    heights, overlaps = [], []
+    for some, image in zip(candidates, images, strict=True):
+        labels = image.boxes[~image.invalid]
+        heights.append(labels[:, 3] - labels[:, 1])
+        overlaps.append(boxes.iou(labels, some).max(axis=1, initial=0) if len(labels) else np.empty(0))
+    height, hit = np.concatenate(heights), np.concatenate(overlaps) >= 0.5
+    bands = [(MIN_HEIGHT, np.inf), *HEIGHT_BANDS]
+    in_bands = [hit[(height >= low) & (height < high)] for low, high in bands]
+    return [f"{band.mean():.3f}" if len(band) else "" for band in in_bands]
+
+
+def compare(
+    outputs: list[StageOutputs],
+    images: list[wider.LabelledImage],
+    sizes: list[tuple[int, int]],
+    proposal_weights: Sequence[float],
+) -> list[list[str]]:
+    """Return the rows of all settings of the grid, by falling AP.
+
+    Args:
+        outputs: the outputs of the stages for each image.
+        images: the labelled images.
+        sizes: width and height of each image.
+        proposal_weights: the weights of the proposal net's logit.
+    """
+    grid = product(PNET_THRESHOLDS, RNET_THRESHOLDS, proposal_weights, RNET_WEIGHTS, NMS_OVERLAPS)
+    rows = []
+    for setting in (Setting(*values) for values in grid):
+        detections = [apply(o, setting, size) for o, size in zip(outputs, sizes, strict=True)]
+        matches = match_all(images, detections)
+        crops = np.mean([(o.proposal_scores > setting.pnet_threshold).sum() for o in outputs])
+        rows.append((average_precision(matches), recall(matches), crops, setting))
+    rows.sort(key=lambda row: -row[0])
+    return [[f"{ap:.4f}", f"{r:.3f}", f"{crops:.0f}", *setting.cells()] for ap, r, crops, setting in rows]
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="the folder that holds `wider/`")],
-    run: Annotated[
-        list[Path] | None, typer.Option(help="a trained stage's run; several may be named")
+    data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="The folder that holds wider/.")],
+    run: Annotated[list[Path] | None, typer.Option(help="Run of a stage. May be repeated.")] = None,
+    models: Annotated[Path, typer.Option(help="The model store.")] = Path("models"),
+    model: Annotated[str, typer.Option(help="Detector of the store for stages without a run.")] = "mtcnn",
+    proposal_weight: Annotated[
+        list[float] | None,
+        typer.Option(help="Weight of the proposal net's logit, instead of the grid's. May be repeated."),
     ] = None,
-    models: Annotated[Path, typer.Option(help="the model store")] = Path("models"),
-    model: Annotated[str, typer.Option(help="the store's detector for stages without a run")] = "mtcnn",
-    trust: Annotated[
-        list[float] | None, typer.Option(help="weights of P-Net's log odds, in place of the grid's")
-    ] = None,
-    shown: Annotated[int, typer.Option(help="settings printed, by falling AP")] = 25,
+    shown: Annotated[int, typer.Option(help="Number of settings printed, by falling AP.")] = 25,
 ) -> None:
-    """Recall stage by stage, then AP of a grid of settings, on WIDER's validation pictures."""
-    finder = detector(run or [], models, LOW, model)
-    pictures = list(wider.read(data / "wider", "val"))
-    kept, sizes = [], []
-    for labelled in tqdm(pictures, unit="picture", disable=None):
-        picture = ImagePyramid(read_image(labelled.path))
-        kept.append(keep(finder, picture))
+    """Print recall by stage and the AP of a grid of settings, on WIDER FACE's validation images."""
+    models_for(models, {"detect": model})  # names the detectors if there is none of this name
+    detector = detector_with(run or [], models, LOW_THRESHOLDS, model)
+    images = list(wider.read(data / "wider", "val"))
+    outputs, sizes = [], []
+    for image in tqdm(images, unit="image", disable=None):
+        picture = ImagePyramid(read_image(image.path))
+        outputs.append(run_stages(detector, picture))
         sizes.append((picture.width, picture.height))
-    print(recalls(kept, pictures))
-    rows = []
-    pnet, rnet, weights, *rest = GRID
-    for how in (Setting(*values) for values in product(pnet, rnet, trust or weights, *rest)):
-        found = [apply(k, how, size) for k, size in zip(kept, sizes, strict=True)]
-        matched = match_all(pictures, found)
-        crops = np.mean([(k.scores > how.pnet).sum() for k in kept])
-        rows.append((average_precision(matched), recall(matched), crops, how))
-    rows.sort(key=lambda row: -row[0])
-    head = ["AP", "recall", "R-Net crops", "P-Net", "R-Net", "trust P", "trust R", "NMS"]
-    print(table(head, [[f"{a:.4f}", f"{r:.3f}", f"{c:.0f}", *_cells(h)] for a, r, c, h in rows[:shown]], 0))
-
-
-def _cells(how: Setting) -> list[str]:
-    return [f"{v:g}" for v in (how.pnet, how.rnet, how.trust_pnet, how.trust_rnet, how.nms)]
+    print(recall_by_stage(outputs, images))
+    rows = compare(outputs, images, sizes, proposal_weight or PROPOSAL_WEIGHTS)
+    head = ["AP", "recall", "R-Net crops", "P-Net", "R-Net", "weight of P-Net", "weight of R-Net", "NMS"]
+    print(table(head, rows[:shown], 0))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    with one_line_errors():
+        typer.run(main)

@@ -9,7 +9,7 @@ from training.models.dlib_resnet import STAGES, dlib_resnet
 
 
 def integer(value: int) -> bytes:
-    """dlib's encoding, written from its description."""
+    """Return dlib's encoding, written from its description."""
     size = max(1, (abs(value).bit_length() + 7) // 8)
     return bytes([size | (0x80 if value < 0 else 0)]) + abs(value).to_bytes(size, "little")
 
@@ -59,7 +59,7 @@ def affine(gamma: ndarray, beta: ndarray) -> bytes:
 
 
 def dat(*details: bytes, tail: bytes = b"") -> bytes:
-    """A net of a first convolution, further layers with a tag between, and the metric loss."""
+    """Return the file of a net: a convolution, a tag, further layers, and the metric loss."""
     head = (
         integers(1) + text("loss_metric_2") + numbers(0.04, 0.6) + integers(*[2] * (len(details) - 1), 1, 3)
     )
@@ -75,14 +75,14 @@ def test_integers_are_a_control_byte_and_little_endian_bytes(value: int) -> None
     assert reader.left == 0
 
 
-def test_the_files_first_numbers_read_as_its_documentation_says() -> None:
+def test_the_first_numbers_of_the_file_have_their_documented_values() -> None:
     margin = bytes.fromhex("03 0a d7 a3 81 1c")
     blue = bytes.fromhex("03 62 90 f5 81 11")
     reader = Reader(margin + blue + integers(16) + integers(-4))
     assert reader.numbers(3) == pytest.approx([0.04, 122.782, 1.0])
 
 
-def test_text_flags_tensors_and_aliases() -> None:
+def test_text_flags_tensors_and_aliases_are_read() -> None:
     data = text("con_4") + b"10" + tensor(1, 2, 1, 3, fill=np.arange(6.0)) + integers(1, 32, 3, 7, 7)
     reader = Reader(data)
     assert (reader.text(), reader.flag(), reader.flag()) == ("con_4", True, False)
@@ -106,7 +106,7 @@ def test_text_flags_tensors_and_aliases() -> None:
         (integers(2), "alias"),
     ],
 )
-def test_malformed_bytes_are_refused(data: bytes, method: str) -> None:
+def test_malformed_bytes_raise_an_error(data: bytes, method: str) -> None:
     with pytest.raises(BadDat):
         getattr(Reader(data), method)()
 
@@ -116,7 +116,7 @@ def small() -> tuple[ndarray, ndarray, ndarray, ndarray]:
     return rng.normal(size=(4, 3, 7, 7)), rng.normal(size=4), rng.normal(size=4), rng.normal(size=4)
 
 
-def test_parse_walks_a_net_from_the_input_outwards_and_folds_affine_layers() -> None:
+def test_read_returns_all_weights_with_affine_layers_folded() -> None:
     filters, bias, gamma, beta = small()
     matrix = np.arange(8.0).reshape(4, 2, 1, 1)
     dense = text("fc_2") + integers(2, 4) + tensor(4, 2, 1, 1, fill=matrix) + integers(1, 4, 2, 1, 1)
@@ -129,7 +129,7 @@ def test_parse_walks_a_net_from_the_input_outwards_and_folds_affine_layers() -> 
     assert weights.matrix.tolist() == matrix[:, :, 0, 0].tolist()
 
 
-def test_another_net_is_refused() -> None:
+def test_another_net_raises_an_error() -> None:
     filters, bias, _, _ = small()
     first = convolution(filters, bias)
     with pytest.raises(BadDat, match="sig_"):
@@ -155,11 +155,11 @@ def random_weights() -> Weights:
     return weights
 
 
-def test_the_net_has_dlibs_size_and_scales_its_input_in_the_first_convolution() -> None:
+def test_the_net_has_dlibs_size_and_the_first_convolution_scales_the_input() -> None:
     net, weights = dlib_resnet(), random_weights()
     importer.fill(net, weights)
     assert net.output_shape == (None, 128)
-    # 29 convolutions with bias, and the matrix: dlib's own count with its affine layers folded.
+    # 29 convolutions with bias, and the matrix: dlib's count with affine layers folded.
     assert net.count_params() == sum(w.size for w in [*weights.filters, *weights.biases, weights.matrix])
     crop = np.random.default_rng(3).integers(0, 256, (1, 150, 150, 3)).astype(np.float32)
     conv = net.get_layer("conv00")
@@ -169,18 +169,18 @@ def test_the_net_has_dlibs_size_and_scales_its_input_in_the_first_convolution() 
     assert np.asarray(conv(crop)) == pytest.approx(np.asarray(plain), abs=2e-5)
 
 
-def test_shortcuts_lack_channels_rows_and_columns_as_zeros() -> None:
-    # All convolutions but the first answer zero, so that only the shortcuts carry the picture on.
+def test_shortcuts_pad_missing_channels_rows_and_columns_with_zeros() -> None:
+    # All convolutions except the first return zero, so only the shortcuts pass the image on.
     net, weights = dlib_resnet(), random_weights()
     for kernel, bias in zip(weights.filters[1:], weights.biases[1:], strict=True):
         kernel[:], bias[:] = 0, 0
     weights.matrix = np.eye(256, 128)
     importer.fill(net, weights)
     crop = np.random.default_rng(4).integers(0, 256, (1, 150, 150, 3)).astype(np.float32)
-    found = np.asarray(net(crop))[0]
-    assert np.all(found[32:] == 0)
+    vector = np.asarray(net(crop))[0]
+    assert np.all(vector[32:] == 0)
     maps = keras.ops.max_pool(net.get_layer("conv00")(crop), 3, 2)
     for _ in range(4):
         maps = keras.ops.average_pool(maps, 2, 2)
     assert maps.shape[1:3] == (2, 2)
-    assert found[:32] == pytest.approx(np.asarray(maps).mean(axis=(0, 1, 2)), rel=1e-5)
+    assert vector[:32] == pytest.approx(np.asarray(maps).mean(axis=(0, 1, 2)), rel=1e-5)

@@ -15,18 +15,18 @@ MANIFEST = (
 )
 
 
-def test_bytes_become_numbers_by_their_least_value_and_step() -> None:
-    found = mobilenetv2.tensors(MANIFEST, bytes([0, 4, 10, 5]))
-    assert list(found) == ["a/kernel", "a/bias"]
-    np.testing.assert_allclose(found["a/kernel"], [[-0.5, 0.5]])
-    np.testing.assert_allclose(found["a/bias"], [3, 2])
+def test_bytes_become_numbers_by_minimum_and_step() -> None:
+    tensors = mobilenetv2.tensors(MANIFEST, bytes([0, 4, 10, 5]))
+    assert list(tensors) == ["a/kernel", "a/bias"]
+    np.testing.assert_allclose(tensors["a/kernel"], [[-0.5, 0.5]])
+    np.testing.assert_allclose(tensors["a/bias"], [3, 2])
 
 
 @pytest.mark.parametrize(
-    ("stored", "told"), [(bytes(3), "end within a/bias"), (bytes(6), "2 bytes are left")]
+    ("stored", "message"), [(bytes(3), "end within a/bias"), (bytes(6), "2 bytes are left")]
 )
-def test_bytes_that_do_not_fit_are_refused(stored: bytes, told: str) -> None:
-    with pytest.raises(mobilenetv2.BadWeights, match=told):
+def test_missing_or_extra_bytes_raise_an_error(stored: bytes, message: str) -> None:
+    with pytest.raises(mobilenetv2.BadWeights, match=message):
         mobilenetv2.tensors(MANIFEST, stored)
 
 
@@ -36,22 +36,22 @@ def small_net() -> keras.Model:
     return keras.Model(image, keras.layers.BatchNormalization(name="norm")(deep))
 
 
-def test_a_net_is_filled_by_keras_2_names() -> None:
+def test_a_net_is_filled_by_the_names_of_keras_2() -> None:
     names = ("deep/depthwise_kernel", "norm/gamma", "norm/beta", "norm/moving_mean", "norm/moving_variance")
     shapes = ((3, 3, 1, 1), (1,), (1,), (1,), (1,))
-    found = {
+    tensors = {
         name: np.full(shape, i, np.float32) for i, (name, shape) in enumerate(zip(names, shapes, strict=True))
     }
     net = small_net()
-    mobilenetv2.fill(net, found)
+    mobilenetv2.fill(net, tensors)
     assert [float(np.ravel(weight)[0]) for weight in net.get_weights()] == [0, 1, 2, 3, 4]
-    with pytest.raises(mobilenetv2.BadWeights, match="norm/beta: None"):
-        mobilenetv2.fill(small_net(), {name: value for name, value in found.items() if name != "norm/beta"})
-    with pytest.raises(mobilenetv2.BadWeights, match="deep/depthwise_kernel"):
-        mobilenetv2.fill(small_net(), found | {"deep/depthwise_kernel": np.zeros((3, 3), np.float32)})
+    with pytest.raises(mobilenetv2.BadWeights, match="norm/beta is missing"):
+        mobilenetv2.fill(small_net(), {name: value for name, value in tensors.items() if name != "norm/beta"})
+    with pytest.raises(mobilenetv2.BadWeights, match=r"deep/depthwise_kernel has the shape \(3, 3\)"):
+        mobilenetv2.fill(small_net(), tensors | {"deep/depthwise_kernel": np.zeros((3, 3), np.float32)})
 
 
-def test_another_package_is_refused(tmp_path: Path) -> None:
+def test_another_archive_raises_an_error(tmp_path: Path) -> None:
     archive = tmp_path / "package.tgz"
     archive.write_bytes(b"no archive")
     with pytest.raises(MemberMissing):

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from training.importers import sface as importer
 from training.importers.sface import BadSFace
-from training.models.serving import channel_prelu, serving_form
+from training.models.serving import serving_form
 from training.models.sface import BLOCKS, sface
 
 EPSILON = 1e-3
@@ -62,7 +62,7 @@ def filled(tensors: dict[str, ndarray]) -> keras.Model:
 
 
 def as_published(tensors: dict[str, ndarray], crop: ndarray) -> ndarray:
-    """SFace layer by layer in the file's own terms: normalisations apart, channels first, explicit pads."""
+    """Return the vectors as in the file: separate normalisations, channels first, explicit padding."""
 
     def normalise(x: ndarray, name: str) -> ndarray:
         gamma, beta, mean, var = (
@@ -91,24 +91,24 @@ def as_published(tensors: dict[str, ndarray], crop: ndarray) -> ndarray:
     return normalise(x @ tensors["pre_fc1_weight"].T + tensors["pre_fc1_bias"], "fc1")
 
 
-def test_the_folded_net_is_the_published_one(tensors: dict[str, ndarray], filled: keras.Model) -> None:
+def test_the_folded_net_equals_the_published_one(tensors: dict[str, ndarray], filled: keras.Model) -> None:
     crop = np.random.default_rng(2).integers(0, 256, (1, 112, 112, 3)).astype(np.float64)
-    wanted = as_published(tensors, crop)
-    found = np.asarray(filled(crop.astype(np.float32)))
-    assert found.shape == (1, 128)
-    assert found == pytest.approx(wanted, abs=1e-4 * float(np.abs(wanted).max()))
+    expected = as_published(tensors, crop)
+    vectors = np.asarray(filled(crop.astype(np.float32)))
+    assert vectors.shape == (1, 128)
+    assert vectors == pytest.approx(expected, abs=1e-4 * float(np.abs(expected).max()))
 
 
-def test_the_served_net_is_the_plain_one_without_prelu(filled: keras.Model) -> None:
+def test_the_served_net_equals_the_plain_one_and_has_no_prelu(filled: keras.Model) -> None:
     served = serving_form(filled)
     crops = np.random.default_rng(3).integers(0, 256, (2, 112, 112, 3)).astype(np.float32)
-    wanted = np.asarray(filled(crops))
-    assert np.asarray(served(crops)) == pytest.approx(wanted, abs=1e-5 * float(np.abs(wanted).max()))
+    expected = np.asarray(filled(crops))
+    assert np.asarray(served(crops)) == pytest.approx(expected, abs=1e-5 * float(np.abs(expected).max()))
     assert not any(isinstance(layer, layers.PReLU) for layer in served.layers)
-    assert served.count_params() == filled.count_params()  # every factor went into the layer that follows
+    assert served.count_params() == filled.count_params()  # the next layer takes each factor
 
 
-def test_a_missing_tensor_and_another_shape_are_refused(tensors: dict[str, ndarray]) -> None:
+def test_a_missing_tensor_or_another_shape_raises_an_error(tensors: dict[str, ndarray]) -> None:
     net = sface()
     without = {name: value for name, value in tensors.items() if name != "conv_9_dw_relu_gamma"}
     with pytest.raises(BadSFace, match="conv_9_dw_relu_gamma"):
@@ -118,7 +118,7 @@ def test_a_missing_tensor_and_another_shape_are_refused(tensors: dict[str, ndarr
         importer.fill(net, wrong, epsilons(tensors))
 
 
-def test_read_takes_initializers_and_epsilons_off_a_graph(tmp_path: Path) -> None:
+def test_read_returns_initializers_and_epsilons_of_a_graph(tmp_path: Path) -> None:
     names = ["bn_gamma", "bn_beta", "bn_moving_mean", "bn_moving_var"]
     values = [np.array([2.0, 3.0]), np.array([0.5, 1.0]), np.array([1.0, -1.0]), np.array([3.0, 0.0])]
     graph = helper.make_graph(
@@ -129,60 +129,8 @@ def test_read_takes_initializers_and_epsilons_off_a_graph(tmp_path: Path) -> Non
         [numpy_helper.from_array(v.astype(np.float32), n) for n, v in zip(names, values, strict=True)],
     )
     onnx.save(helper.make_model(graph), str(tmp_path / "one.onnx"))
-    tensors, found = importer.read(tmp_path / "one.onnx")
+    tensors, epsilons = importer.read(tmp_path / "one.onnx")
     assert set(tensors) == set(names)
-    scale, shift = importer.norm(tensors, found, "bn")
+    scale, shift = importer.norm(tensors, epsilons, "bn")
     assert scale.tolist() == [1.0, 3.0]
     assert shift.tolist() == [-0.5, 4.0]
-
-
-def prelu(name: str) -> layers.PReLU:
-    return layers.PReLU(shared_axes=[1, 2], name=name)
-
-
-@pytest.mark.parametrize("factored", [False, True])
-def test_channel_prelu_is_prelu(factored: bool) -> None:
-    alpha = np.array([-0.5, 0.0, 0.25, 0.99, 1.5])
-    x = np.random.default_rng(4).normal(size=(2, 3, 4, 5)).astype(np.float32)
-    image = keras.Input((None, None, 5))
-    found = np.asarray(keras.Model(image, channel_prelu(image, alpha, "p", factored))(x))
-    wanted = np.where(x > 0, x, alpha * x) / ((1 - alpha) if factored else 1)
-    assert found == pytest.approx(wanted, rel=1e-5, abs=1e-6)
-
-
-SLOPES = {
-    "of_one": [0.2, 1.0, -0.4],
-    "twice": [0.1, 0.5, 1.7],
-    "alone": [0.3, -0.6, 0.9],
-    "end": [0.5, 0.6, 0.7, 0.8],
-    "flat": [2.0, 0.0, 0.3],
-}
-
-
-def branching() -> keras.Model:
-    """PReLUs whose output is taken twice, is the net's output, has a slope of 1, or goes to a dense layer."""
-    image = keras.Input((8, 8, 3))
-    x = layers.Conv2D(3, 3, name="a")(prelu("of_one")(image))
-    twice = prelu("twice")(x)
-    x = layers.Add()([layers.Conv2D(3, 1, name="b")(twice), twice])
-    padded = layers.ZeroPadding2D(1)(prelu("alone")(x))
-    end = prelu("end")(layers.Conv2D(4, 3, strides=2, name="c")(padded))
-    flat = layers.Flatten()(prelu("flat")(layers.DepthwiseConv2D(3, name="d")(twice)))
-    dense = layers.PReLU(name="of_units")(layers.Dense(5, name="e")(flat))
-    net = keras.Model(image, [end, dense])
-    for name, slopes in SLOPES.items():
-        net.get_layer(name).set_weights([np.reshape(slopes, (1, 1, -1))])
-    return net
-
-
-def test_any_net_has_a_serving_form_and_keeps_its_own_weights() -> None:
-    net = branching()
-    before = net.get_weights()
-    x = np.random.default_rng(5).normal(size=(3, 8, 8, 3)).astype(np.float32)
-    served = serving_form(net)
-    for found, wanted in zip(served(x), net(x), strict=True):
-        assert np.asarray(found) == pytest.approx(np.asarray(wanted), rel=1e-4, abs=1e-5)
-    assert all(np.array_equal(a, b) for a, b in zip(before, net.get_weights(), strict=True))
-    names = {layer.name for layer in served.layers}
-    assert {name for name in names if name.endswith("_rise")} == {"of_one_rise", "twice_rise", "end_rise"}
-    assert isinstance(served.get_layer("of_units"), layers.PReLU)

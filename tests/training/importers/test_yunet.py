@@ -11,10 +11,10 @@ from training.models.yunet import STRIDES, serve, yunet
 
 
 def convolutions() -> list[tuple[str, tuple[int, ...]]]:
-    """Name and kernel shape of every convolution in the published graph's order, five points among them."""
+    """Return name and kernel shape of all convolutions in the published order, those of the points last."""
     net = yunet()
     out = []
-    for name in importer._order():
+    for name in importer._published_order():
         kernel = net.get_layer(name).get_weights()[0].shape
         depth = isinstance(net.get_layer(name), keras.layers.DepthwiseConv2D)
         shape = (kernel[2], 1, *kernel[:2]) if depth else (kernel[3], kernel[2], *kernel[:2])
@@ -25,7 +25,7 @@ def convolutions() -> list[tuple[str, tuple[int, ...]]]:
 
 
 def graph_of(rng: np.random.Generator) -> onnx.GraphProto:
-    """A graph with the published one's convolutions; what lies between them is not read."""
+    """Return a graph with the published convolutions and nothing else, which the importer does not read."""
     nodes, tensors = [], []
     for name, shape in convolutions():
         values = {f"{name}_weight": rng.normal(0, 0.2, shape), f"{name}_bias": rng.normal(0, 0.1, shape[0])}
@@ -46,7 +46,7 @@ def weights(graph: onnx.GraphProto, name: str) -> ndarray:
     return numpy_helper.to_array(tensor)
 
 
-def test_every_convolution_gets_its_own_weights(graph: onnx.GraphProto) -> None:
+def test_each_convolution_gets_its_weights(graph: onnx.GraphProto) -> None:
     net = yunet()
     importer.fill(net, graph)
     point = net.get_layer("stage3_a_point").get_weights()
@@ -65,7 +65,7 @@ def test_the_net_takes_rgb_where_the_file_takes_bgr(graph: onnx.GraphProto) -> N
     np.testing.assert_array_equal(kernel[:, :, 0], weights(graph, "stem_weight")[:, 2].transpose(1, 2, 0))
 
 
-def test_another_graph_is_refused(graph: onnx.GraphProto) -> None:
+def test_another_graph_raises_an_error(graph: onnx.GraphProto) -> None:
     short = onnx.GraphProto()
     short.CopyFrom(graph)
     del short.node[3]
@@ -76,11 +76,11 @@ def test_another_graph_is_refused(graph: onnx.GraphProto) -> None:
     wrong.node[1].input[1] = wrong.node[3].input[1]
     wrong.node[1].input[2] = wrong.node[3].input[2]
     wrong.node[5].input[1] = wrong.node[20].input[1]
-    with pytest.raises(BadYuNet, match="not the graph"):
+    with pytest.raises(BadYuNet, match="does not contain YuNet"):
         importer.fill(yunet(), wrong)
 
 
-def test_offsets_and_scores_are_yunets_own(graph: onnx.GraphProto) -> None:
+def test_offsets_and_scores_are_decoded_as_in_yunet(graph: onnx.GraphProto) -> None:
     net = yunet()
     importer.fill(net, graph)
     image = np.random.default_rng(1).uniform(0, 1, (1, 64, 96, 3)).astype(np.float32)

@@ -1,0 +1,131 @@
+"""Readers of datasets with landmarks, and their split, on synthetic folders."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from app.vision.points import fifteen_of_ibug68
+from tests.training.kaggle_files import FOUR, pictures, write_training
+from training.data.datasets.landmark_sets import Sample, read_300w, read_kaggle15, read_pts, with_validation
+
+
+def write_face(folder: Path, stem: str, suffix: str = ".jpg") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / f"{stem}{suffix}"), np.full((40, 60, 3), (0, 0, 255), np.uint8))
+    lines = "\n".join(f"{i}.5 {i + 1}.25" for i in range(68))
+    (folder / f"{stem}.pts").write_text(f"version: 1\nn_points:  68\n{{\n{lines}\n}}\n")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for i in range(30):
+        write_face(tmp_path / "300w/afw", f"{i}_1")
+        write_face(tmp_path / "300w/afw", f"{i}_2")
+        write_face(tmp_path / "300w/helen/trainset", f"{i}_1")
+        write_face(tmp_path / "300w/lfpw/trainset", f"image_{i:04}", ".png")
+        write_face(tmp_path / "300w/lfpw/testset", f"image_{i:04}", ".png")
+    return tmp_path
+
+
+def test_points_are_read_as_written(tmp_path: Path) -> None:
+    write_face(tmp_path, "a")
+    points = read_pts(tmp_path / "a.pts")
+    assert points.shape == (68, 2)
+    assert points.dtype == np.float32
+    np.testing.assert_allclose(points[3], [3.5, 4.25])
+
+
+@pytest.mark.parametrize("text", ["", "version: 1\nn_points: 2\n{\n1 2\n}\n", "n_points: 1\n{\n1 2\n}\n"])
+def test_a_malformed_file_raises_an_error_with_its_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.pts").write_text(text)
+    with pytest.raises(ValueError, match=r"a\.pts"):
+        read_pts(tmp_path / "a.pts")
+
+
+def test_a_missing_image_raises_an_error_with_the_name(tmp_path: Path) -> None:
+    write_face(tmp_path / "300w/afw", "1_1")
+    (tmp_path / "300w/afw/1_1.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1_1\.pts"):
+        list(read_300w(tmp_path))
+
+
+def test_images_are_rgb(data: Path) -> None:
+    sample = next(read_300w(data))
+    image = sample.pixels()
+    assert image.shape == (40, 60, 3)
+    assert image[0, 0, 0] > 250
+    assert image[0, 0, 2] < 5
+
+
+def test_only_lfpw_testset_is_the_test_split(data: Path) -> None:
+    samples = with_validation(read_300w(data), 0.3, seed=0)
+    tests = {s.name for s in samples if s.split == "test"}
+    assert tests == {s.name for s in samples if s.name.startswith("lfpw/testset")}
+    assert len(samples) == 150
+
+
+def test_all_faces_of_a_photo_are_in_one_split(data: Path) -> None:
+    samples = with_validation(read_300w(data), 0.3, seed=0)
+    photos = [{s.photo for s in samples if s.split == split} for split in ("train", "validation")]
+    assert min(map(len, photos)) > 5
+    assert not photos[0] & photos[1]
+    afw = {s.photo for s in samples if s.name.startswith("afw")}
+    assert afw == {s.photo for s in samples if s.name.startswith("helen")}
+
+
+def test_the_split_depends_on_photo_and_seed_alone(data: Path) -> None:
+    split = {s.name: s.split for s in with_validation(read_300w(data), 0.3, seed=0)}
+    few = with_validation((s for s in read_300w(data) if "trainset" in s.name), 0.3, seed=0)
+    assert all(split[s.name] == s.split for s in few)
+    other = {s.name: s.split for s in with_validation(read_300w(data), 0.3, seed=1)}
+    assert other != split
+
+
+def portrait(i: int, photo: str) -> Sample:
+    blank = np.zeros((96, 96, 3), np.uint8)
+    return Sample(str(i), photo, blank, np.zeros((15, 2), np.float32), "kaggle15", "train", portrait=True)
+
+
+def test_a_number_of_faces_is_met_with_whole_photos() -> None:
+    samples = [portrait(i, f"p{i // 3}" if i < 60 else f"q{i}") for i in range(90)]
+    for seed in range(5):
+        split = with_validation(samples, 10, seed)
+        chosen = {s.photo for s in split if s.split == "validation"}
+        assert sum(s.split == "validation" for s in split) == 10
+        assert not chosen & {s.photo for s in split if s.split == "train"}
+    assert [s.split for s in with_validation(samples, 10, 0)] != [s.split for s in split]
+
+
+def write_68(folder: Path, stem: str, face: np.ndarray) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / f"{stem}.jpg"), np.zeros((40, 60, 3), np.uint8))
+    lines = "\n".join(f"{x} {y}" for x, y in face)
+    (folder / f"{stem}.pts").write_text(f"version: 1\nn_points: 68\n{{\n{lines}\n}}\n")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_kaggles_rows_get_the_photos_of_equal_faces(tmp_path: Path, packed: bool) -> None:
+    rng = np.random.default_rng(0)
+    faces = rng.uniform(0, 200, (3, 68, 2)).astype(np.float32)
+    for i, face in enumerate(faces):
+        write_68(tmp_path / "300w/afw", f"12_{i}" if i < 2 else "7_1", face)
+    rows = np.concatenate(
+        [fifteen_of_ibug68(faces) * np.float32(0.4) + 3, rng.uniform(0, 95, (1, 15, 2)).astype(np.float32)]
+    )
+    rows[1, [i for i in range(15) if i not in FOUR]] = np.nan
+    rows[2, 4:] = np.nan
+    rows[2, 3] = np.nan
+    images = pictures(4)
+    write_training(tmp_path / "kaggle15", images, rows, packed)
+    samples = list(read_kaggle15(tmp_path))
+    assert [s.photo for s in samples] == ["flickr/12", "flickr/12", "kaggle15/3", "kaggle15/4"]
+    assert {(s.scheme, s.split, s.portrait) for s in samples} == {("kaggle15", "train", True)}
+    np.testing.assert_allclose(samples[1].points, rows[1], atol=1e-4)
+    np.testing.assert_array_equal(samples[3].pixels()[:, :, 2], images[3])
+
+
+def test_without_300w_each_row_has_its_own_photo(tmp_path: Path) -> None:
+    write_training(tmp_path / "kaggle15", pictures(2), np.full((2, 15, 2), 50.0))
+    assert [s.photo for s in read_kaggle15(tmp_path)] == ["kaggle15/1", "kaggle15/2"]

@@ -1,0 +1,61 @@
+"""Photos and portraits for training the cascade."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from app.vision.points import five_of_ibug68
+from tests.training.landmark_sets import synthetic_faces
+from tests.training.white_faces import photo
+from training.data.datasets import scenes
+from training.data.datasets.scenes import Portrait
+from training.data.storage import landmark_crops
+
+
+def test_invalid_and_tiny_faces_of_wider_are_ignored(tmp_path: Path) -> None:
+    folder = tmp_path / "WIDER_train" / "images"
+    for path in (folder, tmp_path / "wider_face_split"):
+        path.mkdir(parents=True)
+    cv2.imwrite(str(folder / "x.png"), np.full((60, 80, 3), (0, 0, 200), np.uint8))
+    boxes = ["1 2 10 20 0 0 0 0 0 0", "5 6 7 8 0 0 0 1 0 0", "9 9 7 7 0 0 0 0 0 0", "9 9 0 9 0 0 0 0 0 0"]
+    text = "\n".join(["x.png", str(len(boxes)), *boxes])
+    (tmp_path / "wider_face_split" / "wider_face_train_bbx_gt.txt").write_text(text)
+    (scene,) = scenes.read_wider(tmp_path, "train")
+    assert scene.name == "x.png"
+    assert scene.picture[0][0, 0].tolist() == [200, 0, 0]
+    assert scene.faces[:2].tolist() == [[1, 2, 11, 22], [5, 6, 12, 14]]
+    assert scene.ignored.tolist() == [False, True, True, True]
+
+
+def test_mtfl_is_read_in_the_order_of_five(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "testing.txt").write_text("a.png 1 2 3 4 5 6 7 8 9 10\n\n")
+    (portrait,) = scenes.read_mtfl(tmp_path, "testing")
+    assert portrait.points.tolist() == [[1, 6], [2, 7], [3, 8], [4, 9], [5, 10]]
+
+
+@pytest.mark.parametrize("line", ["a.png 1 2 3", "a.png 1 2 3 4 5 6 7 8 9 ten", "a.png"])
+def test_a_broken_line_of_mtfl_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "testing.txt").write_text(f"{line}\n")
+    with pytest.raises(ValueError, match="line 1: expected a path and ten numbers"):
+        scenes.read_mtfl(tmp_path, "testing")
+
+
+def test_boxes_of_other_portraits_lie_around_their_points_in_the_same_way() -> None:
+    points = np.array([[30, 40], [50, 40], [40, 52], [33, 62], [47, 62]], np.float32)
+    known = [Portrait("a", photo(), points), Portrait("b", photo(), points + 7)]
+    boxes = np.array([[20, 20, 60, 75], [27, 27, 67, 82]], np.float32)
+    other = Portrait("c", photo(), points * 2 + np.array([5, -3], np.float32))
+    (box,) = scenes.boxes_like(known, boxes, [other])
+    assert box == pytest.approx(boxes[0] * 2 + [5, -3, 5, -3], abs=1e-3)
+
+
+def test_crops_with_68_points_are_portraits_with_five(tmp_path: Path) -> None:
+    faces = synthetic_faces(2, 0)
+    landmark_crops.save(tmp_path / "train.tfrecord", faces)
+    portraits = scenes.read_landmark_crops(tmp_path / "train.tfrecord")
+    assert [p.name for p in portraits] == list(faces.names)
+    assert portraits[1].points == pytest.approx(five_of_ibug68(faces.points)[1])
+    np.testing.assert_array_equal(portraits[1].picture[0], faces.images[1])

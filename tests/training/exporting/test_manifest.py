@@ -1,0 +1,71 @@
+"""The manifest of a model folder."""
+
+from pathlib import Path
+
+import pytest
+
+from app.runtime.model_store import MANIFEST, read_manifest
+from training.config.registry import RunError
+from training.exporting import manifest
+from training.exporting.manifest import Entry
+
+
+def entry(name: str, task: str = "embed", default: bool = False, **more: object) -> Entry:
+    file = {"file": f"{name}.onnx", "bytes": 3, "sha256": "0" * 64}
+    return {"name": name, "task": task, "default": default, **more, "files": [file]}
+
+
+FIRST = [entry("a", default=True), entry("b", parts=["a"]), entry("c", task="landmarks", default=True)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    manifest.write(tmp_path, FIRST)
+    return tmp_path
+
+
+def test_a_file_is_described_by_its_name_size_and_hash(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"abc")
+    assert manifest.describe(tmp_path / "x.onnx") == {
+        "file": "x.onnx",
+        "bytes": 3,
+        "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    }
+
+
+def test_entries_come_back_and_the_service_reads_them(folder: Path) -> None:
+    assert manifest.entries(folder) == FIRST
+    assert [model.name for model in read_manifest(folder).models] == ["a", "b", "c"]
+    assert [path.name for path in folder.iterdir()] == [MANIFEST]
+
+
+def test_a_folder_without_a_manifest_has_no_entries(tmp_path: Path) -> None:
+    assert manifest.entries(tmp_path) == []
+
+
+def test_a_new_entry_is_appended(folder: Path) -> None:
+    manifest.put(folder, entry("d"))
+    assert manifest.entries(folder) == [*FIRST, entry("d")]
+
+
+def test_the_first_entry_creates_the_manifest(tmp_path: Path) -> None:
+    manifest.put(tmp_path, entry("d"))
+    assert manifest.entries(tmp_path) == [entry("d")]
+
+
+@pytest.mark.parametrize(("name", "position"), [("a", 0), ("b", 1)])
+def test_an_entry_is_replaced_in_its_place_and_stays_the_default_or_not(
+    folder: Path, name: str, position: int
+) -> None:
+    changed = entry(name, default=name != "a") | {"files": [{"file": "n", "bytes": 1, "sha256": "1" * 64}]}
+    manifest.put(folder, changed)
+    expected = list(FIRST)
+    expected[position] = changed | {"default": FIRST[position]["default"]}
+    assert manifest.entries(folder) == expected
+
+
+def test_a_name_of_another_task_cannot_be_replaced(folder: Path) -> None:
+    manifest.check_replaceable(folder, "a", "embed")
+    manifest.check_replaceable(folder, "new", "embed")
+    with pytest.raises(RunError, match=r"model c for landmarks, not embed\. Give another --name"):
+        manifest.check_replaceable(folder, "c", "embed")

@@ -1,0 +1,160 @@
+"""Products of training runs: which runs make one, their specs, and their nets as they are served."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.vision.spec import Calibration, EmbedderSpec, HeadSpec, LandmarkSpec, ONetSpec, PNetSpec, RNetSpec
+from tests.training.finished_runs import SHA256, write_finished_run, write_run_file
+from training.config.registry import BEST_WEIGHTS, RunError, find
+from training.exporting.calibration import Calibrated
+from training.exporting.recipes import Product
+from training.exporting.trained import product_of, stage_spec
+
+CALIBRATION = {
+    "mine": Calibrated(
+        calibrated_on="something",
+        thresholds=(Calibration(far=0.01, threshold=0.3, tar=0.9),),
+        default_far=0.01,
+    )
+}
+
+
+def run_without_weights(folder: Path, name: str, sources: list[str]) -> Path:
+    """Write a run whose weights are not read."""
+    (write_run_file(folder, find(name).CONFIG, sources) / BEST_WEIGHTS).touch()
+    return folder
+
+
+def specs(product: Product) -> list[Any]:
+    return [recipe.spec for recipe in product.recipes]
+
+
+def test_a_landmark_run_is_one_file(tmp_path: Path) -> None:
+    run = run_without_weights(tmp_path, "cnn68", ["300w"])
+    product = product_of([run], None, {})
+    assert (product.name, product.task, product.default) == ("cnn68", "landmarks", False)
+    assert [recipe.file for recipe in product.recipes] == ["cnn68.onnx"]
+    (spec,) = specs(product)
+    assert isinstance(spec, LandmarkSpec)
+    config = find("cnn68").CONFIG
+    assert (spec.model, spec.size, spec.scheme, spec.template) == ("cnn68", config.size, "ibug68", "face")
+    assert spec.research_only
+    assert spec.source == (
+        "trained here on 300-W (HELEN, AFW, LFPW training parts): training/configs/cnn68.py"
+    )
+    assert spec.source_sha256 == SHA256
+
+
+def test_the_source_names_all_datasets_and_the_run_that_it_starts_from(tmp_path: Path) -> None:
+    run = run_without_weights(tmp_path, "landmarks68", ["300w", "kaggle15"])
+    (spec,) = specs(product_of([run], "other", {}))
+    assert spec.model == "other"
+    assert " and Kaggle's Facial Keypoints format" in spec.source
+    assert ", from the weights of landmarks68_strong: training/configs/landmarks68.py" in spec.source
+
+
+def test_an_embedding_run_is_one_file_with_its_calibration(tmp_path: Path) -> None:
+    run = run_without_weights(tmp_path, "triplet", ["folders:celeba"])
+    (plain,) = specs(product_of([run], None, CALIBRATION))
+    assert isinstance(plain, EmbedderSpec)
+    assert (plain.metric, plain.flip_average, plain.thresholds) == ("cosine", True, ())
+    assert plain.source.startswith("trained here on faces of folders:celeba, from the weights of softmax:")
+    product = product_of([run], "mine", CALIBRATION)
+    assert (product.name, product.task) == ("mine", "embed")
+    (calibrated,) = specs(product)
+    assert calibrated.thresholds == CALIBRATION["mine"].thresholds
+    assert calibrated.default_far == 0.01
+
+
+def test_a_siamese_run_is_a_branch_and_a_head(tmp_path: Path) -> None:
+    run = run_without_weights(tmp_path, "siamese", ["x"])
+    product = product_of([run], "mine", CALIBRATION)
+    assert [recipe.file for recipe in product.recipes] == ["mine.onnx", "mine-head.onnx"]
+    branch, head = specs(product)
+    assert isinstance(branch, EmbedderSpec)
+    assert isinstance(head, HeadSpec)
+    assert (branch.metric, branch.flip_average) == ("probability", False)
+    assert branch.dimension == head.dimension == find("siamese").CONFIG.model_dump()["dimension"]
+
+
+CASCADE = ("cascade_pnet", "cascade_rnet", "cascade_onet")
+
+
+def cascade_runs(folder: Path, *names: str) -> list[Path]:
+    return [run_without_weights(folder / name, name, ["wider", "mtfl5"]) for name in names]
+
+
+def test_three_runs_of_the_cascade_in_any_order_are_a_detector(tmp_path: Path) -> None:
+    product = product_of(cascade_runs(tmp_path, *reversed(CASCADE)), "mine", {})
+    assert (product.name, product.task) == ("mine", "detect")
+    assert [recipe.file for recipe in product.recipes] == [f"mine-{s}.onnx" for s in ("pnet", "rnet", "onet")]
+    assert [type(spec) for spec in specs(product)] == [PNetSpec, RNetSpec, ONetSpec]
+    assert {spec.source.partition(":")[0] for spec in specs(product)} == {
+        "trained here on WIDER FACE and MTFL"
+    }
+
+
+def test_a_cascade_needs_a_name(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="needs --name"):
+        product_of(cascade_runs(tmp_path, *CASCADE), None, {})
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        CASCADE[:1],
+        CASCADE[:2],
+        ("cascade_pnet", "cascade_rnet", "cascade_rnet_scratch"),
+        (*CASCADE, "cascade_onet_scratch"),
+        ("cascade_pnet", "cascade_rnet", "cnn68"),
+        ("cnn68", "cnn15"),
+    ],
+)
+def test_runs_that_make_no_product_are_an_error(names: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="one run each of P-, R- and O-Net"):
+        product_of(cascade_runs(tmp_path, *names), "mine", {})
+
+
+def test_a_folder_without_a_run_or_without_weights_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none/run\.json"):
+        product_of([tmp_path / "none"], None, {})
+    run = write_run_file(tmp_path / "run", find("cnn68").CONFIG, ["300w"])
+    with pytest.raises(FileNotFoundError, match=r"best\.weights\.h5"):
+        product_of([run], None, {})
+
+
+@pytest.mark.parametrize("name", [*CASCADE, "cascade_rnet_scratch", "cascade_onet_scratch"])
+def test_every_run_of_a_stage_has_a_spec(name: str, tmp_path: Path) -> None:
+    config = find(name).CONFIG
+    spec = stage_spec(write_run_file(tmp_path, config, ["wider"]), "mine")
+    assert spec.kind == config.model_dump()["stage"]
+    assert spec.research_only
+    assert spec.source_sha256 == SHA256
+
+
+@pytest.mark.parametrize(
+    ("name", "output"), [("cnn15", "points"), ("softmax", "embedding"), ("siamese", "branch")]
+)
+def test_a_files_net_has_the_best_weights_of_the_run(name: str, output: str, tmp_path: Path) -> None:
+    net = write_finished_run(tmp_path, name, ["300w"])
+    recipe, *head = product_of([tmp_path], None, {}).recipes
+    images = np.random.default_rng(0).uniform(0, 255, (2, *net.input_shape[1:])).astype(np.float32)
+    vectors = np.asarray(net(images, training=False))
+    np.testing.assert_allclose(recipe.net(tmp_path)(images)[output], vectors, rtol=1e-5, atol=1e-6)
+    if head:
+        pairs = np.stack([vectors, vectors[::-1]], axis=1)
+        probability = np.asarray(head[0].net(tmp_path)(pairs)["probability"])
+        assert ((probability > 0) & (probability < 1)).all()
+
+
+def test_no_file_is_written_if_one_of_them_cannot_be(tmp_path: Path) -> None:
+    write_finished_run(tmp_path / "cascade_pnet", "cascade_pnet", ["wider"])
+    for name in ("cascade_rnet", "cascade_onet"):
+        run_without_weights(tmp_path / name, name, ["wider"])
+    product = product_of([tmp_path / name for name in CASCADE], "mine", {})
+    with pytest.raises(OSError, match=r"best\.weights\.h5|file"):
+        product.write(tmp_path / "models", tmp_path)
+    assert not (tmp_path / "models").exists()

@@ -1,0 +1,76 @@
+"""The command `training.evaluate`: mistakes of its user are one line, and a run over small fake datasets."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pil
+
+from tests.training.people import write_people
+from training import evaluate
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["landmarks", "--model", "sface"], "No model for landmarks is named 'sface'. Choose one of: cnn15"),
+        (["landmarks", "--model", "cnn68", "--detector", "x"], "The dataset 300w in"),
+        (["landmarks", "--model", "cnn68", "--source", "x"], "There is no dataset 'x'."),
+        (["landmarks"], "Give either --model or --run."),
+        (["landmarks", "--run", "training/records/softmax"], "holds a run of kind EmbeddingConfig"),
+        (["detection", "--model", "x"], "No model for detect is named 'x'. Choose one of: cascade, mtcnn"),
+        (["verification", "--model", "cnn68"], "No model for embed is named 'cnn68'."),
+        (["verification", "--model", "sface"], "pairsDevTest.txt does not exist."),
+        (["robustness", "--model", "x"], "No model for landmarks is named 'x'."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        evaluate.main([*arguments, "--data", str(tmp_path)])
+    assert message in str(ended.value.code)
+    assert "\n" not in str(ended.value.code)
+
+
+def test_a_missing_data_folder_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        evaluate.main(["detection", "--data", str(tmp_path / "none")])
+    assert ended.value.code == 2
+    assert "--data" in capsys.readouterr().err
+
+
+def test_an_unknown_kind_of_source_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="kind:x"):
+        evaluate.main(["rates", "--source", "kind:x", "--model", "sface"])
+
+
+def test_figures_of_a_landmark_net_are_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "300w/lfpw/testset"
+    folder.mkdir(parents=True)
+    shutil.copy("tests/photos/obama.jpg", folder / "a.jpg")
+    points = "\n".join(f"{x:.1f} {y:.1f}" for x, y in np.random.default_rng(0).uniform(90, 150, (68, 2)))
+    (folder / "a.pts").write_text(f"version: 1\nn_points: 68\n{{\n{points}\n}}\n")
+    out = tmp_path / "out/figures.json"
+    arguments = ["landmarks", "--data", str(tmp_path), "--model", "landmarks15", "--detector", "mtcnn"]
+    with pytest.raises(SystemExit) as ended:
+        evaluate.main([*arguments, "--out", str(out)])
+    assert ended.value.code == 0
+    saved = json.loads(out.read_text())
+    assert saved["model"] == "landmarks15"
+    assert "300w test (1 faces), 15 points, end to end" in [table["title"] for table in saved["tables"]]
+    assert "undetected: " in capsys.readouterr().out
+
+
+def test_rates_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = Pil.open("tests/photos/obama.jpg").resize((200, 240))
+    for image in write_people(tmp_path):
+        small.save(image.path)
+    arguments = ["rates", "--source", f"folders:{tmp_path}", "--model", "sface", "--most", "2"]
+    with pytest.raises(SystemExit) as ended:
+        evaluate.main(arguments)
+    assert ended.value.code == 0
+    assert (
+        f"sface on {tmp_path.name}: 3 people, 3 genuine pairs, 12 impostor pairs" in capsys.readouterr().out
+    )

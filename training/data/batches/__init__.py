@@ -1,0 +1,1 @@
+"""Batches of training samples, with augmentation; imports `training.config`, `datasets` and `storage`."""

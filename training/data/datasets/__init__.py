@@ -1,0 +1,1 @@
+"""Readers of the formats of the datasets; imports `training.data.storage` and `app.vision`."""

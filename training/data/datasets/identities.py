@@ -1,0 +1,177 @@
+"""Images of known people: folders of people, LFW, and CelebA with its identity file.
+
+All readers return the images in the order of person and name, so a set is the same on every machine.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from training.data.datasets.images import IMAGE_SUFFIXES
+from training.data.datasets.lfw import read_pairs
+from training.data.datasets.splits import hash_number
+
+CELEBA_FOLDERS = ("img_celeba", "img_align_celeba", "Img/img_celeba", "Img/img_align_celeba", ".")
+"""Folders of CelebA's images beside its identity file, in order of preference."""
+
+
+@dataclass(frozen=True)
+class IdentityImage:
+    """An image of one person.
+
+    Attributes:
+        path: the image file.
+        person: name or number of the person.
+        address: path of the file under the folder of its dataset.
+    """
+
+    path: Path
+    person: str
+    address: str
+
+
+def read_folders(root: Path) -> Iterator[IdentityImage]:
+    """Yield the images of folders of people; the name of a folder is the person's name.
+
+    Args:
+        root: the folder of the folders.
+
+    Yields:
+        The images; their files are not opened.
+
+    Raises:
+        ValueError: there is no folder.
+    """
+    people = sorted(path for path in root.iterdir() if path.is_dir())
+    if not people:
+        raise ValueError(f"{root} holds no folders of people.")
+    for person in people:
+        for path in sorted(person.iterdir()):
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                yield _image(path, person.name, root)
+
+
+def read_celeba(root: Path) -> Iterator[IdentityImage]:
+    """Yield the images of CelebA (Liu et al., 2015).
+
+    A line of `identity_CelebA.txt` has the name of an image and the number of its person.
+
+    Args:
+        root: the folder with the identity file, or with `Anno/`.
+
+    Yields:
+        The images; their files are not opened.
+
+    Raises:
+        ValueError: a line of the identity file is not in this format; the message has the line.
+        FileNotFoundError: the images or the identity file are missing.
+    """
+    folder = next((p for p in (root, root / "Anno") if (p / "identity_CelebA.txt").exists()), root)
+    labels = folder / "identity_CelebA.txt"
+    rows = []
+    for number, line in enumerate(labels.read_text().splitlines(), start=1):
+        cells = line.split()
+        if len(cells) != 2 or not cells[1].isdigit():
+            raise ValueError(f"{labels}, line {number}: the name of an image and a number are expected.")
+        rows.append((int(cells[1]), cells[0]))
+    images = next((root / f for f in CELEBA_FOLDERS if rows and (root / f / rows[0][1]).exists()), None)
+    if images is None:
+        raise FileNotFoundError(f"{root} holds an identity file, but not its images.")
+    for person, name in sorted(rows):
+        yield _image(images / name, f"{person:05d}", root)
+
+
+def read_lfw(root: Path) -> Iterator[IdentityImage]:
+    """Return the images of LFW without the people of the pairs files beside them, who are for testing."""
+    tested = {
+        path.parent.name
+        for file in sorted(root.glob("pairs*.txt"))
+        for pair in read_pairs(root, file.name)
+        for path in (pair.a, pair.b)
+    }
+    return (image for image in read_folders(root) if image.person not in tested)
+
+
+READERS: Mapping[str, Callable[[Path], Iterator[IdentityImage]]] = {
+    "folders": read_folders,
+    "celeba": read_celeba,
+    "lfw": read_lfw,
+}
+"""The readers by the name that `training.prepare identities --source` takes."""
+
+
+def read_people(sources: list[str]) -> list[IdentityImage]:
+    """Return the images of several sources; people and addresses begin with the name of the folder.
+
+    Args:
+        sources: `kind:folder`, where the kind is a key of `READERS`.
+
+    Raises:
+        ValueError: a source is not in this form, or its content is not in the expected format.
+        FileNotFoundError: a folder or file is missing.
+    """
+    images = []
+    for source in sources:
+        kind, _, folder = source.partition(":")
+        if kind not in READERS or not folder:
+            kinds = " or ".join(f"{kind}:FOLDER" for kind in READERS)
+            raise ValueError(f"There is no source {source!r}. Give {kinds}.")
+        root = Path(folder)
+        images += [
+            replace(image, person=f"{root.name}/{image.person}", address=f"{root.name}/{image.address}")
+            for image in READERS[kind](root)
+        ]
+    return images
+
+
+class Copies(NamedTuple):
+    """Indices of images.
+
+    Attributes:
+        kept: images to keep.
+        across: exact copies of an image under several people.
+        within: exact copies of another image of the same person.
+    """
+
+    kept: list[int]
+    across: list[int]
+    within: list[int]
+
+
+def find_copies(people: Sequence[str], digests: Sequence[bytes]) -> Copies:
+    """Return the exact copies among images.
+
+    If an image has several people, its person is unknown, and none of its copies is kept. If a person has an
+    image several times, the first is kept.
+
+    Args:
+        people: the person of each image.
+        digests: a digest of the pixels of each image.
+    """
+    owners: dict[bytes, set[str]] = defaultdict(set)
+    for person, digest in zip(people, digests, strict=True):
+        owners[digest].add(person)
+    copies, kept = Copies([], [], []), set()
+    for i, digest in enumerate(digests):
+        if len(owners[digest]) > 1:
+            copies.across.append(i)
+        elif digest in kept:
+            copies.within.append(i)
+        else:
+            kept.add(digest)
+            copies.kept.append(i)
+    return copies
+
+
+def held_out(people: Iterable[str], count: int, seed: int) -> set[str]:
+    """Return `count` of the people, those with the lowest hash of the name.
+
+    So an additional person replaces at most one of them.
+    """
+    return set(sorted(set(people), key=lambda person: hash_number(person, seed))[:count])
+
+
+def _image(path: Path, person: str, root: Path) -> IdentityImage:
+    return IdentityImage(path, person, path.relative_to(root).as_posix())

@@ -1,0 +1,210 @@
+"""Readers of the datasets with landmarks, all to the type `Sample`.
+
+For a new dataset, add a function and a line in `READERS`. Points are in pixels of the image, with pixel
+centres at integers; a point without a label is NaN. All faces of a photo have its photo id, and are never in
+different splits.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from numpy import ndarray
+
+from app.vision.points import Scheme, fifteen_of_ibug68
+from training.data.datasets import kaggle
+from training.data.datasets.images import IMAGE_SUFFIXES, read_image
+from training.data.datasets.splits import hash_number, is_held_out
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A labelled face.
+
+    Attributes:
+        name: unique name.
+        photo: id of the photo.
+        image: the image file, or its pixels.
+        points: points in pixels of the image, in the order of the scheme.
+        scheme: the scheme of the points.
+        split: the split.
+        portrait: whether the image is cut around this face.
+    """
+
+    name: str
+    photo: str
+    image: Path | UInt8[ndarray, "h w 3"]
+    points: Float32[ndarray, "k 2"]
+    scheme: Scheme
+    split: Split
+    portrait: bool = False
+
+    def pixels(self) -> UInt8[ndarray, "h w 3"]:
+        """Return the image, decoded as the service decodes it.
+
+        Raises:
+            BadImage: the file is no image.
+        """
+        if not isinstance(self.image, Path):
+            return self.image
+        return read_image(self.image)
+
+
+@dataclass(frozen=True)
+class PtsFolder:
+    """A folder of 300-W.
+
+    Attributes:
+        folder: path under the folder of 300-W.
+        split: the split of its faces.
+        family: prefix of its photo ids. Folders of one family share photos, which have the same id in both.
+        photo: pattern of a file's stem; the first group is the photo.
+    """
+
+    folder: str
+    split: Split
+    family: str
+    photo: str
+
+
+PTS_FOLDERS = (
+    PtsFolder("helen/trainset", "train", "flickr", r"(.+)_\d+$"),
+    PtsFolder("afw", "train", "flickr", r"(.+)_\d+$"),
+    PtsFolder("lfpw/trainset", "train", "lfpw-train", r"(.+)$"),
+    PtsFolder("lfpw/testset", "test", "lfpw-test", r"(.+)$"),
+)
+"""300-W's folders. `lfpw/testset` is for testing only: no training, and no choice, uses it."""
+
+
+def read_pts(path: Path) -> Float32[ndarray, "k 2"]:
+    """Return the points of a `.pts` file: `version`, `n_points`, then a line `x y` per point in braces.
+
+    Raises:
+        ValueError: the file is not in this format.
+    """
+    text = path.read_text(encoding="ascii")
+    match = re.fullmatch(r"\s*version:\s*\d+\s+n_points:\s*(\d+)\s*\{(.*)\}\s*", text, re.DOTALL)
+    if match is None:
+        raise ValueError(f"{path} is not in the format of .pts files.")
+    values = np.array(match[2].split(), np.float32)
+    if len(values) != 2 * int(match[1]):
+        raise ValueError(f"{path} announces {match[1]} points, but has {len(values)} numbers.")
+    return values.reshape(-1, 2)
+
+
+def read_300w(data: Path) -> Iterator[Sample]:
+    """Yield the faces of 300-W (Sagonas et al., 2013): every `.pts` file with its image, in order of name.
+
+    Args:
+        data: the folder that holds `300w/`.
+
+    Yields:
+        The samples; their images are not opened.
+
+    Raises:
+        ValueError: a `.pts` file is malformed, or its name has no photo.
+        FileNotFoundError: a `.pts` file has no image.
+    """
+    root = data / "300w"
+    for kind in PTS_FOLDERS:
+        for path in sorted((root / kind.folder).glob("*.pts")):
+            match = re.match(kind.photo, path.stem)
+            if match is None:
+                raise ValueError(f"{path}: the name does not match {kind.photo}, so its photo is unknown.")
+            yield Sample(
+                name=f"{kind.folder}/{path.stem}",
+                photo=f"{kind.family}/{match[1]}",
+                image=_image_beside(path),
+                points=read_pts(path),
+                scheme="ibug68",
+                split=kind.split,
+            )
+
+
+def _image_beside(path: Path) -> Path:
+    for suffix in IMAGE_SUFFIXES:
+        if (image := path.with_suffix(suffix)).exists():
+            return image
+    raise FileNotFoundError(f"{path} has no image beside it.")
+
+
+MAX_SHAPE_DISTANCE = 0.01
+"""Root mean square distance in pixels of Kaggle's image, below which two sets of points are one face."""
+
+MIN_POINTS = 4
+"""Minimum number of points for this comparison. Fewer fit too many faces."""
+
+
+def read_kaggle15(data: Path) -> Iterator[Sample]:
+    """Yield the labelled rows of Kaggle's Facial Keypoints Detection.
+
+    The file does not name photos. If 300-W is there, a row whose points equal those of one of its faces up
+    to scale and shift gets the photo id of that face. Any other row gets an id of its own.
+
+    Args:
+        data: the folder that holds `kaggle15/`, and may hold `300w/`.
+
+    Yields:
+        The samples.
+    """
+    table = kaggle.read_images(data / "kaggle15", "training")
+    photos = _photos(table.points, list(read_300w(data)))
+    for i, photo in enumerate(photos):
+        name = f"kaggle15/{table.ids[i]}"
+        yield Sample(name, photo or name, table.rgb(i), table.points[i], "kaggle15", "train", portrait=True)
+
+
+def _photos(points: Float32[ndarray, "n 15 2"], faces: list[Sample]) -> list[str | None]:
+    """Return the photo of the face whose points each row has; None if there is no such face."""
+    if not faces:
+        return [None] * len(points)
+    shapes = fifteen_of_ibug68(np.stack([face.points for face in faces])).astype(np.float64)
+    out: list[str | None] = []
+    for row in points:
+        known = np.isfinite(row).all(axis=1)
+        shape, target = shapes[:, known], row[known].astype(np.float64)
+        shape = shape - shape.mean(axis=1, keepdims=True)
+        target = target - target.mean(axis=0)
+        scale = (shape * target).sum(axis=(1, 2)) / np.square(shape).sum(axis=(1, 2))
+        errors = np.square(scale[:, None, None] * shape - target).sum(axis=2)
+        distance = np.sqrt(errors.mean(axis=1))
+        best = int(distance.argmin())
+        same = known.sum() >= MIN_POINTS and distance[best] < MAX_SHAPE_DISTANCE
+        out.append(faces[best].photo if same else None)
+    return out
+
+
+READERS: dict[str, Callable[[Path], Iterator[Sample]]] = {"300w": read_300w, "kaggle15": read_kaggle15}
+"""The readers by the name that `training.prepare landmarks --source` takes."""
+
+
+def with_validation(samples: Iterable[Sample], validation: float, seed: int) -> list[Sample]:
+    """Return the samples with a part of the training photos moved to validation.
+
+    Photos are selected by a hash of their id, with all their faces.
+
+    Args:
+        samples: samples of all splits.
+        validation: below 1 the share of photos, which is met approximately, and adding data moves no other
+            photo; from 1 on the number of faces, which is met if there are photos with few enough faces.
+        seed: changes the selection.
+    """
+    listed = list(samples)
+    faces = Counter(sample.photo for sample in listed if sample.split == "train")
+    if validation < 1:
+        chosen = {photo for photo in faces if is_held_out(photo, validation, seed)}
+    else:
+        chosen, left = set(), int(validation)
+        for photo in sorted(faces, key=lambda photo: hash_number(photo, seed)):
+            if faces[photo] <= left:
+                chosen.add(photo)
+                left -= faces[photo]
+    return [replace(s, split="validation") if s.split == "train" and s.photo in chosen else s for s in listed]

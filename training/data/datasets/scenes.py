@@ -1,0 +1,111 @@
+"""Labelled photos in memory for training the cascade: WIDER FACE's boxes and portraits with five points."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32
+from numpy import ndarray
+
+from app.vision.points import five_of_ibug68
+from app.vision.pyramid import ImagePyramid
+from training.data.datasets import wider
+from training.data.datasets.images import read_image
+from training.data.storage import landmark_crops
+
+MIN_FACE_HEIGHT = 8.0
+"""Pixels. Smaller faces of WIDER FACE are neither positives nor negatives."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A photo and its faces.
+
+    Attributes:
+        name: file name of the photo.
+        picture: the pixels.
+        faces: boxes x1, y1, x2, y2 in pixels.
+        ignored: faces that are neither positives nor negatives.
+    """
+
+    name: str
+    picture: ImagePyramid
+    faces: Float32[ndarray, "n 4"]
+    ignored: Bool[ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A photo around one face, with five points in pixels in the order of `app.vision.points.FIVE`."""
+
+    name: str
+    picture: ImagePyramid
+    points: Float32[ndarray, "5 2"]
+
+
+def read_wider(root: Path, split: str) -> list[Scene]:
+    """Return the photos of WIDER FACE; invalid and tiny faces are ignored.
+
+    Args:
+        root: the folder `wider`.
+        split: `train` or `val`.
+    """
+    return [_scene(labelled) for labelled in wider.read(root, split)]
+
+
+def _scene(labelled: wider.LabelledImage) -> Scene:
+    height = labelled.boxes[:, 3] - labelled.boxes[:, 1]
+    width = labelled.boxes[:, 2] - labelled.boxes[:, 0]
+    ignored = labelled.invalid | (height < MIN_FACE_HEIGHT) | (width <= 0)
+    return Scene(labelled.path.name, ImagePyramid(read_image(labelled.path)), labelled.boxes, ignored)
+
+
+def read_mtfl(root: Path, split: str) -> list[Portrait]:
+    """Return the portraits of MTFL (Zhang et al., 2014).
+
+    A line of the label file is the path, five x, then five y. Its left is the image's left, which is the
+    order of `FIVE`; pixel centres are at integers.
+
+    Args:
+        root: the folder `mtfl5`.
+        split: `training` or `testing`.
+
+    Raises:
+        ValueError: a line is not in this format; the message names it.
+    """
+    path = root / f"{split}.txt"
+    out = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line.strip():
+            continue
+        name, *values = line.split()
+        try:
+            points = np.array(values, np.float32).reshape(2, 5).T.copy()
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: expected a path and ten numbers.") from error
+        image = read_image(root / name.replace("\\", "/"))
+        out.append(Portrait(name, ImagePyramid(image), points))
+    return out
+
+
+def read_landmark_crops(path: Path) -> list[Portrait]:
+    """Return the crops with 68 points of a TFRecord file as portraits with five points."""
+    faces = landmark_crops.load(path)
+    five = five_of_ibug68(faces.points).astype(np.float32)
+    return [Portrait(name, ImagePyramid(faces.images[i]), five[i]) for i, name in enumerate(faces.names)]
+
+
+def boxes_like(
+    known: list[Portrait], boxes: Float32[ndarray, "n 4"], others: list[Portrait]
+) -> Float32[ndarray, "m 4"]:
+    """Return boxes for other portraits that lie around their points as the known boxes do (median)."""
+    unit = np.median((boxes - _centres(known)) / _spreads(known), axis=0)
+    return (_centres(others) + unit * _spreads(others)).astype(np.float32)
+
+
+def _centres(portraits: list[Portrait]) -> ndarray:
+    return np.tile(np.stack([p.points for p in portraits]).mean(axis=1), 2)
+
+
+def _spreads(portraits: list[Portrait]) -> ndarray:
+    return np.stack([p.points for p in portraits]).std(axis=1).mean(axis=1)[:, None]

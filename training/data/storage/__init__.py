@@ -1,0 +1,1 @@
+"""Files of prepared training data; imports no other package of `training.data`."""

@@ -1,0 +1,58 @@
+"""Candidates for R- and O-Net in one `.npz` file, as `training.mine_candidates` writes it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int
+from numpy import ndarray
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Boxes that a stage proposes.
+
+    Attributes:
+        photo: the photo of each box, by its index.
+        boxes: x1, y1, x2, y2 in pixels of the photo.
+        scores: scores of the stage in [0, 1].
+    """
+
+    photo: Int[ndarray, " n"]
+    boxes: Float32[ndarray, "n 4"]
+    scores: Float32[ndarray, " n"]
+
+    def __len__(self) -> int:
+        """Return the number of boxes."""
+        return len(self.photo)
+
+    def select(self, photos: Int[ndarray, " m"]) -> "Candidates":
+        """Return the candidates of the given photos, with photos numbered by their position in `photos`."""
+        position = np.full(int(max(self.photo.max(initial=0), photos.max(initial=0))) + 1, -1)
+        position[photos] = np.arange(len(photos))
+        kept = np.flatnonzero(position[self.photo] >= 0)
+        return Candidates(position[self.photo[kept]], self.boxes[kept], self.scores[kept])
+
+
+def save(path: Path, candidates: Candidates, portraits: Float32[ndarray, "m 4"]) -> None:
+    """Write the candidates, and a box for each portrait."""
+    np.savez_compressed(
+        path,
+        photo=candidates.photo.astype(np.int32),
+        boxes=candidates.boxes.astype(np.float32),
+        scores=candidates.scores.astype(np.float16),
+        portraits=portraits.astype(np.float32),
+    )
+
+
+def load(path: Path) -> tuple[Candidates, Float32[ndarray, "m 4"]]:
+    """Return the candidates of a file, and the boxes of the portraits.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+    """
+    with np.load(path) as saved:
+        candidates = Candidates(
+            saved["photo"].astype(np.int64), saved["boxes"], saved["scores"].astype(np.float32)
+        )
+        return candidates, saved["portraits"]

@@ -1,0 +1,93 @@
+"""Training of an embedding net on the faces that `training.prepare identities` wrote.
+
+The best weights have the lowest equal error rate on pairs of people who are not in the training set.
+"""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy import ndarray
+
+from training.config.registry import BEST_WEIGHTS, Run
+from training.config.schema import EmbeddingConfig
+from training.data.batches.embeddings import EmbeddingBatches, Pairs, sample_pairs, served_crops
+from training.data.storage import identity_crops
+from training.data.storage.identity_crops import IdentityCrops
+from training.engine import embedding_objectives
+from training.engine.checkpoints import LogRow, Progress
+from training.engine.embedding_objectives import EmbeddingObjective, similarities
+from training.engine.fit import TrainingJob, fit, prepare_folder
+from training.engine.optimizer import optimizer
+from training.metrics import verification
+
+VALIDATION_PAIRS = 6000
+"""Number of validation pairs; half of them are genuine."""
+
+
+def train(run: Run, config: EmbeddingConfig, data: Path, folder: Path, resume: bool = False) -> Progress:
+    """Train an embedding net.
+
+    Args:
+        run: builds the net.
+        config: the run's config, possibly with changes.
+        data: the folder that `training.prepare identities` wrote.
+        folder: the folder of the run.
+        resume: continue the run in `folder`.
+
+    Returns:
+        The progress of the run.
+
+    Raises:
+        FileExistsError: the folder holds a run, and `resume` is not set.
+        FileNotFoundError: prepared data, the run to continue or the run of `start_from` is missing.
+        RunError: the run in the folder was trained on other data.
+        ValueError: the set has too few people or images for a batch.
+    """
+    prepared = json.loads((data / "prepare.json").read_text())
+    prepare_folder(folder, resume, prepared.get("sha256"))
+    keras.utils.set_random_seed(config.seed)
+
+    faces = identity_crops.load(data / "train.tfrecord")
+    unseen = identity_crops.load(data / "validation.tfrecord")
+    batches, pairs = EmbeddingBatches(faces, config), validation_pairs(unseen)
+    images = served_crops(unseen, config.size)
+
+    net = run.build()
+    if config.start_from and not resume:
+        net.load_weights(folder.parent / config.start_from / BEST_WEIGHTS)
+    objective = embedding_objectives.build(net, config, faces.people)
+    objective.model.compile(optimizer(config, len(batches)), objective.loss, metrics=objective.metrics)
+    facts: dict[str, object] = {
+        "faces": {"train": len(faces), "validation": len(unseen)},
+        "people": {"train": faces.people, "validation": unseen.people},
+        "data": prepared,
+    }
+    job = TrainingJob(
+        objective.model,
+        objective.product,
+        batches,
+        lambda: validate(objective, images, pairs, config.batch),
+        facts,
+        error_label="equal error rate on unseen people",
+    )
+    return fit(job, config, folder, resume)
+
+
+def validation_pairs(unseen: IdentityCrops) -> Pairs:
+    """Return the fixed validation pairs of a set: half genuine, half impostor."""
+    rng = np.random.default_rng(0)
+    half = VALIDATION_PAIRS // 2
+    genuine = sample_pairs(unseen.labels, half, (1.0, 0.0), rng)
+    impostors = sample_pairs(unseen.labels, half, (0.0, 1.0), rng)
+    return Pairs(*(np.concatenate(both) for both in zip(genuine, impostors, strict=True)))
+
+
+def validate(objective: EmbeddingObjective, images: ndarray, pairs: Pairs, batch: int) -> LogRow:
+    """Return the equal error rate and the area under the ROC curve on the validation pairs."""
+    scores = similarities(objective, images, pairs.left, pairs.right, batch)
+    return {
+        "validation_error": verification.eer(scores, pairs.same),
+        "validation_auc": verification.auc(scores, pairs.same),
+    }

@@ -1,0 +1,1 @@
+"""Measurement of exported models on test sets; imports `exporting` and what is below it."""

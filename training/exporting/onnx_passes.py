@@ -1,0 +1,116 @@
+"""Rewrites of an ONNX graph after conversion: names, sizes, layout, canonical order, half precision."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+HALF_FROM = 4096
+"""Minimum number of values of a weight that is stored in half precision."""
+
+
+def rename_outputs(graph: onnx.GraphProto, names: list[str]) -> None:
+    """Rename the outputs of the graph, in their order."""
+    new = {out.name: name for out, name in zip(graph.output, names, strict=True)}
+    for node in graph.node:
+        node.input[:] = [new.get(n, n) for n in node.input]
+        node.output[:] = [new.get(n, n) for n in node.output]
+    for out in graph.output:
+        out.name = new[out.name]
+
+
+def free_sizes(graph: onnx.GraphProto) -> None:
+    """Name the free sizes of inputs and outputs: n, h, w and n, rows, columns."""
+    for value in (*graph.input, *graph.output):
+        labels = iter(("n", "h", "w") if value in list(graph.input) else ("n", "rows", "columns"))
+        for dim in value.type.tensor_type.shape.dim:
+            label = next(labels, "")
+            if not dim.dim_value:
+                dim.dim_param = label
+    del graph.value_info[:]
+
+
+def plain_resize(graph: onnx.GraphProto) -> None:
+    """Give nearest-neighbour Resize the coordinate mode `asymmetric`, which runtimes run fast.
+
+    For an integer scale all modes agree. The converter writes `tf_half_pixel_for_nn`, deprecated since
+    opset 13.
+    """
+    for node in graph.node:
+        attributes = {a.name: a for a in node.attribute}
+        mode = attributes.get("coordinate_transformation_mode")
+        if node.op_type == "Resize" and mode is not None and mode.s == b"tf_half_pixel_for_nn":
+            mode.s = b"asymmetric"
+            attributes["nearest_mode"].s = b"floor"
+
+
+def transpose_bytes_first(graph: onnx.GraphProto) -> None:
+    """Transpose the input to channels first before the cast to float32: a quarter of the bytes move."""
+    readers = {name: [n for n in graph.node if name in n.input] for n in graph.node for name in n.output}
+    for cast in [n for n in graph.node if n.op_type == "Cast" and n.input[0] == graph.input[0].name]:
+        (turn, *others) = readers[cast.output[0]]
+        if turn.op_type == "Transpose" and not others:
+            turned, floats = turn.output[0], cast.output[0]
+            turn.input[0], turn.output[0] = graph.input[0].name, floats
+            cast.input[0], cast.output[0] = floats, turned
+
+
+def canonicalise(graph: onnx.GraphProto) -> None:
+    """Give nodes and names a canonical order: those of the converter vary from run to run, and so the hash.
+
+    Nodes are in the order of a depth-first walk from the outputs. Names are numbered by position.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    order: list[onnx.NodeProto] = []
+    used: list[onnx.TensorProto] = []
+    seen: set[int] = set()
+
+    def walk(name: str) -> None:
+        if name in weights:
+            used.append(weights.pop(name))
+        node = makers.get(name)
+        if node is None or id(node) in seen:
+            return
+        seen.add(id(node))
+        for source in node.input:
+            walk(source)
+        order.append(node)
+
+    for out in graph.output:
+        walk(out.name)
+    keep = {"", *(v.name for v in (*graph.input, *graph.output))}
+    new = {tensor.name: f"w{i}" for i, tensor in enumerate(used)}
+    new |= {name: f"t{i}_{j}" for i, node in enumerate(order) for j, name in enumerate(node.output)}
+    new |= {name: name for name in keep}
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in order]
+    for i, node in enumerate(nodes):
+        node.name, node.doc_string = f"{node.op_type}_{i}", ""
+        node.input[:] = [new[n] for n in node.input]
+        node.output[:] = [new[n] for n in node.output]
+        attributes = sorted(node.attribute, key=lambda a: a.name)
+        del node.attribute[:]
+        node.attribute.extend(attributes)
+    tensors = [numpy_helper.from_array(numpy_helper.to_array(t), new[t.name]) for t in used]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(tensors)
+    graph.name, graph.doc_string = "facet", ""
+
+
+def store_half(graph: onnx.GraphProto) -> None:
+    """Store large weights in half precision, each with a cast to single precision behind it."""
+    casts = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < HALF_FROM:
+            continue
+        stored = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}_half")
+        casts.append(
+            helper.make_node(
+                "Cast", [stored.name], [tensor.name], f"Cast_{tensor.name}", to=TensorProto.FLOAT
+            )
+        )
+        tensor.CopyFrom(stored)
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)

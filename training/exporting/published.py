@@ -1,0 +1,169 @@
+"""The products made of published weights: detectors, embedders and their fusion."""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import keras
+
+from app.vision.spec import AnchorFreeSpec, EmbedderSpec, FusionSpec, ONetSpec, PNetSpec, RNetSpec
+from training.config.schema import Stage
+from training.exporting.calibration import Calibrated
+from training.exporting.recipes import Product, Recipe
+from training.importers import dlib_resnet, mtcnn, sface, yunet
+from training.models.fusion import fusion
+from training.models.yunet import STRIDES
+
+StageSettings = dict[Stage, dict[str, object]]
+
+FUSED = {"sface": (0.3, True), "dlib": (0.7, False)}
+"""Parts of the fused embedder: the square of the weight, and whether the mirrored crop is averaged in."""
+
+_EMBEDDING = 128  # dimension of an imported embedder
+
+_MTCNN_STAGES: dict[Stage, tuple[type[PNetSpec | RNetSpec | ONetSpec], dict[str, object]]] = {
+    "pnet": (PNetSpec, {"factor": 0.709, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 1024}),
+    "rnet": (RNetSpec, {"size": 24, "crop": 0.96, "nms": 0.7, "max_candidates": 512}),
+    "onet": (ONetSpec, {"size": 48, "crop": 0.96, "nms": 0.5, "nms_metric": "iou"}),
+}
+"""MTCNN's stages with the settings that all its products share."""
+
+MTCNN: StageSettings = {
+    "pnet": {"threshold": 0.75},
+    "rnet": {"threshold": 0.6},
+    "onet": {"threshold": 0.85},
+}
+"""Settings of `mtcnn`: docs/decisions/0010-detector-settings.md."""
+
+MTCNN_THOROUGH: StageSettings = {
+    "pnet": {"threshold": 0.5},
+    "rnet": {"threshold": 0.58},
+    "onet": {"threshold": 0.95, "score_weights": {"proposal": 0.6, "rnet": 1.0}},
+}
+"""Settings of `mtcnn_thorough`, slower, with higher recall: docs/decisions/0020-scores-of-all-nets.md."""
+
+YUNET: dict[str, object] = {"cell": 12, "window": 96, "strides": STRIDES, "best_cell": 22}
+"""Settings that belong to YuNet's weights."""
+
+CASCADE: StageSettings = {
+    "pnet": {"factor": 0.36, "threshold": 0.15, "nms": 0.4, "vote": 0.7, "max_candidates": 150},
+    "rnet": {"threshold": 0.15, "nms": 0.5, "max_candidates": 150, "box_blend": 0.0},
+    "onet": {
+        "crop": 0.91,
+        "threshold": 0.85,
+        "nms": 0.4,
+        "nms_metric": "iou",
+        "score_weights": {"proposal": 10.0, "rnet": 1.0},
+        "score_calibration": {"bias": -1.6, "knee": 0.18, "slope": 2.36},
+        "box_blend": 0.3,
+    },
+}
+"""Settings of `cascade`, chosen on WIDER FACE's validation part: docs/decisions/0022-yunet-for-p-net.md."""
+
+CASCADE_TOLERANCE = 2e-3
+
+
+def mtcnn_detector(name: str, settings: StageSettings, default: str) -> Product:
+    """Return a detector with MTCNN's published weights and the given settings."""
+    recipes = tuple(_mtcnn_stage(name, stage, settings[stage]) for stage in settings)
+    return Product(name, "detect", name == default, recipes)
+
+
+def cascade_detector(default: str) -> Product:
+    """Return the detector `cascade`: YuNet in place of P-Net, MTCNN's R- and O-Net behind it."""
+    name = "cascade"
+    about: dict[str, object] = {
+        "model": name,
+        "licence": yunet.LICENCE,
+        "research_only": False,
+        "source": yunet.SOURCE,
+        "source_sha256": yunet.SHA256,
+    }
+    spec = AnchorFreeSpec.model_validate(YUNET | about | CASCADE["pnet"])
+    first = Recipe(f"{name}-pnet.onnx", spec, yunet.load, yunet.parity, tolerance=CASCADE_TOLERANCE)
+    others = (_mtcnn_stage(name, stage, CASCADE[stage]) for stage in ("rnet", "onet"))
+    return Product(name, "detect", name == default, (first, *others))
+
+
+def _mtcnn_stage(name: str, stage: Stage, settings: dict[str, object]) -> Recipe:
+    about: dict[str, object] = {
+        "model": name,
+        "licence": mtcnn.LICENCE,
+        "research_only": False,
+        "source": mtcnn.SOURCE,
+        "source_sha256": mtcnn.SHA256[stage],
+    }
+    kind, shared = _MTCNN_STAGES[stage]
+    spec = kind.model_validate(shared | about | settings)
+    return Recipe(f"{name}-{stage}.onnx", spec, partial(mtcnn.load, stage), partial(mtcnn.parity, stage))
+
+
+def sface_embedder(calibration: dict[str, Calibrated], default: str) -> Product:
+    """Return the embedder `sface`."""
+    return _embedder("sface", sface, {"template": "arcface", "flip_average": False}, calibration, default)
+
+
+def dlib_embedder(calibration: dict[str, Calibrated], default: str) -> Product:
+    """Return the embedder `dlib`."""
+    return _embedder("dlib", dlib_resnet, {"template": "dlib", "flip_average": True}, calibration, default)
+
+
+def _embedder(
+    name: str,
+    importer: ModuleType,
+    how: dict[str, object],
+    calibration: dict[str, Calibrated],
+    default: str,
+) -> Product:
+    spec = EmbedderSpec.model_validate(
+        {
+            "model": name,
+            "licence": importer.LICENCE,
+            "research_only": False,
+            "source": importer.SOURCE,
+            "source_sha256": importer.SHA256,
+            "size": importer.INPUT_SIZE,
+            "dimension": _EMBEDDING,
+        }
+        | how
+        | calibrated(calibration, name)
+    )
+
+    def build(cache: Path) -> keras.Model:
+        net = importer.load(cache)
+        return keras.Model(net.input, {"embedding": net.output})
+
+    recipe = Recipe(
+        f"{name}.onnx", spec, build, importer.parity, unit_length="embedding", half=True, tolerance=2e-3
+    )
+    return Product(name, "embed", name == default, (recipe,))
+
+
+def fused_embedder(calibration: dict[str, Calibrated], default: str) -> Product:
+    """Return the embedder `fused`: the weighted vectors of `sface` and `dlib`."""
+    importers = {"sface": sface, "dlib": dlib_resnet}
+    widths = [_EMBEDDING] * len(FUSED)
+    hashes = "".join(importers[name].SHA256 for name in FUSED)
+    spec = FusionSpec.model_validate(
+        {
+            "model": "fused",
+            "licence": " AND ".join(importers[name].LICENCE for name in FUSED),
+            "research_only": False,
+            "source": f"{' and '.join(FUSED)}, their vectors weighed: training/models/fusion.py",
+            "source_sha256": hashlib.sha256(hashes.encode()).hexdigest(),
+            "dimension": sum(widths),
+            "parts": tuple(FUSED),
+            "flip_average": tuple(flip for _, flip in FUSED.values()),
+            "inputs": sum(widths),
+        }
+        | calibrated(calibration, "fused")
+    )
+    weights = [square**0.5 for square, _ in FUSED.values()]
+    recipe = Recipe("fused.onnx", spec, lambda cache: fusion(widths, weights), tolerance=1e-6)
+    return Product("fused", "embed", default == "fused", (recipe,), tuple(FUSED))
+
+
+def calibrated(calibration: dict[str, Calibrated], name: str) -> dict[str, object]:
+    """Return the spec's fields of the calibration of an embedder; an empty dict if it has none."""
+    return calibration[name].model_dump() if name in calibration else {}

@@ -1,0 +1,123 @@
+"""What the model folder consists of: a product is a named model, a recipe is one of its ONNX files."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from app.vision.spec import ModelSpec, Task
+from training.exporting.manifest import Entry, describe
+from training.exporting.onnx import export, serving_net
+from training.importers.parity import Parity
+
+RESEARCH_ONLY = "LicenseRef-research-only"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One ONNX file: its spec, and how its Keras net is built.
+
+    Attributes:
+        file: name of the ONNX file.
+        spec: written into the file.
+        build: cache folder to the net (RGB 0..255 to named outputs); None if the file cannot be built here.
+        parity: compares an imported net with its source implementation.
+        unit_length: name of an output that is normalised to length 1.
+        half: store the weights in half precision.
+        tolerance: maximum absolute difference between ONNX and Keras.
+        how: for a file that cannot be built here, the commands that make it.
+    """
+
+    file: str
+    spec: ModelSpec
+    build: Callable[[Path], keras.Model] | None
+    parity: Callable[[keras.Model, Path], Parity] | None = None
+    unit_length: str | None = None
+    half: bool = False
+    tolerance: float = 2e-5
+    how: str = ""
+
+    def net(self, cache: Path) -> keras.Model:
+        """Return the Keras net; published files are kept in the folder `cache`.
+
+        Raises:
+            ValueError: the net cannot be built here.
+            SourceError: the published file cannot be fetched, or is not the expected one.
+        """
+        if self.build is None:
+            raise ValueError(f"{self.file} cannot be built here: {self.how}.")
+        return self.build(cache)
+
+    def write(self, net: keras.Model, path: Path, golden: Path) -> float:
+        """Write the net as ONNX with its golden file.
+
+        Returns:
+            The largest absolute difference between ONNX and Keras.
+
+        Raises:
+            ParityError: the difference exceeds `tolerance`; nothing is written.
+        """
+        if len(net.input_shape) == 4:
+            net = serving_net(net, self.unit_length)
+        return export(net, self.spec, path, golden, half=self.half, tolerance=self.tolerance)
+
+
+@dataclass(frozen=True)
+class Product:
+    """A named model: its task, its files, and the models it combines, if any."""
+
+    name: str
+    task: Task
+    default: bool
+    recipes: tuple[Recipe, ...]
+    parts: tuple[str, ...] = ()
+
+    def write(self, models: Path, cache: Path) -> dict[str, float]:
+        """Build all nets, and write their files and golden files, or none of them.
+
+        Args:
+            models: the model folder.
+            cache: where published files are kept.
+
+        Returns:
+            The largest absolute difference between ONNX and Keras of each file.
+
+        Raises:
+            ValueError: a net cannot be built here.
+            ParityError: the difference of a net exceeds its tolerance.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            draft = Path(folder)
+            differences = {
+                recipe.file: recipe.write(
+                    recipe.net(cache), draft / recipe.file, golden_path(draft, recipe.file)
+                )
+                for recipe in self.recipes
+            }
+            golden_path(models, "").parent.mkdir(parents=True, exist_ok=True)
+            for file in differences:
+                shutil.move(golden_path(draft, file), golden_path(models, file))
+                shutil.move(draft / file, models / file)
+        return differences
+
+    def entry(self, models: Path) -> Entry:
+        """Return the manifest's entry; all files exist in the folder `models`."""
+        return {
+            "name": self.name,
+            "task": self.task,
+            "default": self.default,
+            **({"parts": list(self.parts)} if self.parts else {}),
+            "files": [describe(models / recipe.file) for recipe in self.recipes],
+        }
+
+    def complete(self, models: Path) -> bool:
+        """Return whether all files exist in the folder `models`."""
+        return all((models / recipe.file).exists() for recipe in self.recipes)
+
+
+def golden_path(models: Path, file: str) -> Path:
+    """Return the path of the golden file of an ONNX file."""
+    return models / "golden" / f"{Path(file).stem}.npz"

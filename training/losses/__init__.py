@@ -1,0 +1,1 @@
+"""Losses in `keras.ops`, for any backend; imports `training.config` only."""

@@ -1,0 +1,1 @@
+"""Measures of landmarks, detection and verification on arrays; imports `app.vision` only."""

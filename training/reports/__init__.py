@@ -1,0 +1,1 @@
+"""Model cards, tables and plots; imports `evaluation` and what is below it."""
