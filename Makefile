@@ -16,7 +16,7 @@ ARGS =
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve serve-gpu test test-all test-integration test-gpu check format generate bench bench-gpu models train lock docker-check \
+.PHONY: help serve heif serve-gpu test test-all test-integration test-gpu check format generate bench bench-gpu models train lock docker-check \
         docker-rehearsal docs docs-serve audit sbom clean distclean
 
 help: ## list the targets
@@ -106,6 +106,9 @@ GPU_ENV := $(if $(wildcard .venv-gpu/.stamp-dev),.venv-gpu/.stamp-dev,.venv-gpu/
 
 serve: $(CPU_ENV) ## run the service on the CPU (PORT=8000, HOST=127.0.0.1)
 	@exec $(BIN)/python -m app serve --host $(HOST) --port $(PORT) $(ARGS)
+
+heif: requirements/heif.txt .venv/.stamp-uv ## let `make serve` read HEIC and HEIF images (libheif, LGPL)
+	$(UV) $(INSTALL) $(BIN)/python --compile-bytecode -r $<
 
 serve-gpu: $(GPU_ENV) ## run the service on an NVIDIA GPU (Linux; CUDA 13 comes as wheels)
 	@FACE_DEVICE=$${FACE_DEVICE:-cuda} exec $(GPU)/python -m app serve --host $(HOST) --port $(PORT) $(ARGS)
@@ -200,6 +203,7 @@ lock: .venv/.stamp-uv ## resolve pyproject.toml into requirements/*.txt (ARGS=--
 	echo 'uv==$(UV_VERSION)' | $(COMPILE) - -o requirements/uv.txt
 	$(COMPILE) $(ARGS) pyproject.toml --extra cpu --extra train --extra dev -o requirements/dev.txt
 	$(AS_DEV) $(ARGS) --extra cpu -o requirements/cpu.txt
+	$(AS_DEV) $(ARGS) --extra heif -o requirements/heif.txt
 	$(AS_DEV) $(ARGS) --extra train -o requirements/train.txt
 	$(AS_DEV) $(ARGS) --extra gpu -o requirements/gpu.txt
 	$(AS_DEV) $(ARGS) --extra gpu --extra dev -o requirements/gpu-dev.txt

@@ -3,6 +3,7 @@
 #   docker build -f docker/service.Dockerfile --target gpu -t facet:gpu .
 # The GPU image needs no CUDA base image: CUDA 13 and cuDNN 9 are installed as wheels, the host has the driver.
 # For another base image (from a mirror, or with a digest): --build-arg BASE=...
+# To read HEIC and HEIF images (libheif and libde265, LGPL): --build-arg HEIF=1
 
 ARG BASE=python:3.13.18-slim-trixie
 FROM ${BASE} AS base
@@ -20,8 +21,9 @@ HEALTHCHECK --interval=15s --timeout=3s --start-period=60s --retries=3 \
 CMD ["python", "-m", "app", "serve", "--host", "0.0.0.0", "--port", "8000"]
 
 FROM base AS gpu
-COPY requirements/gpu.txt requirements/
-RUN pip install --no-cache-dir --require-hashes -r requirements/gpu.txt
+ARG HEIF
+COPY requirements/gpu.txt requirements/heif.txt requirements/
+RUN pip install --no-cache-dir --require-hashes -r requirements/gpu.txt ${HEIF:+-r requirements/heif.txt}
 COPY models/ models/
 COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
 COPY app/ app/
@@ -34,8 +36,9 @@ ENV FACE_DEVICE=cuda \
 USER 10001
 
 FROM base AS cpu
-COPY requirements/cpu.txt requirements/
-RUN pip install --no-cache-dir --require-hashes -r requirements/cpu.txt
+ARG HEIF
+COPY requirements/cpu.txt requirements/heif.txt requirements/
+RUN pip install --no-cache-dir --require-hashes -r requirements/cpu.txt ${HEIF:+-r requirements/heif.txt}
 COPY models/ models/
 COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
 COPY app/ app/

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from app.pipeline.proposals import Candidates, no_candidates, top_scores
+from app.pipeline.proposals import CandidateLimit, Candidates, Search, no_candidates, top_scores
 from app.runtime.device import Device
 from app.runtime.session import ModelSession
 from app.vision import boxes, pyramid, tiling
@@ -19,6 +19,12 @@ from app.vision.tiling import Tile, TilingPolicy
 
 MIN_SIZE_RATIO = 0.75
 """Candidates whose longer side is less than this share of the requested minimum size are dropped."""
+
+CERTAIN_SCORE, CERTAIN_PER_FACE = 0.5, 2
+"""Limit of certain candidates: docs/experiments/detector-settings.md, "Crowds"."""
+
+_RAW_PER_CANDIDATE = 8
+"""Boxes before NMS per candidate after it."""
 
 
 def tiling_policy(device: Device) -> TilingPolicy:
@@ -46,15 +52,11 @@ class AnchorFreeProposer:
         self._net, self._spec = net, spec
         self._policy = policy or tiling_policy(net.device)
 
-    def propose(self, picture: ImagePyramid, min_face: float) -> Candidates:
-        """Return candidates, by descending score.
-
-        Args:
-            picture: the image.
-            min_face: side of the smallest face in pixels; slightly smaller candidates are possible.
-        """
-        spec, policy = self._spec, self._policy
-        largest_cell = int(min_face * (spec.best_pixels / (picture.width * picture.height)) ** 0.5)
+    def propose(self, picture: ImagePyramid, search: Search) -> Candidates:
+        """Return candidates, by descending score. They may be slightly smaller than the smallest face."""
+        spec, policy, min_face = self._spec, self._policy, search.min_face
+        pixels = search.max_pixels or spec.best_pixels
+        largest_cell = int(min_face * (pixels / (picture.width * picture.height)) ** 0.5)
         cell = max(spec.cell, min(spec.best_cell, largest_cell))
         sizes = pyramid.levels(picture.width, picture.height, min_face, cell, spec.factor)
         tiles = tiling.tiles(sizes, policy, spec.window)
@@ -81,9 +83,12 @@ class AnchorFreeProposer:
         ]
         found, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
         large = np.flatnonzero((found[:, 2:] - found[:, :2]).max(axis=1) >= MIN_SIZE_RATIO * min_face)
-        best = large[top_scores(scores[large], 8 * spec.max_candidates)]
+        limit = CandidateLimit(spec.max_candidates, CERTAIN_SCORE, CERTAIN_PER_FACE)
+        raw_limit = limit.times(_RAW_PER_CANDIDATE)
+        best = large[top_scores(scores[large], raw_limit.count(scores[large], search.max_faces))]
         found, scores = found[best], scores[best]
-        keep = boxes.nms(found, scores, spec.nms)[: spec.max_candidates]
+        keep = boxes.nms(found, scores, spec.nms)
+        keep = keep[: limit.count(scores[keep], search.max_faces)]
         voted = boxes.vote(found[keep], found, spec.vote) if spec.vote < 1 else found[keep]
         return Candidates.of_first_net(voted, scores[keep])
 

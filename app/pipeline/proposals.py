@@ -35,17 +35,61 @@ class Candidates:
         return Candidates(boxes, scores, logit(scores)[:, None])
 
 
+@dataclass(frozen=True)
+class Search:
+    """What the proposal stage searches for.
+
+    Attributes:
+        min_face: side of the smallest face in pixels.
+        max_faces: number of faces that the detection may return; no limit if None.
+        max_pixels: maximum number of pixels of the largest scale; that of the spec if None.
+    """
+
+    min_face: float
+    max_faces: int | None = None
+    max_pixels: float | None = None
+
+
 @runtime_checkable
 class Proposer(Protocol):
     """A proposal net with its pyramid, tiling and NMS."""
 
-    def propose(self, picture: ImagePyramid, min_face: float) -> Candidates:
-        """Return candidates, by descending score.
+    def propose(self, picture: ImagePyramid, search: Search) -> Candidates:
+        """Return candidates, by descending score."""
+
+
+@dataclass(frozen=True)
+class CandidateLimit:
+    """The number of candidates that a stage passes on.
+
+    Noise has many uncertain candidates, and a crowd many certain ones. So there is a maximum for all
+    candidates, and beyond it certain candidates pass, as many as the faces that may be returned need.
+
+    Attributes:
+        most: maximum number of candidates of any score.
+        certain: minimum score of the candidates beyond it.
+        per_face: maximum number of certain candidates per face that may be returned.
+    """
+
+    most: int
+    certain: float
+    per_face: int
+
+    def count(self, scores: Float32[ndarray, " n"], max_faces: int | None) -> int:
+        """Return how many of the candidates with the highest scores pass.
 
         Args:
-            picture: the image.
-            min_face: side of the smallest face in pixels.
+            scores: scores of all candidates.
+            max_faces: number of faces that the detection may return; no limit if None.
         """
+        certain = int((scores >= self.certain).sum())
+        if max_faces is not None:
+            certain = min(certain, self.per_face * max_faces)
+        return max(self.most, certain)
+
+    def times(self, factor: int) -> "CandidateLimit":
+        """Return the limit of the boxes before NMS, which are several per candidate."""
+        return CandidateLimit(self.most * factor, self.certain, self.per_face * factor)
 
 
 def no_candidates() -> Candidates:

@@ -5,13 +5,19 @@ from collections.abc import Mapping
 import numpy as np
 from numpy import ndarray
 
-from app.pipeline.proposals import Candidates, no_candidates, top_scores
+from app.pipeline.proposals import CandidateLimit, Candidates, Search, no_candidates, top_scores
 from app.runtime.device import Device
 from app.runtime.session import ModelSession
 from app.vision import boxes, pyramid, tiling
 from app.vision.pyramid import ImagePyramid
 from app.vision.spec import PNetSpec
 from app.vision.tiling import CanvasPatch, TilingPolicy
+
+CERTAIN_SCORE, CERTAIN_PER_FACE = 0.9, 8
+"""Limit of certain candidates: docs/experiments/detector-settings.md, "Crowds"."""
+
+_RAW_PER_CANDIDATE = 8
+"""Boxes before NMS per candidate after it."""
 
 
 def tiling_policy(device: Device) -> TilingPolicy:
@@ -34,16 +40,11 @@ class SlidingWindowProposer:
         self._net, self._spec = net, spec
         self._policy = policy or tiling_policy(net.device)
 
-    def propose(self, picture: ImagePyramid, min_face: float) -> Candidates:
-        """Return candidates, by descending score.
-
-        Args:
-            picture: the image.
-            min_face: side of the smallest face in pixels.
-        """
+    def propose(self, picture: ImagePyramid, search: Search) -> Candidates:
+        """Return candidates, by descending score."""
         spec, policy = self._spec, self._policy
         margin = (spec.window - spec.cell) // 2
-        sizes = pyramid.levels(picture.width, picture.height, min_face, spec.cell, spec.factor, margin)
+        sizes = pyramid.levels(picture.width, picture.height, search.min_face, spec.cell, spec.factor, margin)
         patches, shapes = tiling.pack(tiling.cut(sizes, policy, spec.window), policy)
         if not patches:
             return no_candidates()
@@ -59,7 +60,8 @@ class SlidingWindowProposer:
         parts = [part for call in self._net.map(scan, calls) for part in call]
         found, scores, level = (np.concatenate(column) for column in zip(*parts, strict=True))
         found = found * pyramid.level_ratios(sizes)[level]
-        best = top_scores(scores, 8 * spec.max_candidates)
+        limit = CandidateLimit(spec.max_candidates, CERTAIN_SCORE, CERTAIN_PER_FACE)
+        best = top_scores(scores, limit.times(_RAW_PER_CANDIDATE).count(scores, search.max_faces))
         found, scores, level = found[best], scores[best], level[best]
 
         def suppress(scale: int) -> ndarray:
@@ -69,7 +71,8 @@ class SlidingWindowProposer:
 
         keep = np.concatenate(self._net.map(suppress, range(len(sizes))))
         found, scores = found[keep], scores[keep]
-        keep = boxes.nms(found, scores, spec.nms)[: spec.max_candidates]
+        keep = boxes.nms(found, scores, spec.nms)
+        keep = keep[: limit.count(scores[keep], search.max_faces)]
         return Candidates.of_first_net(found[keep], scores[keep])
 
 

@@ -49,6 +49,30 @@ _XML = (b"<svg", b"<?xml", b"<!--", b"<!DOCTYPE svg")
 
 _MAX_HEAD = 4096
 
+MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WebP": "image/webp",
+    "BMP": "image/bmp",
+    "GIF": "image/gif",
+    "AVIF": "image/avif",
+    "HEIC": "image/heic",
+    "HEIF": "image/heif",
+}
+"""Media type of each format that can be read."""
+
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "WebP": (".webp",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "AVIF": (".avif",),
+    "HEIC": (".heic",),
+    "HEIF": (".heif",),
+}
+"""File name extensions of each format that can be read, in lower case."""
+
 
 def identify(data: bytes) -> str | None:
     """Return the name of a file format by its first bytes; None if they match no known format."""
@@ -59,5 +83,15 @@ def identify(data: bytes) -> str | None:
     if b"<svg" in head and head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_XML):
         return "SVG"
     if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12], "an MP4 or QuickTime video")
+        return _brand(head)
     return None
+
+
+def _brand(head: bytes) -> str:
+    """Return the format of an ISO base media file by its brands; the general brand of HEIF comes last."""
+    end = int.from_bytes(head[:4])
+    brands = [head[8:12], *(head[at : at + 4] for at in range(16, min(end, len(head)) - 3, 4))]
+    names = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
+    if not names:
+        return "an MP4 or QuickTime video"
+    return next((name for name in names if name != "HEIF"), "HEIF")

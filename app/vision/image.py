@@ -1,57 +1,49 @@
 """Decoding of images to RGB pixels, and encoding.
 
-Pillow decodes JPEG, PNG, WebP, BMP and the first frame of a GIF. The header is read first, so that an image
-that exceeds the pixel limit is refused before memory is allocated for its pixels.
+The size is read from the header first, so that an image that exceeds the pixel limit is refused before
+memory is allocated for its pixels. `app.vision.formats` separates pixels from metadata.
 """
 
-import io
-import struct
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy import ndarray
-from PIL import Image as Pil
+from PIL import features
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
-from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from app.errors import BadParameter, NotAnImage, TooManyPixels, TruncatedImage, UnsupportedFormat
 from app.vision.file_types import identify
+from app.vision.formats import exif, gif, jpeg, pillow, png, webp
+from app.vision.formats.missing import check_rows
 from app.vision.pyramid import Image
 
 _JPEG_SIDE = 65_500  # libjpeg's JPEG_MAX_DIMENSION
 _PNG_SIDE = 1_000_000  # libpng's PNG_USER_WIDTH_MAX and PNG_USER_HEIGHT_MAX
 _JPEG_QUALITY = 92
 
+CheckSize = Callable[[tuple[int, int]], None]
+"""Raises TooManyPixels if width times height exceeds the limit."""
 
-class _Jpeg(JpegImageFile):
-    """Pillow's JPEG reader. It does not read the resolution from EXIF, which may fail or warn."""
-
-    def _read_dpi_from_exif(self) -> None:
-        pass
+Pixels = tuple[ndarray, int]
+"""RGB pixels as stored, and the EXIF orientation, 1 to 8."""
 
 
-_READERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
-    "JPEG": _Jpeg,
-    "PNG": PngImageFile,
-    "WebP": WebPImageFile,
-    "BMP": BmpImageFile,
-    "GIF": GifImageFile,
-}
-
-READABLE = tuple(_READERS)
-"""Names of the image formats that `decode` reads."""
+class _UnsupportedVariant(Exception):
+    """The format is supported, but not this variant of it; the argument names it."""
 
 
 def decode(data: bytes, max_pixels: int, field: str) -> Image:
     """Return an image as RGB (h, w, 3) uint8, turned upright by its EXIF orientation.
 
-    Transparent pixels are blended with white. 16-bit samples keep their high byte.
+    Transparent pixels are blended with white. 16-bit samples keep their high byte. Of an animation, the first
+    frame is returned.
 
     Args:
         data: the encoded image.
@@ -63,7 +55,7 @@ def decode(data: bytes, max_pixels: int, field: str) -> Image:
         NotAnImage: the bytes are not an image of any known format.
         UnsupportedFormat: the format is known, but not supported.
         TooManyPixels: the image exceeds the limit. It was not decoded.
-        TruncatedImage: the data is damaged or incomplete.
+        TruncatedImage: the data is damaged, or more than a few rows are missing.
         MemoryError: there is not enough memory for the pixels.
     """
     if not data:
@@ -74,19 +66,24 @@ def decode(data: bytes, max_pixels: int, field: str) -> Image:
             f"The {field} is not an image of a known format. Send one of: {', '.join(READABLE)}.", field
         )
     if kind not in _READERS:
-        raise UnsupportedFormat(
-            f"The {field} is {kind}, which is not supported. Send one of: {', '.join(READABLE)}.", field
-        )
+        raise UnsupportedFormat(f"The {field} is {kind}, which {_why_not(kind)}", field)
+
+    def check_size(size: tuple[int, int]) -> None:
+        width, height = size
+        if width * height > max_pixels:
+            raise TooManyPixels(
+                f"The {field} has {width} x {height} = {width * height} pixels; at most {max_pixels} are "
+                "accepted.",
+                field,
+            )
+
     try:
-        size = {"WebP": _webp_size, "GIF": _gif_size}.get(kind, _unknown)(data)
-        _check_size(size, max_pixels, field)
-        with _READERS[kind](io.BytesIO(data)) as picture:
-            _check_size(picture.size, max_pixels, field)
-            picture.load()
-            exif = picture.info.get("exif", b"")
-            return _upright(_rgb(picture, data), orientation(exif if isinstance(exif, bytes) else b""))
+        pixels, turn = _READERS[kind](data, check_size)
+        return _upright(pixels, turn)
     except (TooManyPixels, MemoryError):
         raise
+    except _UnsupportedVariant as error:
+        raise UnsupportedFormat(f"The {field} is {error}, which {_why_not(str(error))}", field) from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and others
         raise TruncatedImage(
             f"The {field} is a {kind} image whose data is damaged or incomplete ({error}).", field
@@ -112,109 +109,90 @@ def encode(image: Image, format: Literal["png", "jpeg"]) -> bytes:
             f"Set the header Accept to {instead}.",
             "accept",
         )
-    png, jpeg = [cv2.IMWRITE_PNG_COMPRESSION, 3], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    options = png if format == "png" else jpeg
-    done, data = cv2.imencode(f".{format}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    quality = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 3], "jpeg": [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]}
+    done, data = cv2.imencode(f".{format}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality[format])
     if not done:
         raise RuntimeError(f"OpenCV failed to encode an image of shape {image.shape} as {format.upper()}.")
     return data.tobytes()
 
 
-def orientation(exif: bytes) -> int:
-    """Return the orientation in EXIF data, 1 to 8; 1 if there is none or the data is malformed."""
-    tiff = exif.removeprefix(b"Exif\0\0")
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None:
-        return 1
+def _jpeg(data: bytes, check_size: CheckSize) -> Pixels:
+    header = jpeg.read_header(data)
+    if header.unsupported is not None:
+        raise _UnsupportedVariant(header.unsupported)
+    check_size((header.width, header.height))
+    return jpeg.decode(data, header), exif.orientation(header.exif)
+
+
+def _png(data: bytes, check_size: CheckSize) -> Pixels:
+    file = png.read(data)
+    check_size((file.width, file.height))
     try:
-        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
-        (entries,) = struct.unpack_from(f"{order}H", tiff, start)
-        for entry in range(entries):
-            tag, kind, count, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * entry)
-            if tag == 0x0112:
-                return value if (kind, count) == (3, 1) and 1 <= value <= 8 else 1
-    except struct.error:
-        pass
-    return 1
+        picture = pillow.load(PngImageFile, file.file(), check_size)
+        last_row = picture.crop((0, file.height - 1, file.width, file.height))
+        if last_row.getbbox(alpha_only=False) is None:  # Pillow leaves missing rows at zero without an error
+            check_rows(*png.rows_present(file))
+    except (OSError, SyntaxError):
+        check_rows(*png.rows_present(file))
+        picture = pillow.load(PngImageFile, png.completed(file), check_size)
+    return pillow.to_rgb(picture, file.depth), exif.orientation(file.exif)
 
 
-def _check_size(size: tuple[int, int] | None, most: int, field: str) -> None:
-    if size is not None and size[0] * size[1] > most:
-        width, height = size
-        raise TooManyPixels(
-            f"The {field} has {width} x {height} = {width * height} pixels; at most {most} are accepted.",
-            field,
+def _webp(data: bytes, check_size: CheckSize) -> Pixels:
+    if (size := webp.size(data)) is not None:
+        check_size(size)  # Pillow allocates memory for the canvas when it opens the file
+    plain, metadata = webp.split_metadata(data)
+    picture = pillow.load(WebPImageFile, plain, check_size)
+    return pillow.to_rgb(picture), exif.orientation(metadata)
+
+
+def _gif(data: bytes, check_size: CheckSize) -> Pixels:
+    check_size(gif.size(data))  # Pillow may allocate memory for the screen when it opens the file
+    return pillow.to_rgb(pillow.load(GifImageFile, data, check_size)), 1
+
+
+def _bmp(data: bytes, check_size: CheckSize) -> Pixels:
+    return pillow.to_rgb(pillow.load(BmpImageFile, data, check_size)), 1
+
+
+def _avif(data: bytes, check_size: CheckSize) -> Pixels:
+    picture = pillow.load(AvifImageFile, data, check_size)
+    return pillow.to_rgb(picture), exif.orientation(pillow.exif(picture))
+
+
+def _heif(data: bytes, check_size: CheckSize) -> Pixels:
+    from pi_heif import HeifImageFile  # an optional package
+
+    # libheif turns the image upright by itself.
+    return pillow.to_rgb(pillow.load(HeifImageFile, data, check_size)), 1
+
+
+_READERS: dict[str, Callable[[bytes, CheckSize], Pixels]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "WebP": _webp,
+    "BMP": _bmp,
+    "GIF": _gif,
+}
+if features.check("avif"):
+    _READERS["AVIF"] = _avif
+if find_spec("pi_heif") is not None:
+    _READERS |= {"HEIC": _heif, "HEIF": _heif}
+
+READABLE = tuple(_READERS)
+"""Names of the image formats that `decode` reads. HEIC and HEIF need the optional package pi-heif."""
+
+
+def _why_not(kind: str) -> str:
+    if kind in {"HEIC", "HEIF"}:
+        return (
+            "needs the optional package pi-heif. Ask the operator to install it (`make heif`, or the extra "
+            f"`heif`), or send one of: {', '.join(READABLE)}."
         )
+    return f"is not supported. Send one of: {', '.join(READABLE)}."
 
 
-def _unknown(data: bytes) -> None:
-    """Return None: for this format Pillow allocates no memory for the pixels when it opens the file."""
-
-
-def _webp_size(data: bytes) -> tuple[int, int] | None:
-    """Return the size of the canvas of a WebP. Pillow allocates memory for it when it opens the file."""
-    chunk = data[12:16]
-    if chunk == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
-        width, height = struct.unpack_from("<HH", data, 26)
-        return width & 0x3FFF, height & 0x3FFF
-    if chunk == b"VP8L" and data[20:21] == b"\x2f":
-        (bits,) = struct.unpack_from("<I", data, 21)
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if chunk == b"VP8X" and len(data) >= 30:
-        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
-    return None
-
-
-def _gif_size(data: bytes) -> tuple[int, int]:
-    """Return the size of the logical screen of a GIF, enlarged to contain the first frame.
-
-    Pillow may allocate memory for it when it opens the file.
-    """
-    width, height, flags = struct.unpack_from("<HHB", data, 6)
-    at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
-    while data[at : at + 1] == b"!":  # an extension before the first frame: a label, then sub-blocks
-        at += 2
-        while data[at]:
-            at += 1 + data[at]
-        at += 1
-    if data[at : at + 1] == b",":
-        left, top, frame_width, frame_height = struct.unpack_from("<HHHH", data, at + 1)
-        width, height = max(width, left + frame_width), max(height, top + frame_height)
-    return width, height
-
-
-def _rgb(picture: ImageFile, data: bytes) -> ndarray:
-    if picture.mode.startswith("I;16"):
-        return _deep_grey(picture)
-    if picture.format == "PNG":
-        _scale_transparent(picture, data[24])
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        white = Pil.new("RGB", layer.size, "white")
-        white.paste(layer, mask=layer.getchannel("A"))
-        return np.array(white)
-    return np.array(picture.convert("RGB"))
-
-
-def _deep_grey(picture: ImageFile) -> ndarray:
-    deep = np.array(picture)
-    grey = (deep >> 8).astype(np.uint8)
-    if (transparent := picture.info.get("transparency")) is not None:
-        grey[deep == transparent] = 255
-    return np.repeat(grey[:, :, None], 3, axis=2)
-
-
-def _scale_transparent(picture: ImageFile, depth: int) -> None:
-    """Convert the transparent colour from the file's bit depth to the 8 bits of Pillow's pixels."""
-    colour = picture.info.get("transparency")
-    scale = {2: 85.0, 4: 17.0, 16: 1 / 256}.get(depth)
-    if scale is None or colour is None or picture.mode not in {"L", "RGB"}:
-        return
-    many = isinstance(colour, tuple)
-    picture.info["transparency"] = tuple(int(c * scale) for c in colour) if many else int(colour * scale)
-
-
-def _upright(image: ndarray, turn: int) -> ndarray:
+def _upright(image: ndarray, turn: int) -> Image:
     if turn >= 5:
         image = image.transpose(1, 0, 2)
     if turn in {3, 4, 7, 8}:

@@ -5,6 +5,7 @@ import pytest
 from numpy import ndarray
 
 from app.pipeline.anchor_free import MIN_SIZE_RATIO, AnchorFreeProposer
+from app.pipeline.proposals import Search
 from app.runtime.device import Device, DeviceKind
 from app.vision.boxes import iou
 from app.vision.pyramid import ImagePyramid
@@ -75,7 +76,7 @@ def proposer(policy: TilingPolicy, **changes: object) -> tuple[AnchorFreePropose
 def test_every_face_is_found_once_wherever_tiles_end(policy: TilingPolicy) -> None:
     places = [(40, 20, 30), (300, 80, 40), (430, 180, 24), (610, 260, 60), (208, 340, 30), (880, 680, 20)]
     finder, _ = proposer(policy)
-    found = finder.propose(picture(*places), 20)
+    found = finder.propose(picture(*places), Search(20))
     wanted = np.array([(x, y, x + side, y + side) for x, y, side in places], np.float32)
     overlaps = iou(found.boxes, wanted)
     assert len(found.boxes) == len(places)
@@ -85,7 +86,7 @@ def test_every_face_is_found_once_wherever_tiles_end(policy: TilingPolicy) -> No
 
 def test_a_face_that_a_tile_cuts_is_left_to_the_next_scale() -> None:
     finder, _ = proposer(TILED)
-    found = finder.propose(picture((100, 100, 500)), 12)
+    found = finder.propose(picture((100, 100, 500)), Search(12))
     assert len(found.boxes) == 1
     assert iou(found.boxes, np.array([[100, 100, 600, 600]], np.float32))[0, 0] > 0.9
 
@@ -93,7 +94,7 @@ def test_a_face_that_a_tile_cuts_is_left_to_the_next_scale() -> None:
 def test_faces_much_smaller_than_asked_for_are_dropped() -> None:
     finder, _ = proposer(WHOLE)
     sides = [int(MIN_SIZE_RATIO * 40) - 4, int(MIN_SIZE_RATIO * 40) + 4]
-    found = finder.propose(picture((60, 60, sides[0]), (300, 300, sides[1])), 40)
+    found = finder.propose(picture((60, 60, sides[0]), (300, 300, sides[1])), Search(40))
     assert [round(float(b[2] - b[0])) for b in found.boxes] == [pytest.approx(sides[1], abs=3)]
 
 
@@ -109,7 +110,7 @@ def test_a_small_picture_is_enlarged_as_far_as_its_pixels_allow() -> None:
     for best_pixels, width in ((10**6, 320), (10**4, 128)):  # 200 * 30 / 20, rounded up; 200 * 12 / 20
         shapes.clear()
         spec = SPEC.model_copy(update={"best_cell": 30, "best_pixels": best_pixels})
-        AnchorFreeProposer(net, spec, WHOLE).propose(small, 20)
+        AnchorFreeProposer(net, spec, WHOLE).propose(small, Search(20))
         assert max(shape[1] for shape in shapes) == width
 
 
@@ -130,7 +131,7 @@ def test_votes_move_a_box_to_the_mean_of_its_rivals() -> None:
     net = FakeSession(SPEC, two)
     image = picture(width=128, height=128)
     plain, voted = (
-        AnchorFreeProposer(net, spec, WHOLE).propose(image, 12)
+        AnchorFreeProposer(net, spec, WHOLE).propose(image, Search(12))
         for spec in (SPEC, SPEC.model_copy(update={"vote": 0.5}))
     )
     assert plain.boxes[0] == pytest.approx([16, 16, 56, 56])
@@ -140,14 +141,14 @@ def test_votes_move_a_box_to_the_mean_of_its_rivals() -> None:
 
 def test_a_picture_smaller_than_a_face_has_no_candidates() -> None:
     finder, net = proposer(WHOLE)
-    found = finder.propose(picture(width=10, height=300), 20)
+    found = finder.propose(picture(width=10, height=300), Search(20))
     assert (found.boxes.shape, found.logits.shape, net.seen) == ((0, 4), (0, 1), [])
 
 
 def test_canvases_of_a_gpu_are_all_of_one_shape_and_batched() -> None:
     finder, net = proposer(SAME)
     net.seen.clear()
-    finder.propose(picture((40, 20, 30)), 12)
+    finder.propose(picture((40, 20, 30)), Search(12))
     assert max(net.seen) == 4
 
 
@@ -160,6 +161,6 @@ def test_the_canvases_are_those_of_the_device(kind: DeviceKind, shapes: set[tupl
         return white_squares(images)
 
     net = FakeSession(SPEC, answer, device=Device(kind, threads=2))
-    AnchorFreeProposer(net, SPEC).propose(picture(), 12)
+    AnchorFreeProposer(net, SPEC).propose(picture(), Search(12))
     assert shapes <= seen
     assert kind == "cpu" or seen == shapes

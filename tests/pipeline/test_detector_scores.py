@@ -57,18 +57,19 @@ def detector(
             score[:, 4, 4], offsets[:, 4, 4] = P_SCORE, (-2, -2, 2, 2)
         return {"score8": score, "offsets8": offsets}
 
-    def refine(score: float, offsets: tuple[float, ...]) -> dict[str, ndarray]:
+    def refine(images: ndarray, score: float, offsets: tuple[float, ...]) -> dict[str, ndarray]:
+        count = len(images)
         return {
-            "score": np.array([score], np.float32),
-            "offsets": np.array([offsets], np.float32),
-            "points": FIVE_IN_BOX[None],
+            "score": np.full(count, score, np.float32),
+            "offsets": np.tile(np.array(offsets, np.float32), (count, 1)),
+            "points": np.tile(FIVE_IN_BOX, (count, 1, 1)),
         }
 
     return Detector(
         {
             "pnet": FakeSession(pnet, propose),
-            "rnet": FakeSession(rnet, lambda images: refine(R_SCORE, R_OFFSETS)),
-            "onet": FakeSession(onet, lambda images: refine(O_SCORE, O_OFFSETS)),
+            "rnet": FakeSession(rnet, lambda images: refine(images, R_SCORE, R_OFFSETS)),
+            "onet": FakeSession(onet, lambda images: refine(images, O_SCORE, O_OFFSETS)),
         }
     )
 

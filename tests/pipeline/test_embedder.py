@@ -170,3 +170,15 @@ def test_a_fusion_of_a_pair_of_nets_is_refused() -> None:
     parts: list[e.Embedder] = [e.CosineEmbedder(FakeSession(spec(), branch)), pair()]
     with pytest.raises(BadModel, match="compared by their cosine"):
         e.FusedEmbedder(parts, VectorSession(how, lambda vectors: {"embedding": vectors}))
+
+
+def test_a_face_is_exactly_as_similar_to_itself_as_can_be() -> None:
+    random = np.random.default_rng(5)
+    vectors = random.normal(size=(2000, 128)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert ((vectors * vectors).sum(axis=1) < 1).any()  # what a plain product gives
+    assert (e.cosine(vectors, vectors) == 1).all()
+    assert (e.cosine(vectors, -vectors) == -1).all()
+    assert e.cosine(vectors, vectors[::-1]) == pytest.approx((vectors * vectors[::-1]).sum(axis=1), abs=1e-6)
+    assert e.cosine(vectors[:0], vectors[:0]).shape == (0,)
+    assert e.cosine(0 * vectors[:1], vectors[:1]).tolist() == [0]

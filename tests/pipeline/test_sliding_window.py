@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from app.pipeline.proposals import Candidates
+from app.pipeline.proposals import Candidates, Search
 from app.pipeline.sliding_window import SlidingWindowProposer
 from app.runtime.device import Device, DeviceKind
 from app.vision import pyramid
@@ -38,7 +38,7 @@ def picture() -> ImagePyramid:
 
 def candidates(policy: TilingPolicy | None, **changes: object) -> Candidates:
     spec = SPEC.model_copy(update=changes)
-    return SlidingWindowProposer(FakeSession(spec, window_means), spec, policy).propose(picture(), 20)
+    return SlidingWindowProposer(FakeSession(spec, window_means), spec, policy).propose(picture(), Search(20))
 
 
 def expected() -> ndarray:
@@ -86,7 +86,9 @@ def test_the_best_candidates_are_kept() -> None:
 
 def test_a_picture_smaller_than_a_face_has_no_candidates() -> None:
     net = FakeSession(SPEC, window_means)
-    found = SlidingWindowProposer(net, SPEC).propose(ImagePyramid(np.zeros((300, 10, 3), np.uint8)), 20)
+    found = SlidingWindowProposer(net, SPEC).propose(
+        ImagePyramid(np.zeros((300, 10, 3), np.uint8)), Search(20)
+    )
     assert (found.boxes.shape, found.logits.shape, net.seen) == ((0, 4), (0, 1), [])
 
 
@@ -105,7 +107,9 @@ def test_the_canvases_are_those_of_the_policy_or_the_device(
         return {"score": np.zeros(cells, np.float32), "offsets": np.zeros((*cells, 4), np.float32)}
 
     large = ImagePyramid(np.zeros((700, 900, 3), np.uint8))
-    SlidingWindowProposer(FakeSession(SPEC, answer, device=Device(kind)), SPEC, policy).propose(large, 12)
+    SlidingWindowProposer(FakeSession(SPEC, answer, device=Device(kind)), SPEC, policy).propose(
+        large, Search(12)
+    )
     batches, shapes = {shape[0] for shape in seen}, {shape[1:] for shape in seen}
     if policy is not None:
         assert shapes == {(128, 160)}

@@ -10,7 +10,8 @@ from PIL import Image as Pil
 
 from app.errors import BadImage
 from app.vision.file_types import identify
-from app.vision.image import decode, orientation
+from app.vision.formats.exif import orientation
+from app.vision.image import decode
 
 PIXELS = 40_000
 HEADS = (
