@@ -16,7 +16,7 @@ ARGS =
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve heif serve-gpu test test-all test-integration test-gpu check format generate bench bench-gpu models train lock docker-check \
+.PHONY: help dev serve heif serve-gpu test test-all test-integration test-gpu check format generate bench bench-gpu models train lock docker-check \
         docker-rehearsal docs docs-serve audit sbom clean distclean
 
 help: ## list the targets
@@ -102,6 +102,8 @@ GPU_ENV := $(if $(wildcard .venv-gpu/.stamp-dev),.venv-gpu/.stamp-dev,.venv-gpu/
 	$(UV) $(INSTALL) $(DOCS)/python -r $<
 	@touch $@
 
+dev: .venv/.stamp-dev ## make the development environment .venv: service, training, checks (about 2.4 GB)
+
 # --- the service --------------------------------------------------------------------------------
 
 serve: $(CPU_ENV) ## run the service on the CPU (PORT=8000, HOST=127.0.0.1)
@@ -132,7 +134,7 @@ check: .venv/.stamp-dev ## check format, lint, types, import rules, links of the
 # All tests of a file run in one process, so that fixtures are made once. The order spreads the long files.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-test: .venv/.stamp-dev ## run the tests; takes minutes, needs no GPU and no server (ARGS=... goes to pytest)
+test: .venv/.stamp-dev ## run the tests; takes one to three minutes, needs no GPU and no server (ARGS=... goes to pytest)
 	$(PYTEST) $(ARGS)
 
 test-all: .venv/.stamp-dev ## run also the slow tests, and property tests with many random examples

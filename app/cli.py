@@ -6,6 +6,7 @@ The environment variables of the settings (FACE_DEVICE, FACE_MODELS_DIR, ...) ap
 import ipaddress
 import logging
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,9 @@ from pydantic import ValidationError
 
 from app.errors import FacetError, UnknownModel
 from app.service import problems
-from app.service.local_files import FileRun, line, read
+from app.service.console import OutputError, discard_unwritten, emit, report
+from app.service.file_reading import STANDARD_INPUT, read
+from app.service.local_files import FileRun, line, problem_of
 from app.service.model_info import ModelsResponse
 from app.service.operations import ImageResult, Operations
 from app.service.requests import DetectQuery, VerifyQuery
@@ -25,16 +28,31 @@ from app.settings import Settings, explain, unknown_variables
 from app.vision.spec import Task
 from app.wiring import limits_of, load_analyzer
 
+_PIPE_CLOSED = 141  # 128 + SIGPIPE: the status of programs that a closed pipe ends
+
 Q = TypeVar("Q", DetectQuery, VerifyQuery)
 Operation = Callable[[Operations, Upload, DetectQuery], ImageResult]
 
-Paths = Annotated[list[Path], typer.Argument(help="Image files, and folders to search for image files.")]
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(
+        show_default=False,
+        help="Image files, and folders to search for image files; - is an image from standard input.",
+    ),
+]
 Model = Annotated[str | None, typer.Option(help="Name of a model, see `facet models`.")]
 MinFaceSize = Annotated[
     float | None, typer.Option(help="Side of the smallest face to search for, in pixels.")
 ]
 Score = Annotated[float | None, typer.Option("--threshold", help="Minimum score of a face.")]
 MaxFaces = Annotated[int | None, typer.Option(help="Maximum number of faces per image.")]
+Orientation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="upright|auto",
+        help="auto also searches an image turned by 90, 180 and 270 degrees if it contains no upright face.",
+    ),
+]
 Draw = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Folder for copies of the images with the results drawn on them."),
@@ -72,71 +90,79 @@ def serve(
 
 @cli.command()
 def detect(
-    paths: Paths,
+    paths: Paths = None,
     model: Model = None,
     min_face_size: MinFaceSize = None,
     threshold: Score = None,
     max_faces: MaxFaces = None,
+    orientation: Orientation = None,
     draw: Draw = None,
     device: Device = None,
 ) -> None:
     """Detect faces. Print one JSON line per image; --draw also writes images with the faces drawn on them."""
-    query = _detect_query(model, min_face_size, threshold, max_faces)
+    query = _detect_query(model, min_face_size, threshold, max_faces, orientation)
     _process(Operations.detect, {"detect": model}, paths, query, draw, device)
 
 
 @cli.command()
 def landmarks(
-    paths: Paths,
+    paths: Paths = None,
     model: Model = None,
     min_face_size: MinFaceSize = None,
     threshold: Score = None,
     max_faces: MaxFaces = None,
+    orientation: Orientation = None,
     draw: Draw = None,
     device: Device = None,
 ) -> None:
     """Detect faces and their landmarks. Print one JSON line per image; --draw also writes images."""
-    query = _detect_query(model, min_face_size, threshold, max_faces)
+    query = _detect_query(model, min_face_size, threshold, max_faces, orientation)
     _process(Operations.landmarks, {"detect": None, "landmarks": model}, paths, query, draw, device)
 
 
 @cli.command()
 def embed(
-    paths: Paths,
+    paths: Paths = None,
     model: Model = None,
     min_face_size: MinFaceSize = None,
     threshold: Score = None,
     max_faces: MaxFaces = None,
+    orientation: Orientation = None,
     device: Device = None,
 ) -> None:
     """Detect faces and compute their embeddings. Print one JSON line per image."""
-    query = _detect_query(model, min_face_size, threshold, max_faces)
+    query = _detect_query(model, min_face_size, threshold, max_faces, orientation)
     _process(Operations.embed, {"detect": None, "embed": model}, paths, query, None, device)
 
 
 @cli.command()
 def verify(
-    a: Annotated[Path, typer.Argument(help="First image file.")],
-    b: Annotated[Path, typer.Argument(help="Second image file.")],
+    a: Annotated[str | None, typer.Argument(help="First image file; - is standard input.")] = None,
+    b: Annotated[str | None, typer.Argument(help="Second image file; - is standard input.")] = None,
     model: Model = None,
     threshold: Annotated[float | None, typer.Option(help="Minimum similarity for the same person.")] = None,
     far: Annotated[
         float | None, typer.Option(help="False accept rate: selects the threshold that is calibrated for it.")
     ] = None,
+    orientation: Orientation = None,
     device: Device = None,
 ) -> None:
     """Compare the largest faces of two images. Print one JSON line that says if they are the same person."""
-    query = _query(VerifyQuery, model=model, threshold=threshold, far=far)
+    if a is None or b is None:
+        _exit(2, "Name two image files, as in: facet verify first.jpg second.jpg")
+    _check_standard_input([a, b])
+    query = _query(VerifyQuery, model=model, threshold=threshold, far=far, orientation=orientation)
     settings = _settings(device=device)
     limits = limits_of(settings)
-    files = {"file_a": str(a), "file_b": str(b)}
+    files = {"file_a": a, "file_b": b}
     try:
         operations = _open(settings, {"detect": None, "embed": model})
         pair = read(a, limits.image_bytes, "image_a"), read(b, limits.image_bytes, "image_b")
-        typer.echo(line(files, operations.verify(pair, query)))
-    except FacetError as error:
-        typer.echo(line(files, problem=problems.of_error(error, limits)))
+        answer = operations.verify(pair, query)
+    except (FacetError, MemoryError) as error:
+        emit(line(files, problem=problem_of(error, limits)))
         _exit(1)
+    emit(line(files, answer))
 
 
 @cli.command()
@@ -144,12 +170,20 @@ def models(device: Device = None) -> None:
     """List the loaded models. Print one JSON line per model."""
     operations = _open(_settings(device=device), None)
     for model in ModelsResponse.of(operations.analyzer).models:
-        typer.echo(model.model_dump_json())
+        emit(model.model_dump_json())
 
 
 def main() -> None:
     """Run the command line: the entry point of `facet` and of `python -m app`."""
-    cli(prog_name="facet")
+    try:
+        cli(prog_name="facet")
+    except OutputError as error:
+        if error.closed:
+            sys.exit(_PIPE_CLOSED)
+        report(str(error))
+        sys.exit(1)
+    finally:
+        discard_unwritten()
 
 
 def is_loopback(host: str) -> bool:
@@ -162,11 +196,15 @@ def is_loopback(host: str) -> bool:
 def _process(
     operation: Operation,
     tasks: dict[Task, str | None],
-    paths: list[Path],
+    paths: list[str] | None,
     query: DetectQuery,
     draw: Path | None,
     device: str | None,
 ) -> None:
+    if not paths:
+        command = next(reversed(tasks))
+        _exit(2, f"Name image files or folders, or - for standard input, as in: facet {command} photos")
+    _check_standard_input(paths)
     settings = _settings(device=device)
     try:
         operations = _open(settings, tasks)
@@ -174,7 +212,7 @@ def _process(
         unknown = error
 
         def work(upload: Upload) -> ImageResult:
-            raise unknown
+            raise unknown.with_traceback(None)
     else:
 
         def work(upload: Upload) -> ImageResult:
@@ -182,6 +220,11 @@ def _process(
 
     if not FileRun(work, limits_of(settings), draw).process(paths):
         _exit(1)
+
+
+def _check_standard_input(paths: list[str]) -> None:
+    if paths.count(STANDARD_INPUT) > 1:
+        _exit(2, "Standard input (-) is one image: name it once. A file of this name is ./-")
 
 
 def _open(settings: Settings, tasks: dict[Task, str | None] | None) -> Operations:
@@ -207,10 +250,19 @@ def _settings(**overrides: Any) -> Settings:
 
 
 def _detect_query(
-    model: str | None, min_face_size: float | None, threshold: float | None, max_faces: int | None
+    model: str | None,
+    min_face_size: float | None,
+    threshold: float | None,
+    max_faces: int | None,
+    orientation: str | None,
 ) -> DetectQuery:
     return _query(
-        DetectQuery, model=model, min_face_size=min_face_size, threshold=threshold, max_faces=max_faces
+        DetectQuery,
+        model=model,
+        min_face_size=min_face_size,
+        threshold=threshold,
+        max_faces=max_faces,
+        orientation=orientation,
     )
 
 
@@ -232,5 +284,5 @@ def _exit(status: int, message: str | None = None) -> NoReturn:
         Exit: always.
     """
     if message is not None:
-        typer.echo(f"facet: {message}", err=True)
+        report(message)
     raise typer.Exit(status)

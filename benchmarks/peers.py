@@ -198,8 +198,16 @@ def verification(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list
 
 
 def markdown(rows: Sequence[LogRow], note: str) -> str:
-    """Return the results as a Markdown table, with a note below it."""
-    lines = ["| task | library | ms | ratio to Facet |", "|---|---|---:|---:|"]
+    """Return the results as a Markdown page: a title, the table, and a note below it."""
+    lines = [
+        "# Times of Facet and other libraries",
+        "",
+        "The ratio to Facet is the median over the images of the time divided by that of Facet's default "
+        "model. It is not the quotient of the two medians in the column ms.",
+        "",
+        "| task | library | ms | ratio to Facet |",
+        "|---|---|---:|---:|",
+    ]
     lines += [f"| {r.task} | {r.contender} | {r.milliseconds:.1f} | {r.ratio:.2f} |" for r in rows]
     return "\n".join([*lines, "", note, ""])
 
@@ -235,7 +243,8 @@ def main(
     ]
     source = "validation images of WIDER FACE" if data else "photos of the project"
     note = (
-        f"{date.today()}, {machine()}, 2 threads; detection on {len(images)} {source}; "
+        f"{date.today()}, {machine()}, 2 threads; detection on {len(images)} {source}, all else on photos of "
+        "the project; "
         f"`make bench{' DATA=...' if data else ''}`."
     )
     out.mkdir(parents=True, exist_ok=True)

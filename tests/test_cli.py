@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import cli
-from tests.api.pictures import sentence
+from tests.api.pictures import picture, sentence
 from tests.stores import write_store
 
 PHOTOS = Path("tests/photos")
@@ -20,8 +22,8 @@ OBAMA, AGAIN, BIDEN = (str(PHOTOS / f"{name}.jpg") for name in ("obama", "obama2
 LISTED = ("cascade", "mtcnn", "landmarks68", "landmarks15", "sface", "dlib", "fused", "triplet")
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, [*arguments])
+def run(*arguments: str, input: bytes | None = None) -> Result:
+    return CliRunner().invoke(cli, [*arguments], input=input)
 
 
 def lines(result: Result) -> list[dict[str, Any]]:
@@ -71,6 +73,47 @@ def test_verify_without_a_face() -> None:
     result = run("verify", OBAMA, "app/api/no-such-file.jpg")
     assert result.exit_code == 1
     assert lines(result)[0]["problem"]["field"] == "image_b"
+
+
+@pytest.mark.parametrize("command", ["detect", "landmarks", "embed"])
+def test_standard_input(command: str) -> None:
+    result = run(command, "-", "--min-face-size", "60", input=Path(AGAIN).read_bytes())
+    assert result.exit_code == 0, result.stderr
+    (entry,) = lines(result)
+    assert (entry["file"], len(entry["faces"])) == ("-", 1)
+    (entry,) = lines(run(command, "-", input=b""))
+    assert entry["problem"]["detail"] == "The image is empty. Send an encoded image."
+
+
+def test_verify_with_standard_input() -> None:
+    (entry,) = lines(run("verify", "-", AGAIN, input=Path(OBAMA).read_bytes()))
+    assert (entry["file_a"], entry["file_b"], entry["verified"]) == ("-", AGAIN, True)
+
+
+@pytest.mark.parametrize("command", ["detect - -", "verify - -", f"detect - {OBAMA} -"])
+def test_standard_input_is_one_image(command: str) -> None:
+    result = run(*command.split(), input=Path(OBAMA).read_bytes())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "name it once" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("detect", "Name image files or folders, or - for standard input, as in: facet detect photos"),
+        ("landmarks", "Name image files or folders, or - for standard input, as in: facet landmarks photos"),
+        (
+            "embed --max-faces 1",
+            "Name image files or folders, or - for standard input, as in: facet embed photos",
+        ),
+        ("verify", "Name two image files, as in: facet verify first.jpg second.jpg"),
+        (f"verify {OBAMA}", "Name two image files, as in: facet verify first.jpg second.jpg"),
+    ],
+)
+def test_without_files(command: str, expected: str) -> None:
+    result = run(*command.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"facet: {expected}\n"
 
 
 def test_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -209,6 +252,80 @@ def test_help_tells_of_every_command() -> None:
     text = run("--help").stdout
     for command in ("serve", "detect", "landmarks", "embed", "verify", "models"):
         assert command in text
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an image that has many names."""
+    folder = tmp_path_factory.mktemp("many")
+    (folder / "0.jpg").write_bytes(picture())
+    for i in range(1, 2000):
+        (folder / f"{i}.jpg").hardlink_to(folder / "0.jpg")
+    return folder
+
+
+def start(*arguments: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "app", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_a_closed_pipe_ends_a_run_quietly(many: Path) -> None:
+    with start("detect", str(many)) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert json.loads(running.stdout.readline())["faces"] == []
+        running.stdout.close()
+        messages = running.stderr.read()
+    assert running.returncode == 141
+    assert b"Traceback" not in messages
+    assert b"facet:" not in messages
+
+
+def test_ctrl_c_ends_a_run_with_its_summary(many: Path) -> None:
+    with start("detect", str(many)) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        output, messages = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert b"Traceback" not in messages
+    found = re.search(rb"facet: Interrupted after (\d+) of 2000 files.\nfacet: (\d+) images? read", messages)
+    assert found is not None
+    assert found[1] == found[2]
+    assert int(found[1]) - output.count(b"\n") in (
+        1,
+        2,
+    )  # the first line was read before, the last may be missing
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_for_the_output(tmp_path: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "app", "detect", AGAIN]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60)
+        assert done.returncode == 1
+        assert done.stderr == b"facet: Standard output cannot be written: No space left on device.\n"
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, timeout=60)
+        assert done.returncode == 0
+        assert json.loads(done.stdout)["faces"]
+
+
+def test_names_that_the_console_cannot_show(tmp_path: Path) -> None:
+    folder = tmp_path / "顔 \udcff"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(picture())
+    (folder / "b.jpg").write_bytes(b"text")
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "detect", str(folder), "x" * 300],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    entries = [json.loads(text) for text in done.stdout.decode("utf-8").splitlines()]
+    assert ["problem" in entry for entry in entries] == [False, True, True]
+    assert "顔 \ufffd/a.jpg" in entries[0]["file"]
+    assert b"facet: 1 image read, 2 failed, 0 left out." in done.stderr
 
 
 def test_as_a_process(tmp_path: Path) -> None:

@@ -66,12 +66,7 @@ def write(
     Raises:
         UserError: the lookup table asks for images that the test set does not have.
     """
-    index = {int(image): row for row, image in enumerate(images.ids)}
-    if missing := sorted(set(lookup.images) - set(index)):
-        raise UserError(
-            f"IdLookupTable asks for images that test does not have, such as {missing[:5]}. Use both files "
-            "of the same download."
-        )
+    index = _rows_of_images(images, lookup)
     path.parent.mkdir(parents=True, exist_ok=True)
     flat = points.reshape(len(points), -1)
     with path.open("w", encoding="ascii", newline="") as file:
@@ -79,6 +74,22 @@ def write(
         writer.writerow(("RowId", "Location"))
         for row, image, coordinate in zip(lookup.rows, lookup.images, lookup.coordinates, strict=True):
             writer.writerow((row, f"{flat[index[image], coordinate]:.4f}"))
+
+
+def _rows_of_images(images: kaggle.KaggleImages, lookup: kaggle.LookupTable) -> dict[int, int]:
+    """Return the row of each image by its id.
+
+    Raises:
+        UserError: the lookup table asks for images that the test set does not have.
+    """
+    index = {int(image): row for row, image in enumerate(images.ids)}
+    if missing := sorted(set(lookup.images) - set(index)):
+        first = lookup.rows[lookup.images.index(missing[0])]
+        raise UserError(
+            f"IdLookupTable asks for images that test does not have, such as {missing[:5]} (RowId {first}). "
+            "Use both files of the same download."
+        )
+    return index
 
 
 def main(
@@ -95,6 +106,7 @@ def main(
     _check_scheme(landmarker)
     folder = data / "kaggle15"
     images, lookup = kaggle.read_images(folder, "test"), kaggle.read_lookup_table(folder)
+    _rows_of_images(images, lookup)  # before the nets run, which takes minutes
     predictions = predict(images, landmarker, landmark_evaluation.load_detector(models))
     write(out, images, predictions.points, lookup)
     print(f"{out}: {len(lookup.rows)} coordinates in {len(images)} images by {landmarker.spec.model}")

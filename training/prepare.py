@@ -52,9 +52,11 @@ def landmarks(
         sys.exit(f"There is no dataset {' or '.join(unknown)}. The datasets are: {', '.join(READERS)}.")
     with data_errors():
         samples = [s for name in names for s in READERS[name](data)]
-    samples = [s for s in samples if not complete or np.isfinite(s.points).all()]
     if not samples:
         sys.exit(f"{data} holds no faces of {', '.join(names)}. Give the folder that holds the datasets.")
+    samples = [s for s in samples if not complete or np.isfinite(s.points).all()]
+    if not samples:
+        sys.exit(f"No face of {', '.join(names)} has all points labelled. Leave out --complete.")
     about: Report = {"sources": names, "seed": seed, "complete": complete}
     samples = with_validation(samples, validation, seed)
     with one_line_errors():

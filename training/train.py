@@ -20,6 +20,7 @@ from app.errors import BadImage
 from training.config import registry
 from training.config.registry import RunError, UnknownRun
 from training.config.schema import EmbeddingConfig, LandmarkConfig, RunConfig, StageConfig
+from training.data.datasets.label_text import BadLabelFile
 from training.engine import cascade_job, embedding_job, landmark_job
 
 OPTIONS: dict[type[RunConfig], frozenset[str]] = {
@@ -74,7 +75,7 @@ def main(
         sys.exit(2)
     except FileNotFoundError as error:
         sys.exit(f"{error.filename} does not exist." if error.filename else str(error))
-    except (FileExistsError, RunError, BadImage) as error:
+    except (FileExistsError, RunError, BadImage, BadLabelFile) as error:
         sys.exit(str(error))
 
 

@@ -29,12 +29,14 @@ def parse(value: Any, limit: int) -> ndarray:
         BadParameter: the value is not a list of at most `limit` valid boxes.
     """
     if not isinstance(value, list):
-        raise BadParameter(f"The field boxes must be {_FORM}; it is of type {type(value).__name__}.", FIELD)
+        raise BadParameter(f"The field boxes must be {_FORM}; it is {json_type(value)}.", FIELD)
     if len(value) > limit:
         raise BadParameter(f"The field boxes has {len(value)} boxes; at most {limit} are accepted.", FIELD)
     for i, box in enumerate(value):
         if not isinstance(box, list) or len(box) != 4 or not all(type(v) in (int, float) for v in box):
-            raise BadParameter(f"The field boxes must be {_FORM}; boxes[{i}] is not four numbers.", FIELD)
+            raise BadParameter(
+                f"The field boxes must be {_FORM}; boxes[{i}] is not four numbers but {_shown(box)}.", FIELD
+            )
         if not all(abs(v) <= _MAX_COORDINATE for v in box):  # also false for nan
             raise BadParameter(
                 f"The coordinates in the field boxes must be finite and at most {_MAX_COORDINATE:g}; "
@@ -51,6 +53,21 @@ def parse(value: Any, limit: int) -> ndarray:
             FIELD,
         )
     return exact.astype(np.float32)
+
+
+def json_type(value: Any) -> str:
+    """Return the type of a parsed JSON value in words."""
+    names = {type(None): "null", bool: "a boolean", str: "a string", list: "a list", dict: "an object"}
+    return next((name for kind, name in names.items() if isinstance(value, kind)), "a number")
+
+
+def _shown(box: Any) -> str:
+    """Return what stands in place of a box, in words."""
+    if not isinstance(box, list):
+        return json_type(box)
+    if len(box) != 4:
+        return f"a list of {len(box)} values"
+    return f"a list with {next(json_type(v) for v in box if type(v) not in (int, float))}"
 
 
 def check_overlap(boxes: ndarray, width: int, height: int) -> None:

@@ -1,83 +1,67 @@
-"""Local image files: finds them, runs an operation on each, and prints the results as JSON lines."""
+"""Runs an operation on local image files, and prints the results as JSON lines."""
 
 import json
-import sys
+import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from urllib.parse import quote_from_bytes
 
-import typer
 from pydantic import BaseModel
-from tqdm import tqdm
 
-from app.errors import BadParameter, FacetError, TooManyBytes
+from app.errors import FacetError, OutOfMemory
 from app.service import problems
+from app.service.console import Progress, report
+from app.service.drawings import DrawingFolder
+from app.service.file_reading import read
+from app.service.file_search import FileSearch, FoundFile
 from app.service.limits import Limits
 from app.service.operations import ImageResult
+from app.service.problems import Problem
+from app.service.run_summary import RunSummary
 from app.service.upload import Upload
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif"})
-"""File name suffixes of images in a folder. A file that is named directly may have any suffix."""
-
-_JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
-
-
-def find(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
-    """Return the image files that the paths name or contain, sorted within each folder.
-
-    Args:
-        paths: files, and folders that are searched recursively.
-
-    Returns:
-        For each image its path, and its path relative to the given folder (for a given file: its name).
-    """
-    pictures = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            pictures += [(p, p.relative_to(path)) for p in inside]
-        else:
-            pictures.append((path, Path(path.name)))
-    return pictures
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile("[\x7f-\x9f\u2028\u2029]")
+"""Characters that JSON allows in a string, but at which terminals and some programs break lines."""
 
 
-def read(path: Path, limit: int, field: str) -> bytes:
-    """Return the content of a file.
-
-    Args:
-        path: the file.
-        limit: maximum size in bytes.
-        field: name of the argument that named the file, for the errors.
-
-    Raises:
-        TooManyBytes: the file has more than `limit` bytes. Reading stops there.
-        BadParameter: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise BadParameter(f"The file {path} cannot be read: {error.strerror}.", field) from error
-    if len(data) > limit:
-        raise TooManyBytes(f"The file {path} exceeds the limit of {limit} bytes.", field)
-    return data
-
-
-def line(
-    files: Mapping[str, str], answer: BaseModel | None = None, problem: problems.Problem | None = None
-) -> str:
+def line(files: Mapping[str, str], answer: BaseModel | None = None, problem: Problem | None = None) -> str:
     """Return one line of JSON: the names of the files, then the result or the problem.
+
+    The line can be encoded as UTF-8. In a file name that is not valid Unicode, U+FFFD replaces each invalid
+    byte, and a second field, for example `file_bytes`, has the bytes of the name, percent-encoded.
 
     Args:
         files: names of the files by key, for example `{"file": "a.jpg"}`.
         answer: the result, whose fields are added to the line.
         problem: the problem, which is added as the field `problem`.
     """
-    fields: dict[str, object] = dict(files)
+    fields: dict[str, object] = {}
+    for key, name in files.items():
+        fields[key] = name
+        if _SURROGATE.search(name):
+            fields[f"{key}_bytes"] = quote_from_bytes(os.fsencode(name))
     if answer is not None:
         fields |= answer.model_dump(mode="json")
     if problem is not None:
         fields["problem"] = problem.model_dump(exclude_none=True)
-    return json.dumps(fields, ensure_ascii=False)
+    text = _SURROGATE.sub("\ufffd", json.dumps(fields, ensure_ascii=False))
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def problem_of(error: Exception, limits: Limits) -> Problem:
+    """Return the problem for any error, so that one image does not end a run.
+
+    Args:
+        error: the error.
+        limits: limits on an image.
+    """
+    if isinstance(error, FacetError):
+        return problems.of_error(error, limits)
+    if isinstance(error, MemoryError):
+        return problems.of_error(OutOfMemory("There is not enough memory for this image."), limits)
+    return problems.of_status(500, f"An unexpected error occurred: {type(error).__name__}: {error}.")
 
 
 class FileRun:
@@ -93,70 +77,62 @@ class FileRun:
         self._operation = operation
         self._limits = limits
         self._draw = draw
-        self._occupied: set[tuple[int, int]] = set()
 
-    def process(self, paths: Iterable[Path]) -> bool:
-        """Process all images, and print a line of JSON for each.
+    def process(self, paths: Iterable[str | os.PathLike[str]]) -> bool:
+        """Process all images, print a line of JSON for each, and report a summary to standard error.
 
-        Returns:
-            True if there was at least one image and none failed.
-        """
-        files = find(paths)
-        if not files:
-            typer.echo("facet: The given folders contain no images.", err=True)
-            return False
-        self._occupied = {file for path, _ in files if (file := _file_id(path))}
-        succeeded = True
-        for path, relative in tqdm(files, disable=len(files) < 2, file=sys.stderr, unit="image"):
-            names = {"file": str(path)}
-            try:
-                result = self._operation(Upload(read(path, self._limits.image_bytes, "file")))
-                if self._draw is not None:
-                    names["drawn"] = str(self._write(result, self._draw, relative))
-                text = line(names, result.response)
-            except FacetError as error:
-                succeeded = False
-                text = line(names, problem=problems.of_error(error, self._limits))
-            with tqdm.external_write_mode(file=sys.stdout):
-                typer.echo(text)
-        return succeeded
-
-    def _write(self, result: ImageResult, folder: Path, relative: Path) -> Path:
-        """Write the drawn image: as JPEG if the source is a JPEG, else as PNG.
-
-        A number is added to the name if the file would overwrite an image that this run reads or wrote.
+        Args:
+            paths: files, and folders that are searched with their subfolders; `-` is standard input.
 
         Returns:
-            The path of the written file.
+            True if there was at least one image, and no image and no folder failed.
 
         Raises:
-            BadParameter: the file cannot be written.
+            KeyboardInterrupt: the user stopped the run. The summary was reported.
         """
-        suffix = relative.suffix.lower()
-        jpeg = suffix in _JPEG
-        target = folder / (
-            relative if jpeg or suffix == ".png" else relative.with_name(f"{relative.name}.png")
-        )
-        number = 2
-        while _file_id(target) in self._occupied:
-            target = target.with_name(f"{relative.stem}-{number}{target.suffix}")
-            number += 1
+        search = FileSearch(self._draw)
+        summary = RunSummary(search.left_out)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(result.drawn("jpeg" if jpeg else "png"))
-        except OSError as error:
-            raise BadParameter(
-                f"The drawn image {target} cannot be written: {error.strerror}.", "draw"
-            ) from error
-        if drawn := _file_id(target):
-            self._occupied.add(drawn)
-        return target
+            for path in paths:
+                search.add(path)
+            drawings = None
+            if self._draw is not None:
+                drawings = DrawingFolder(self._draw, (file.path for file in search.found))
+            with Progress(len(search.found), "image") as progress:
+                for file in search.found:
+                    progress.emit(self._process_file(file, drawings, summary))
+        except KeyboardInterrupt:
+            report(f"Interrupted after {summary.read + summary.failed.total} of {len(search.found)} files.")
+            _report(summary)
+            raise
+        if not search.found:
+            report("There are no images to read.")
+        if search.folders or len(search.found) != 1 or summary.failed.total:
+            _report(summary)
+        return summary.read > 0 and summary.failed.total == 0
+
+    def _process_file(self, file: FoundFile, drawings: DrawingFolder | None, summary: RunSummary) -> str:
+        """Return the line of a file, and count it."""
+        names = {"file": file.path}
+        result = problem = None
+        try:
+            if file.error is not None:
+                raise file.error
+            result = self._operation(Upload(read(file.path, self._limits.image_bytes, "file")))
+            if drawings is not None:
+                names["drawn"] = str(drawings.write(result, file.relative))
+        except Exception as error:  # decoders and runtimes raise many kinds; the line reports each
+            problem = problem_of(error, self._limits)
+        if problem is None:
+            summary.read += 1
+        elif file.error is not None:
+            summary.failed.add("folders that cannot be searched", file.path)
+        else:
+            kind = problem.type.rpartition("/")[2]
+            summary.failed.add(f"{kind} ({problem.field})" if problem.field else kind, file.path)
+        return line(names, None if result is None else result.response, problem)
 
 
-def _file_id(path: Path) -> tuple[int, int] | None:
-    """Return the identity of a file, which is the same for all its links and spellings; None if missing."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+def _report(summary: RunSummary) -> None:
+    for text in summary.lines():
+        report(text)

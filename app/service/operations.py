@@ -1,6 +1,6 @@
 """The operations: from encoded images to responses. A worker thread or the command line runs them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.errors import BadParameter
@@ -146,7 +146,7 @@ class Operations:
         with timing.stage("decode"):
             a = images.decode(pair[0], self.limits.image_pixels, "image_a")
             b = images.decode(pair[1], self.limits.image_pixels, "image_b")
-        comparison = self.analyzer.verify((a, b), embedder, threshold, timing)
+        comparison = self.analyzer.verify((a, b), embedder, threshold, timing, query.orientation)
         verdict = comparison.verdict
         return VerifyResponse(
             verified=verdict.verified,
@@ -167,12 +167,15 @@ class Operations:
     ) -> tuple[Image, ImagePyramid, Faces]:
         """Return the decoded image, its pyramid, and its faces: detected, or those of the given boxes."""
         options = query.options(self.limits.faces)
+        if "min_face_size" in query.model_fields_set:  # whoever asks for a size gets it in large images too
+            options = replace(options, search_pixels=self.limits.image_pixels)
         with timing.stage("decode"):
             image = images.decode(upload.image, self.limits.image_pixels, "image")
         picture = ImagePyramid(image)
         if upload.boxes is not None:
             boxes.check_overlap(upload.boxes, picture.width, picture.height)
-            return image, picture, detector.locate(picture, upload.boxes, timing)
+            locate = detector.locate if options.orientation == "upright" else detector.locate_turned
+            return image, picture, locate(picture, upload.boxes, timing)
         self._check_scale(detector, picture, options.min_face_size)
         return image, picture, detector.detect(picture, options, timing)
 

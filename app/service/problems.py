@@ -160,6 +160,14 @@ class Problem(BaseModel):
     )
     limit: int | None = Field(None, description="The exceeded limit, in bytes or pixels.")
 
+    def under(self, root: str) -> "Problem":
+        """Return the problem of a service whose paths begin with a root path.
+
+        Args:
+            root: the root path, without a slash at its end; empty if there is none.
+        """
+        return self.model_copy(update={"type": f"{root}{self.type}"})
+
 
 def of_error(error: errors.FacetError, limits: Limits | None = None, instance: str | None = None) -> Problem:
     """Return the problem for a domain error.
@@ -181,11 +189,22 @@ def of_error(error: errors.FacetError, limits: Limits | None = None, instance: s
     return problem
 
 
+_REASONS = {
+    "float_parsing": "It must be a number, such as 0.5",
+    "int_parsing": "It must be a whole number",
+    "int_from_float": "It must be a whole number",
+}
+"""Messages in place of pydantic's, by the type of its error."""
+
+
 def of_validation(faults: Sequence[Mapping[str, Any]]) -> errors.BadParameter:
     """Return the first error of pydantic's `errors()` as a domain error that names the field."""
     first = faults[0]
     field = str(first["loc"][-1]) if first["loc"] else None
-    reason = first["msg"].removeprefix("Value error, ").replace("Input should", "It must", 1)
+    message = first["msg"].removeprefix("Value error, ").replace("Input should", "It must", 1)
+    reason = _REASONS.get(first["type"], message)
+    if isinstance(first.get("input"), str) and "=" in first["input"]:
+        reason = f"{reason}. Parameters are separated by &"
     given = repr(first.get("input"))
     given = given if len(given) <= 80 else f"{given[:77]}..."
     return errors.BadParameter(f"The value {given} of {field or 'the request'} is invalid. {reason}.", field)

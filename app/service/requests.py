@@ -1,14 +1,22 @@
 """Query parameters: types, ranges and defaults. The command line uses them to validate its options."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.errors import BadParameter
 from app.pipeline.detector import DetectOptions
+from app.pipeline.orientation import Orientation
+from app.service.boxes import FIELD
+from app.service.names import nearest
 
 _OPTIONS = DetectOptions()
+
+_FIELDS = ("image", "image_a", "image_b", FIELD)
+"""Fields of bodies, which clients send as parameters by mistake."""
+
+_MAX_NAME = 80
 
 Model = Annotated[
     str | None,
@@ -36,9 +44,21 @@ class _Query(BaseModel):
             if name not in cls.model_fields:
                 known = ", ".join(cls.model_fields)
                 raise BadParameter(
-                    f"The query parameter {name!r} is unknown. Known parameters: {known}.", str(name)
+                    f"The query parameter {name[:_MAX_NAME]!r} is unknown. {_hint(name, cls.model_fields)}"
+                    f"Known parameters: {known}.",
+                    name[:_MAX_NAME],
                 )
         return {name: value for name, value in data.items() if value not in ("", None)}
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    """Return what an unknown parameter was meant to be, as a sentence; empty if it is like none."""
+    if name.startswith("amp;"):
+        return "Separate parameters by &, not by &amp;. "
+    if name in _FIELDS:
+        return f"{name} is a field of the body: send it in a form or in JSON. "
+    like = nearest(name, known)
+    return f"Did you mean {like}? " if like else ""
 
 
 class DetectQuery(_Query):
@@ -67,6 +87,12 @@ class DetectQuery(_Query):
         description="Maximum number of faces to return, those with the highest scores. Ignored if the "
         "request has `boxes`.",
     )
+    orientation: Orientation = Field(
+        _OPTIONS.orientation,
+        description="`upright` finds upright faces. With `auto`, an image in which no upright face is found "
+        "is also searched turned by 90, 180 and 270 degrees, which takes up to four times as long. If the "
+        "request has `boxes`, `auto` reads each face at the turn that fits it best.",
+    )
 
     def options(self, limit: int) -> DetectOptions:
         """Return the options for the detector.
@@ -81,7 +107,9 @@ class DetectQuery(_Query):
             raise BadParameter(
                 f"The parameter max_faces is {self.max_faces}; it must not exceed {limit}.", "max_faces"
             )
-        return DetectOptions(self.min_face_size, self.threshold, self.max_faces or limit)
+        return DetectOptions(
+            self.min_face_size, self.threshold, self.max_faces or limit, orientation=self.orientation
+        )
 
 
 class VerifyQuery(_Query):
@@ -104,4 +132,9 @@ class VerifyQuery(_Query):
         description="False accept rate (FAR): selects the threshold that is calibrated for it. It must be in "
         "the calibrated range of the model (1e-4 to 1e-1). Without it, the `default_far` of the model is "
         "used. Cannot be combined with `threshold`.",
+    )
+    orientation: Orientation = Field(
+        _OPTIONS.orientation,
+        description="`upright` compares upright faces. With `auto`, an image in which no upright face is "
+        "found is also searched turned by 90, 180 and 270 degrees.",
     )

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.pipeline.faces import Faces
 from app.vision.points import FIVE, Scheme
 from app.vision.pyramid import Image
+from app.vision.turns import Rotation
 
 Point = tuple[float, float]
 
@@ -59,6 +60,11 @@ class Face(_Response):
     box: Box = Field(description="Box of the face.")
     score: float = Field(description="Probability that this is a face, 0 to 1.")
     keypoints: Keypoints = Field(description="The five points of the face.")
+    rotation: Rotation = Field(
+        description="By how many degrees the image was turned clockwise when the face was found: 0, or with "
+        "`orientation=auto` also 90, 180 or 270. Turned by it, the face is upright. All coordinates are "
+        "those of the image as it was sent."
+    )
 
     @classmethod
     def all_of(cls, faces: Faces) -> list[Self]:
@@ -164,13 +170,15 @@ def rounded(timing: Timing) -> Timing:
 def _rows(faces: Faces) -> list[dict[str, object]]:
     boxes = _pixels(faces.boxes)
     points = _pixels(faces.points)
+    rotations = [0] * len(faces) if faces.rotations is None else faces.rotations.tolist()
     rows: list[dict[str, object]] = [
         {
             "box": dict(zip(Box.model_fields, box, strict=True)),
             "score": score,
             "keypoints": dict(zip(FIVE, five, strict=True)),
+            "rotation": rotation,
         }
-        for box, score, five in zip(boxes, faces.scores.tolist(), points, strict=True)
+        for box, score, five, rotation in zip(boxes, faces.scores.tolist(), points, rotations, strict=True)
     ]
     if faces.landmarks is not None:
         for row, landmarks in zip(rows, _pixels(faces.landmarks), strict=True):

@@ -65,13 +65,16 @@ SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png",),
     "WebP": (".webp",),
-    "BMP": (".bmp",),
+    "BMP": (".bmp", ".dib"),
     "GIF": (".gif",),
     "AVIF": (".avif",),
-    "HEIC": (".heic",),
-    "HEIF": (".heif",),
+    "HEIC": (".heic", ".heics"),
+    "HEIF": (".heif", ".hif"),
+    "TIFF": (".tif", ".tiff"),
+    "JPEG XL": (".jxl",),
+    "JPEG 2000": (".jp2", ".j2k", ".jpx"),
 }
-"""File name extensions of each format that can be read, in lower case."""
+"""File name suffixes by image format, in lower case, also of formats that are not read."""
 
 
 def identify(data: bytes) -> str | None:

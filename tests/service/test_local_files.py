@@ -1,16 +1,22 @@
+import io
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from app.errors import BadParameter, TooManyBytes
+from app.errors import UnknownModel
 from app.service.limits import Limits
-from app.service.local_files import FileRun, find, line, read
-from app.service.operations import Operations
+from app.service.local_files import FileRun, line, problem_of
+from app.service.operations import ImageResult, Operations
 from app.service.requests import DetectQuery
-from tests.api.pictures import picture
+from app.service.upload import Upload
+from tests.api.pictures import picture, sentence
 from tests.fakes import fake_analyzer
+from tests.service.file_trees import APPLE_DOUBLE, INVALID_NAME, TIFF, tree, without_permission
 
 LIMITS = Limits(image_bytes=50_000, image_pixels=600_000, faces=50, boxes=4)
 
@@ -26,39 +32,26 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def run(paths: list[Path], draw: Path | None = None) -> bool:
-    operations = Operations(fake_analyzer(), LIMITS)
-    return FileRun(lambda upload: operations.detect(upload, DetectQuery()), LIMITS, draw).process(paths)
+def detect(upload: Upload) -> ImageResult:
+    return Operations(fake_analyzer(), LIMITS).detect(upload, DetectQuery())
+
+
+def run(
+    paths: list[Path], draw: Path | None = None, operation: Callable[[Upload], ImageResult] = detect
+) -> bool:
+    return FileRun(operation, LIMITS, draw).process(paths)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(text) for text in capsys.readouterr().out.splitlines()]
 
 
-def test_folders_are_searched_and_files_taken_as_they_are(folder: Path) -> None:
-    notes = folder / "deep" / "notes.txt"
-    assert find([folder, notes]) == [
-        (folder / "a.png", Path("a.png")),
-        (folder / "b.JPG", Path("b.JPG")),
-        (folder / "deep" / "c.webp", Path("deep/c.webp")),
-        (notes, Path("notes.txt")),
-    ]
-
-
-def test_reading_stops_at_the_limit(tmp_path: Path) -> None:
-    file = tmp_path / "x"
-    file.write_bytes(bytes(10))
-    assert read(file, 10, "file") == bytes(10)
-    with pytest.raises(TooManyBytes, match="exceeds the limit of 9 bytes"):
-        read(file, 9, "file")
-    with pytest.raises(BadParameter, match="No such file"):
-        read(tmp_path / "y", 9, "file")
-
-
 def test_a_line_is_one_line() -> None:
-    text = line({"file": "a\nb.jpg"})
-    assert "\n" not in text
-    assert json.loads(text) == {"file": "a\nb.jpg"}
+    name = "a\nb\r\x0b\x1c\x1b\x7f\x85\x9b\u2028\u2029顔.jpg"
+    text = line({"file": name})
+    assert text.splitlines() == [text]
+    assert text.isprintable()
+    assert json.loads(text) == {"file": name}
 
 
 def test_a_bad_file_stops_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,6 +78,13 @@ def test_all_went_well(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([tmp_path]) is False
     assert "no images" in capsys.readouterr().err
+    (tmp_path / "c.tif").write_bytes(TIFF)
+    assert run([tmp_path]) is False
+    assert capsys.readouterr().err == (
+        "facet: There are no images to read.\n"
+        "facet: 0 images read, 0 failed, 1 left out.\n"
+        f"facet: 1 left out: TIFF, which is not supported: {tmp_path}/c.tif.\n"
+    )
 
 
 def test_progress_is_shown_on_many_only(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,6 +92,144 @@ def test_progress_is_shown_on_many_only(folder: Path, capsys: pytest.CaptureFixt
     assert "3/3" in capsys.readouterr().err
     run([folder / "a.png"])
     assert capsys.readouterr().err == ""
+
+
+def test_the_summary_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    extra = {"c.jpg": b"text", "d.jpg": bytes(60_000), "._a.jpg": APPLE_DOUBLE, "notes.txt": b"text"}
+    folder = tree(tmp_path / "in", {**extra, "locked/c.jpg": picture()})
+    (folder / "e.jpg").symlink_to("gone")
+    with without_permission(folder / "locked", 0):
+        assert run([folder]) is False
+    captured = capsys.readouterr()
+    problems = [
+        entry["problem"] for text in captured.out.splitlines() if "problem" in (entry := json.loads(text))
+    ]
+    kinds = ["not-an-image", "too-many-bytes", "bad-parameter", "bad-parameter"]
+    assert [problem["type"].rpartition("/")[2] for problem in problems] == kinds
+    for problem in problems:
+        sentence(problem["detail"])
+    assert [text for text in captured.err.splitlines() if text.startswith("facet: ")] == [
+        "facet: 2 images read, 4 failed, 2 left out.",
+        f"facet: 1 failed: not-an-image (image): {folder}/c.jpg.",
+        f"facet: 1 failed: too-many-bytes (file): {folder}/d.jpg.",
+        f"facet: 1 failed: bad-parameter (file): {folder}/e.jpg.",
+        f"facet: 1 failed: folders that cannot be searched: {folder}/locked.",
+        f'facet: 1 left out: metadata of macOS (the name begins with "._"): {folder}/._a.jpg.',
+        f"facet: 1 left out: not an image: {folder}/notes.txt.",
+    ]
+
+
+def test_what_is_left_out_does_not_make_a_run_fail(tmp_path: Path) -> None:
+    assert run([tree(tmp_path, {"._a.jpg": APPLE_DOUBLE, "c.tif": TIFF, "notes.txt": b"text"})]) is True
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("surprise"), MemoryError(), UnknownModel("x", "detect", ["y"])]
+)
+def test_any_error_is_reported_in_the_line_of_its_file(
+    folder: Path, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    def fail(upload: Upload) -> ImageResult:
+        if upload.image.startswith(b"\x89PNG"):
+            raise error
+        return detect(upload)
+
+    assert run([folder], operation=fail) is False
+    entries = lines(capsys)
+    assert ["problem" in entry for entry in entries] == [True, False, False]
+    assert entries[0]["problem"] == problem_of(error, LIMITS).model_dump(exclude_none=True)
+    sentence(entries[0]["problem"]["detail"])
+
+
+def test_files_that_vanish(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def remove(upload: Upload) -> ImageResult:
+        (folder / "b.JPG").unlink(missing_ok=True)
+        return detect(upload)
+
+    assert run([folder], operation=remove) is False
+    assert ["No such file" in entry.get("problem", {}).get("detail", "") for entry in lines(capsys)] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_an_interrupted_run_reports_what_it_did(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(upload: Upload) -> ImageResult:
+        if upload.image.startswith(b"RIFF"):
+            raise KeyboardInterrupt
+        return detect(upload)
+
+    with pytest.raises(KeyboardInterrupt):
+        run([folder], operation=interrupt)
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 2
+    assert "facet: Interrupted after 2 of 3 files.\nfacet: 2 images read, 0 failed" in captured.err
+
+
+def test_lines_are_utf_8_whatever_the_names_are(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The encoding of the console does not matter. The bytes of an invalid name are in the line."""
+    tree(
+        tmp_path / "in", {INVALID_NAME: picture(), "顔 😀.jpg": picture(), os.fsdecode(b"\xff.jpg"): b"text"}
+    )
+    output = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(output, encoding="cp1252", errors="strict"))
+    monkeypatch.setattr(
+        "sys.stderr", io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="backslashreplace")
+    )
+    assert run([tmp_path / "in"], tmp_path / "out") is False
+    text = output.getvalue().decode("utf-8")
+    entries = [json.loads(entry) for entry in text.splitlines()]
+    assert json.loads(json.dumps(entries, ensure_ascii=False).encode()) == entries  # no lone surrogates
+    bytes_of = {unquote_to_bytes(entry.get("file_bytes", entry["file"])) for entry in entries}
+    assert bytes_of == {os.fsencode(path) for path in (tmp_path / "in").iterdir()}
+    (invalid,) = [entry for entry in entries if entry["file"].endswith("caf\ufffd.jpg")]
+    assert unquote_to_bytes(invalid["drawn_bytes"]) == os.fsencode(tmp_path / "out" / INVALID_NAME)
+    assert next(entry for entry in entries if "problem" in entry)["file"].endswith("\ufffd.jpg")
+
+
+def test_standard_input_is_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(picture())))
+    assert run([Path("-")], tmp_path) is True
+    captured = capsys.readouterr()
+    entry = json.loads(captured.out)
+    assert (entry["file"], entry["drawn"], len(entry["faces"])) == ("-", str(tmp_path / "stdin.png"), 2)
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize("draw", ["in/drawn", "in", "in/deep/drawn", "link/x/y", "in/../in/./drawn"])
+def test_drawn_images_are_not_processed_again(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], draw: str
+) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    counts, files = [], []
+    for _ in range(3):
+        assert run([folder], tmp_path / draw) is True
+        counts.append(len(lines(capsys)))
+        files.append(sorted(path for path in tmp_path.rglob("*") if path.is_file()))
+    assert counts == [3, 3, 3]
+    assert files[0] == files[1] == files[2]
+    assert run([folder], folder / "elsewhere") is True
+    assert len(lines(capsys)) == 3
+
+
+def test_drawn_images_that_the_shell_names_are_not_drawn_again(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        assert run(sorted(folder.glob("*")), folder) is True
+        assert len(lines(capsys)) == 3
+
+
+def test_a_failed_drawing_keeps_the_result(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([folder], folder / "a.png") is False
+    for entry in lines(capsys):
+        assert entry["problem"]["field"] == "draw"
+        assert len(entry["faces"]) == 2
 
 
 def test_drawn_pictures_keep_their_places_and_formats(

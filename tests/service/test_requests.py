@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from app.service.requests import VerifyQuery
 from tests.api.pictures import picture, problem
 
 
@@ -71,7 +72,7 @@ def test_unknown_models(client: httpx.Client, address: str, known: list[str]) ->
 
 def test_an_unknown_parameter_is_named_with_those_that_are_known(client: httpx.Client) -> None:
     body = problem(client.post("/verify?modle=x", files={}), 422, "bad-parameter", "modle")
-    assert body["detail"].endswith("Known parameters: model, threshold, far.")
+    assert f"Did you mean model? Known parameters: {', '.join(VerifyQuery.model_fields)}." in body["detail"]
 
 
 def test_parameters_are_checked_before_the_body_is_read(client: httpx.Client) -> None:

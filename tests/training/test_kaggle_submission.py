@@ -14,6 +14,7 @@ from tests.training.kaggle_files import pictures, write_asked, write_test
 from tests.training.labelled_photos import FixedDetector
 from training import kaggle_submission
 from training.data.datasets import kaggle
+from training.data.datasets.label_text import BadLabelFile
 from training.data.prepare import cropped_faces
 from training.evaluation.user_errors import UserError
 
@@ -88,6 +89,18 @@ def test_an_image_that_the_test_set_lacks_is_an_error(test_set: kaggle.KaggleIma
         kaggle_submission.write(
             tmp_path / "out.csv", test_set, test_set.points, kaggle.read_lookup_table(tmp_path)
         )
+
+
+def test_the_files_are_checked_before_the_net_runs(tmp_path: Path) -> None:
+    folder, out = tmp_path / "kaggle15", tmp_path / "out.csv"
+    write_test(folder, pictures(1), [4])
+    write_asked(folder, [(1, 4, "nose_tip_x"), (2, 5, "nose_tip_x")])
+    with pytest.raises(UserError, match=r"such as \[5\] \(RowId 2\)"):
+        kaggle_submission.main(data=tmp_path, out=out, model="cnn15")
+    write_asked(folder, [(1, 4, "left_ear_x")])
+    with pytest.raises(BadLabelFile, match=r"IdLookupTable\.csv, line 2"):
+        kaggle_submission.main(data=tmp_path, out=out, model="cnn15")
+    assert not out.exists()
 
 
 def test_a_net_of_another_scheme_is_an_error(tmp_path: Path) -> None:

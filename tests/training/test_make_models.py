@@ -1,6 +1,7 @@
 """`python -m training.make_models`: nets near their source and far from it, and models that stay."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,23 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     return run
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with the models `first` and `second`."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("first", "second"):
+        product = Product(name, "embed", name == "first", (recipe(name),))
+        product.write(folder, folder)
+        manifest.put(folder, product.entry(folder))
+    return folder
+
+
+@pytest.fixture
+def models(store: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, on which `make` works."""
+    return shutil.copytree(store, tmp_path / "models")
+
+
 def entries(folder: Path) -> list[dict[str, Any]]:
     models: list[dict[str, Any]] = json.loads((folder / MANIFEST).read_text())["models"]
     return models
@@ -108,9 +126,7 @@ def test_an_onnx_file_far_from_keras_ends_the_command(make: Make, tmp_path: Path
     assert not (tmp_path / "models").exists()
 
 
-def test_only_the_named_model_is_rebuilt(make: Make, tmp_path: Path) -> None:
-    models = tmp_path / "models"
-    assert make(recipe("first"), recipe("second")).exit_code == 0
+def test_only_the_named_model_is_rebuilt(make: Make, models: Path) -> None:
     listed, first = entries(models), (models / "first.onnx").read_bytes()
     (models / "second.onnx").write_bytes(b"damaged")
     result = make(recipe("first"), recipe("second"), recipe("third"), only="second")
@@ -120,24 +136,19 @@ def test_only_the_named_model_is_rebuilt(make: Make, tmp_path: Path) -> None:
     assert entries(models) == listed
 
 
-def test_a_model_that_training_exported_stays_in_the_manifest(make: Make, tmp_path: Path) -> None:
-    models = tmp_path / "models"
-    assert make(recipe("first"), recipe("mine")).exit_code == 0
+def test_a_model_that_training_exported_stays_in_the_manifest(make: Make, models: Path) -> None:
     listed = entries(models)
     assert make(recipe("first")).exit_code == 0
     assert entries(models) == listed
 
 
-def test_a_trained_net_is_left_as_it_is(make: Make, tmp_path: Path) -> None:
-    models = tmp_path / "models"
-    assert make(recipe("first"), recipe("trained")).exit_code == 0
-    before = (models / "trained.onnx").read_bytes()
-    how = "`python -m training.train trained` trains it"
-    trained = Recipe("trained.onnx", SPEC, None, how=how)
-    result = make(recipe("first"), trained)
+def test_a_trained_net_is_left_as_it_is(make: Make, models: Path) -> None:
+    before = (models / "second.onnx").read_bytes()
+    how = "`python -m training.train second` trains it"
+    result = make(recipe("first"), Recipe("second.onnx", SPEC, None, how=how))
     assert result.exit_code == 0
-    assert f"{'trained.onnx':22} stays as it is: {how}" in result.output
-    assert (models / "trained.onnx").read_bytes() == before
+    assert f"{'second.onnx':22} stays as it is: {how}" in result.output
+    assert (models / "second.onnx").read_bytes() == before
 
 
 def test_an_unknown_model_lists_those_there_are(make: Make, tmp_path: Path) -> None:

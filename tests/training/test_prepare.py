@@ -15,6 +15,7 @@ from training.data.storage import identity_crops, landmark_crops
 from training.prepare import app
 
 PHOTO = "tests/photos/obama.jpg"
+HEADER = ",".join([*kaggle.COORDINATES, "Image\n"]).encode()
 
 
 def command(*arguments: str | Path) -> Result:
@@ -93,6 +94,53 @@ def test_a_damaged_label_file_is_named(tmp_path: Path) -> None:
     (folder / "1_1.jpg").write_bytes(b"")
     result = command("landmarks", "--data", tmp_path, "--out", out)
     assert_refused(result, "1_1.pts", out)
+
+
+def without_column(folder: Path, column: str) -> None:
+    path = folder / "kaggle15" / "training.csv"
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    left_out = rows[0].index(column)
+    path.write_text("".join(",".join(row[:left_out] + row[left_out + 1 :]) + "\n" for row in rows))
+
+
+def test_a_missing_column_of_labels_is_a_warning(kaggle_data: Path, tmp_path: Path) -> None:
+    without_column(kaggle_data, "left_eye_inner_corner_x")
+    out = tmp_path / "out"
+    result = command(
+        "landmarks", "--data", kaggle_data, "--out", out, "--source", "kaggle15", "--crop", "picture"
+    )
+    assert result.exit_code == 0, result.output
+    crops = landmark_crops.load(out / "train.tfrecord")
+    unlabelled = np.isnan(crops.points).all(axis=(0, 2))
+    assert unlabelled.nonzero()[0].tolist() == [kaggle.COORDINATES.index("left_eye_inner_corner_x") // 2]
+
+
+def test_no_complete_face_is_an_error(kaggle_data: Path, tmp_path: Path) -> None:
+    without_column(kaggle_data, "left_eye_inner_corner_x")
+    result = command(
+        "landmarks", "--data", kaggle_data, "--out", tmp_path / "out", "--source", "kaggle15", "--complete"
+    )
+    assert result.exit_code == 1
+    assert "No face of kaggle15 has all points labelled. Leave out --complete." in result.output
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "training.csv: The file is empty."),
+        (
+            HEADER + b"," * 30 + b"\xe9\n",
+            "training.csv, line 2: The line has bytes that are not valid UTF-8.",
+        ),
+        (HEADER + b"," * 30 + b"2 3\n", "training.csv, line 2: Image has 2 numbers."),
+    ],
+)
+def test_a_fault_of_kaggles_file_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "kaggle15").mkdir()
+    (tmp_path / "kaggle15" / "training.csv").write_bytes(content)
+    out = tmp_path / "out"
+    result = command("landmarks", "--data", tmp_path, "--out", out, "--source", "kaggle15")
+    assert_refused(result, message, out)
 
 
 @pytest.mark.parametrize(

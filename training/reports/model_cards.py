@@ -66,7 +66,7 @@ def render(models: Path) -> str:
     entries = read_manifest(models).models
     specs = {entry.name: [read_spec(models / f.file) for f in entry.files] for entry in entries}
     overview = [
-        "| model | task | default | terms | files | size |",
+        "| model | task | default | licence | files | size |",
         "|---|---|---|---|---|---:|",
         *(_overview(entry, specs[entry.name][0]) for entry in entries),
     ]

@@ -51,7 +51,7 @@ def figures(models: Path) -> str:
         + [recorded.get(name, {}).get(metric, {}).get("value", "") for metric in COLUMNS.values()]
         for name, spec in specs(models).items()
     ]
-    return table(["model", "terms", *COLUMNS], rows, left=2)
+    return table(["model", "licence", *COLUMNS], rows, left=2)
 
 
 def thresholds(models: Path) -> str:

@@ -23,7 +23,7 @@ def test_a_run_ends_with_its_epochs_or_its_patience(epoch: int, best: int, ends:
 def net(ema: bool = False) -> keras.Model:
     number = keras.Input((1,))
     out = keras.Model(number, layers.Dense(1)(layers.Dropout(0.5)(number)))
-    out.compile(keras.optimizers.AdamW(0.1, use_ema=ema), "mean_squared_error")
+    out.compile(keras.optimizers.AdamW(0.1, use_ema=ema), "mean_squared_error", run_eagerly=True)
     return out
 
 

@@ -59,12 +59,17 @@ def label_alone(labels: Any, outputs: Any) -> Any:
 
 
 class Trained:
-    """A net whose metrics after each epoch are known. Records the weights at each validation."""
+    """A net whose metrics after each epoch are known. Records the weights at each validation.
 
-    def __init__(self, metrics: dict[str, list[float]], config: RunConfig = CONFIG) -> None:
+    The net runs eagerly unless it is compiled to a graph, which takes seconds.
+    """
+
+    def __init__(
+        self, metrics: dict[str, list[float]], config: RunConfig = CONFIG, graph: bool = False
+    ) -> None:
         self.config, self.metrics = config, metrics
         self.net = net_of_two_numbers()
-        self.net.compile(optimizer(config, STEPS), label_alone)
+        self.net.compile(optimizer(config, STEPS), label_alone, run_eagerly=not graph)
         self.validated: list[list[ndarray]] = []
 
     def validate(self) -> LogRow:
@@ -141,13 +146,13 @@ def test_training_continues_from_the_raw_weights(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("without_curves")
 def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = {"error": [0.4, 0.1, 0.3, 0.2]}
-    first = Trained(metrics)
+    first = Trained(metrics, graph=True)
     whole = FinishedRun(first.run(tmp_path / "whole"), tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(RunLog, "write", interrupted_after(2))
         with pytest.raises(KeyboardInterrupt):
-            Trained(metrics).run(tmp_path / "broken")
-    second = Trained(metrics)
+            Trained(metrics, graph=True).run(tmp_path / "broken")
+    second = Trained(metrics, graph=True)
     resumed = FinishedRun(second.run(tmp_path / "broken", resume=True), tmp_path / "broken")
     assert_same_run(whole, resumed)
     for expected, weights in zip(first.validated[2:], second.validated, strict=True):

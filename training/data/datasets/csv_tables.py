@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from training.data.datasets import packed_files
-from training.data.datasets.label_text import BadLabelFile, as_text, checked
+from training.data.datasets.label_text import BadLabelFile, as_text, checked, quoted
 
 SEPARATORS = (",", ";", "\t")
 MAX_CELL = 1_000_000
@@ -85,14 +86,9 @@ def open_table(folder: Path, name: str, known: Collection[str], needed: Collecti
     limit = csv.field_size_limit(MAX_CELL)
     try:
         with packed_files.open_packed(path, name) as stream, as_text(stream, path) as text:
-            yield _table(path, checked(text, path), known, needed)
+            yield _table(path, text, known, needed)
     finally:
         csv.field_size_limit(limit)
-
-
-def quoted(text: str) -> str:
-    """Return a cell for a message: quoted, and cut if it is long."""
-    return repr(text if len(text) <= 40 else f"{text[:37]}...")
 
 
 def one_of(names: Collection[str], text: str) -> str | None:
@@ -104,7 +100,8 @@ def _key(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
-def _table(path: Path, lines: Iterator[str], known: Collection[str], needed: Collection[str]) -> Table:
+def _table(path: Path, text: TextIO, known: Collection[str], needed: Collection[str]) -> Table:
+    lines = checked(text, path)
     start, header = next(
         # Excel may write a line `sep=;` before the header.
         ((number, line) for number, line in enumerate(lines, start=1) if line.strip() and line[:4] != "sep="),

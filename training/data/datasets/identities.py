@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from training.data.datasets.images import IMAGE_SUFFIXES
+from training.data.datasets.label_text import BadLabelFile, quoted, read_lines
 from training.data.datasets.lfw import read_pairs
 from training.data.datasets.splits import hash_number
 
@@ -65,18 +66,21 @@ def read_celeba(root: Path) -> Iterator[IdentityImage]:
         The images; their files are not opened.
 
     Raises:
-        ValueError: a line of the identity file is not in this format; the message has the line.
+        BadLabelFile: the identity file is not in this format; the message has the line.
         FileNotFoundError: the images or the identity file are missing.
     """
     folder = next((p for p in (root, root / "Anno") if (p / "identity_CelebA.txt").exists()), root)
     labels = folder / "identity_CelebA.txt"
     rows = []
-    for number, line in enumerate(labels.read_text().splitlines(), start=1):
+    for number, line in read_lines(labels):
         cells = line.split()
-        if len(cells) != 2 or not cells[1].isdigit():
-            raise ValueError(f"{labels}, line {number}: the name of an image and a number are expected.")
+        if len(cells) != 2 or not (cells[1].isascii() and cells[1].isdecimal()):
+            cause = f"The name of an image and a number are expected, not {quoted(line)}."
+            raise BadLabelFile(labels, cause, number)
         rows.append((int(cells[1]), cells[0]))
-    images = next((root / f for f in CELEBA_FOLDERS if rows and (root / f / rows[0][1]).exists()), None)
+    if not rows:
+        raise BadLabelFile(labels, "The file has no lines.")
+    images = next((root / f for f in CELEBA_FOLDERS if (root / f / rows[0][1]).exists()), None)
     if images is None:
         raise FileNotFoundError(f"{root} holds an identity file, but not its images.")
     for person, name in sorted(rows):

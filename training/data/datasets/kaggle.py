@@ -4,8 +4,8 @@ Images are 96x96 and grey, as one string of numbers per row. Points are in pixel
 in this project. An empty cell is a point without a label and becomes NaN, and so does a missing column.
 
 Files that a spreadsheet or a script wrote again are read where their meaning is clear: other encodings, line
-ends and separators, decimal commas, whole numbers such as `238.0`. Anything else is an error with the file and
-the line.
+ends and separators, decimal commas, whole numbers such as `238.0`. Anything else is an error that names the
+file and the line.
 """
 
 import difflib
@@ -19,8 +19,8 @@ from jaxtyping import Float32, Int, UInt8
 from numpy import ndarray
 
 from app.vision.points import KAGGLE15
-from training.data.datasets.csv_tables import Row, Table, one_of, open_table, quoted
-from training.data.datasets.label_text import BadLabelFile, finite_numbers
+from training.data.datasets.csv_tables import Row, Table, one_of, open_table
+from training.data.datasets.label_text import BadLabelFile, finite_numbers, quoted
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,9 @@ FIVE = [
     )
 ]
 """Indices of the detector's five points, in the order of `app.vision.points.FIVE`."""
+
+TRAINING = "training"
+"""Name of the file with labels."""
 
 UNLABELLED = frozenset({"", "nan", "na", "n/a", "null", "none"})
 """Cells of a point without a label, in lower case."""
@@ -85,7 +88,8 @@ class LookupTable:
 def read_images(folder: Path, name: str) -> KaggleImages:
     """Return the rows of a CSV file. A point is NaN if a column or a cell of it is missing.
 
-    If the file has the columns of some points only, or cells of one coordinate only, a warning says so.
+    If the file has the columns of some points only, or cells of one coordinate only, a warning says so. The
+    file `training` needs labels; any other needs the column `ImageId`.
 
     Args:
         folder: the folder with `<name>.csv`, or with `<name>.zip` that contains it.
@@ -97,8 +101,9 @@ def read_images(folder: Path, name: str) -> KaggleImages:
     """
     images, points = [], []
     lines: dict[int, int] = {}
-    with open_table(folder, name, ("ImageId", "Image", *COORDINATES), ("Image",)) as table:
-        _check_columns(table)
+    needed = ("Image",) if name == TRAINING else ("ImageId", "Image")
+    with open_table(folder, name, ("ImageId", "Image", *COORDINATES), needed) as table:
+        _check_labels(table, name)
         for row in table.rows:
             number = row.integer("ImageId") if "ImageId" in table.columns else len(lines) + 1
             if number in lines:
@@ -107,11 +112,11 @@ def read_images(folder: Path, name: str) -> KaggleImages:
             images.append(_pixels(row))
             points.append([_coordinate(row, column) for column in COORDINATES])
     _check_rows(table, len(lines))
-    return KaggleImages(
-        np.array([*lines], np.int64),
-        np.stack(images),
-        _whole_points(np.array(points, np.float32).reshape(-1, len(KAGGLE15), 2), [*lines.values()], table),
-    )
+    array = np.array(points, np.float32).reshape(-1, len(KAGGLE15), 2)
+    array = _whole_points(array, [*lines.values()], table)
+    if name == TRAINING and np.isnan(array).all():
+        raise BadLabelFile(table.path, "No point of any row has a label.")
+    return KaggleImages(np.array([*lines], np.int64), np.stack(images), array)
 
 
 def read_lookup_table(folder: Path) -> LookupTable:
@@ -142,24 +147,24 @@ def read_lookup_table(folder: Path) -> LookupTable:
     return LookupTable(tuple(lines), tuple(images), tuple(coordinates))
 
 
-def _check_columns(table: Table) -> None:
-    """Warn of missing columns of points, and refuse a file that is neither for training nor for testing."""
+def _check_labels(table: Table, name: str) -> None:
+    """Warn of missing columns of points.
+
+    Raises:
+        BadLabelFile: a training file has no such column, or the name of one is misspelt.
+    """
     missing = [column for column in COORDINATES if column not in table.columns]
-    if len(missing) == len(COORDINATES):
-        if "ImageId" not in table.columns:
-            cause = (
-                f"The file has neither the column ImageId nor columns of points, such as {COORDINATES[0]}."
-            )
-            raise BadLabelFile(table.path, cause)
-        return
     for column in table.unknown:
         if similar := difflib.get_close_matches(column.lower(), missing, 1, 0.9):
             cause = f"The column {quoted(column)} is unknown, and {similar[0]} is missing. Rename it."
             raise BadLabelFile(table.path, cause)
-    if missing:
-        logger.warning(
-            "%s has no column %s. These points have no label in any row.", table.path, ", ".join(missing)
-        )
+    if len(missing) < len(COORDINATES):
+        if missing:
+            listed = ", ".join(missing)
+            logger.warning("%s has no column %s. These points have no label in any row.", table.path, listed)
+    elif name == TRAINING:
+        cause = f"The file has no columns of points, such as {COORDINATES[0]}. Training needs labels."
+        raise BadLabelFile(table.path, cause)
 
 
 def _check_rows(table: Table, count: int) -> None:
@@ -176,7 +181,7 @@ def _whole_points(
     halves = (unknown.any(axis=2) & ~unknown.all(axis=2) & has_columns).sum(axis=1)
     if halves.any():
         logger.warning(
-            "%s: %d points have only one coordinate, the first in line %d. They count as points without a label.",
+            "%s: points with one coordinate count as points without a label: %d, the first in line %d.",
             table.path,
             halves.sum(),
             lines[int(halves.argmax())],
@@ -217,7 +222,8 @@ def _pixels(row: Row) -> UInt8[ndarray, "96 96"]:
         raise row.error(f"Image has {len(values)} numbers. {SIDE}x{SIDE} pixels are {SIDE * SIDE} numbers.")
     wrong = (values < 0) | (values > 255) | (values != np.round(values))
     if wrong.any():
-        cause = f"Pixel {wrong.argmax() + 1} is {values[wrong.argmax()]:g}. It must be a whole number from 0 to 255."
+        first = int(wrong.argmax())
+        cause = f"Pixel {first + 1} is {values[first]:g}. It must be a whole number from 0 to 255."
         if values.min() >= 0 and values.max() <= 1:
             cause += " The image seems to be scaled to 0..1: multiply it by 255, and round."
         raise row.error(cause)

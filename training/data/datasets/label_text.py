@@ -6,7 +6,7 @@ Files are UTF-8, with or without a byte order mark, UTF-16 or UTF-32; lines end 
 import codecs
 import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -36,7 +36,7 @@ class BadLabelFile(FacetError, ValueError):
 
 
 def open_bytes(path: Path) -> io.BufferedReader:
-    """Open a file for reading.
+    """Return a file, opened for reading.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -68,25 +68,26 @@ def as_text(stream: io.BufferedReader, path: Path) -> TextIO:
     return io.TextIOWrapper(stream, encoding=_encoding(head), errors="replace", newline="")
 
 
-def checked(lines: Iterable[str], path: Path) -> Iterator[str]:
-    """Yield the lines.
+def checked(text: TextIO, path: Path) -> Iterator[str]:
+    """Yield the lines of a file.
 
     Args:
-        lines: all lines of a file.
+        text: the file from its beginning, as `as_text` returns it.
         path: the file, for messages.
 
     Yields:
-        The same lines.
+        The lines with their ends.
 
     Raises:
         BadLabelFile: a line has bytes that are no text; the message has its number.
     """
-    for number, line in enumerate(lines, start=1):
+    encoding = text.encoding.removesuffix("-sig").upper()
+    for number, line in enumerate(text, start=1):
         if "\0" in line:
             cause = "The line has NUL bytes: the file is damaged, or it is not text. Get it again."
             raise BadLabelFile(path, cause, number)
         if not line.isascii() and "\ufffd" in line:
-            cause = "The line has bytes that are not valid in the file's encoding. Save the file as UTF-8."
+            cause = f"The line has bytes that are not valid {encoding}. Save the file as UTF-8."
             raise BadLabelFile(path, cause, number)
         yield line
 
@@ -116,9 +117,14 @@ def finite_numbers(cells: Sequence[str]) -> list[float]:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise ValueError(f"{cell!r} is not a number")
+            raise ValueError(f"{quoted(cell)} is not a number")
         values.append(value)
     return values
+
+
+def quoted(text: str) -> str:
+    """Return a part of a file for a message: quoted, and cut if it is long."""
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")
 
 
 def _encoding(head: bytes) -> str:

@@ -16,9 +16,10 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
-from app.vision.points import Scheme, fifteen_of_ibug68
+from app.vision.points import COUNTS, Scheme, fifteen_of_ibug68
 from training.data.datasets import kaggle
 from training.data.datasets.images import IMAGE_SUFFIXES, read_image
+from training.data.datasets.label_text import BadLabelFile, finite_numbers, read_lines
 from training.data.datasets.splits import hash_number, is_held_out
 
 Split = Literal["train", "validation", "test"]
@@ -88,16 +89,28 @@ def read_pts(path: Path) -> Float32[ndarray, "k 2"]:
     """Return the points of a `.pts` file: `version`, `n_points`, then a line `x y` per point in braces.
 
     Raises:
-        ValueError: the file is not in this format.
+        FileNotFoundError: there is no such file.
+        BadLabelFile: the file is not in this format; the message has the line.
     """
-    text = path.read_text(encoding="ascii")
-    match = re.fullmatch(r"\s*version:\s*\d+\s+n_points:\s*(\d+)\s*\{(.*)\}\s*", text, re.DOTALL)
+    lines = read_lines(path)
+    text = "\n".join(line for _, line in lines)
+    pattern = r"version:\s*[\d.]+\s+n_points:\s*(\d+)\s*\{(.*)\}"
+    match = re.fullmatch(pattern, text, re.DOTALL | re.IGNORECASE)
     if match is None:
-        raise ValueError(f"{path} is not in the format of .pts files.")
-    values = np.array(match[2].split(), np.float32)
+        cause = "The format of .pts files is expected: version, n_points, and the points in braces."
+        raise BadLabelFile(path, cause)
+    first = text[: match.start(2)].count("\n")
+    values: list[float] = []
+    for i, part in enumerate(match[2].split("\n"), start=first):
+        try:
+            values += finite_numbers(part.split())
+        except ValueError as error:
+            raise BadLabelFile(
+                path, f"The coordinates of a point are expected, but {error}.", lines[i][0]
+            ) from error
     if len(values) != 2 * int(match[1]):
-        raise ValueError(f"{path} announces {match[1]} points, but has {len(values)} numbers.")
-    return values.reshape(-1, 2)
+        raise BadLabelFile(path, f"The file announces {match[1]} points, but has {len(values)} numbers.")
+    return np.array(values, np.float32).reshape(-1, 2)
 
 
 def read_300w(data: Path) -> Iterator[Sample]:
@@ -110,20 +123,26 @@ def read_300w(data: Path) -> Iterator[Sample]:
         The samples; their images are not opened.
 
     Raises:
-        ValueError: a `.pts` file is malformed, or its name has no photo.
+        BadLabelFile: a `.pts` file is malformed, or its name has no photo.
         FileNotFoundError: a `.pts` file has no image.
     """
     root = data / "300w"
     for kind in PTS_FOLDERS:
-        for path in sorted((root / kind.folder).glob("*.pts")):
+        for path in sorted((root / kind.folder).glob("*.[pP][tT][sS]")):
+            if path.name.startswith("._"):  # macOS keeps attributes of files so
+                continue
             match = re.match(kind.photo, path.stem)
             if match is None:
-                raise ValueError(f"{path}: the name does not match {kind.photo}, so its photo is unknown.")
+                cause = f"The name does not match {kind.photo}, so the photo is unknown."
+                raise BadLabelFile(path, cause)
+            points = read_pts(path)
+            if len(points) != COUNTS["ibug68"]:
+                raise BadLabelFile(path, f"300-W has {COUNTS['ibug68']} points per face, not {len(points)}.")
             yield Sample(
                 name=f"{kind.folder}/{path.stem}",
                 photo=f"{kind.family}/{match[1]}",
                 image=_image_beside(path),
-                points=read_pts(path),
+                points=points,
                 scheme="ibug68",
                 split=kind.split,
             )
@@ -131,8 +150,9 @@ def read_300w(data: Path) -> Iterator[Sample]:
 
 def _image_beside(path: Path) -> Path:
     for suffix in IMAGE_SUFFIXES:
-        if (image := path.with_suffix(suffix)).exists():
-            return image
+        for image in (path.with_suffix(suffix), path.with_suffix(suffix.upper())):
+            if image.exists():
+                return image
     raise FileNotFoundError(f"{path} has no image beside it.")
 
 
@@ -154,6 +174,10 @@ def read_kaggle15(data: Path) -> Iterator[Sample]:
 
     Yields:
         The samples.
+
+    Raises:
+        FileNotFoundError: there is no training file.
+        BadLabelFile: it is malformed; the message has the line.
     """
     table = kaggle.read_images(data / "kaggle15", "training")
     photos = _photos(table.points, list(read_300w(data)))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.data.datasets.label_text import BadLabelFile, quoted, read_lines
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -32,27 +34,37 @@ def read_pairs(root: Path, name: str = "pairsDevTest.txt") -> list[Pair]:
         name: name of the pairs file.
 
     Raises:
-        ValueError: the file is not in this format; the message has the line.
+        FileNotFoundError: there is no such file.
+        BadLabelFile: the file is not in this format; the message has the line.
     """
     path = root / name
-    lines = path.read_text().splitlines()
-    head = [int(v) for v in lines[0].split()]
-    folds, count = (1, head[0]) if len(head) == 1 else (head[0], head[1])
+    (first, head), *lines = read_lines(path) or [(1, "")]
+    counts = [_whole(path, first, cell) for cell in head.split()]
+    if len(counts) not in (1, 2):
+        raise BadLabelFile(path, f"The first line is {quoted(head)}. It must be `n` or `folds n`.", first)
+    folds, count = counts if len(counts) == 2 else (1, counts[0])
+    if len(lines) != 2 * folds * count:
+        raise BadLabelFile(
+            path, f"The file has {len(lines)} pairs; its first line announces {2 * folds * count}."
+        )
     pairs = []
-    for number, line in enumerate(lines[1 : 1 + 2 * folds * count], start=2):
-        cells = line.split()
-        fold = (number - 2) // (2 * count)
-        if len(cells) == 3:
-            person, i, j = cells
-            pairs.append(Pair(_path(root, person, i), _path(root, person, j), True, fold))
-        elif len(cells) == 4:
-            pairs.append(Pair(_path(root, cells[0], cells[1]), _path(root, cells[2], cells[3]), False, fold))
-        else:
-            raise ValueError(f"{path}, line {number}: there are {len(cells)} cells; 3 or 4 are expected.")
-    if len(pairs) != 2 * folds * count:
-        raise ValueError(f"{path} has {len(pairs)} pairs; its first line announces {2 * folds * count}.")
+    for i, (number, line) in enumerate(lines):
+        # Names may have blanks where tabs separate the cells.
+        cells = [cell.strip() for cell in line.split("\t" if "\t" in line else None)]
+        if len(cells) not in (3, 4):
+            raise BadLabelFile(path, f"There are {len(cells)} cells; 3 or 4 are expected.", number)
+        same = len(cells) == 3
+        others = (cells[0], cells[2]) if same else (cells[2], cells[3])
+        a, b = (_path(root, person, _whole(path, number, n)) for person, n in (cells[:2], others))
+        pairs.append(Pair(a, b, same, i // (2 * count)))
     return pairs
 
 
-def _path(root: Path, person: str, number: str) -> Path:
-    return root / person / f"{person}_{int(number):04d}.jpg"
+def _whole(path: Path, line: int, text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise BadLabelFile(path, f"A whole number is expected, not {quoted(text)}.", line)
+    return int(text)
+
+
+def _path(root: Path, person: str, number: int) -> Path:
+    return root / person / f"{person}_{number:04d}.jpg"

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from training.data.datasets.label_text import BadLabelFile, open_bytes
 
@@ -78,7 +78,7 @@ def open_packed(path: Path, name: str) -> Iterator[io.BufferedReader]:
                     yield _intact(member)
             elif head.startswith(b"\x1f\x8b"):
                 with gzip.open(file) as unpacked:
-                    yield _intact(unpacked)
+                    yield _intact(cast(IO[bytes], unpacked))
             elif path.suffix.lower() in (".zip", ".gz"):
                 raise BadLabelFile(path, "This is no archive, or its beginning is missing. Get it again.")
             else:
@@ -90,11 +90,11 @@ def open_packed(path: Path, name: str) -> Iterator[io.BufferedReader]:
         raise BadLabelFile(path, f"The archive cannot be unpacked ({error}). Unpack it first.") from error
 
 
-def _intact(stream: IO[bytes] | gzip.GzipFile) -> io.BufferedReader:
+def _intact(stream: IO[bytes]) -> io.BufferedReader:
     while stream.read(1 << 20):
         pass
     stream.seek(0)
-    return io.BufferedReader(stream)
+    return io.BufferedReader(cast(io.RawIOBase, stream))  # all that it calls is there in any binary stream
 
 
 def _member(archive: zipfile.ZipFile, path: Path, name: str) -> zipfile.ZipInfo:

@@ -11,6 +11,7 @@ from app.vision.points import five_of_ibug68
 from app.vision.pyramid import ImagePyramid
 from training.data.datasets import wider
 from training.data.datasets.images import read_image
+from training.data.datasets.label_text import BadLabelFile, finite_numbers, read_lines
 from training.data.storage import landmark_crops
 
 MIN_FACE_HEIGHT = 8.0
@@ -63,26 +64,30 @@ def _scene(labelled: wider.LabelledImage) -> Scene:
 def read_mtfl(root: Path, split: str) -> list[Portrait]:
     """Return the portraits of MTFL (Zhang et al., 2014).
 
-    A line of the label file is the path, five x, then five y. Its left is the image's left, which is the
-    order of `FIVE`; pixel centres are at integers.
+    A line of the label file is the path, five x, then five y; four attributes may follow. Its left is the
+    image's left, which is the order of `FIVE`; pixel centres are at integers.
 
     Args:
         root: the folder `mtfl5`.
         split: `training` or `testing`.
 
     Raises:
-        ValueError: a line is not in this format; the message names it.
+        FileNotFoundError: the label file or an image is missing.
+        BadLabelFile: a line is not in this format; the message has its number.
+        BadImage: an image cannot be read.
     """
     path = root / f"{split}.txt"
     out = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        if not line.strip():
-            continue
-        name, *values = line.split()
+    for number, line in read_lines(path):
+        name, *cells = line.split()
         try:
-            points = np.array(values, np.float32).reshape(2, 5).T.copy()
+            values = finite_numbers(cells)
         except ValueError as error:
-            raise ValueError(f"{path}, line {number}: expected a path and ten numbers.") from error
+            raise BadLabelFile(path, f"A path and ten numbers are expected, but {error}.", number) from error
+        if len(values) not in (10, 14):
+            cause = f"A path and ten numbers are expected, not {len(values)} numbers."
+            raise BadLabelFile(path, cause, number)
+        points = np.array(values[:10], np.float32).reshape(2, 5).T.copy()
         image = read_image(root / name.replace("\\", "/"))
         out.append(Portrait(name, ImagePyramid(image), points))
     return out

@@ -49,6 +49,23 @@ def test_a_malformed_identity_file_raises_an_error_with_the_line(tmp_path: Path)
         list(identities.read_celeba(tmp_path))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_an_identity_file_from_another_system_is_read(tmp_path: Path, encoding: str, end: str) -> None:
+    for name in ("000001.png", "000002.png"):
+        write(tmp_path / name)
+    text = "\n000001.png 70\n\n000002.png 8\n\n"
+    (tmp_path / "identity_CelebA.txt").write_bytes(text.replace("\n", end).encode(encoding))
+    assert [i.person for i in identities.read_celeba(tmp_path)] == ["00008", "00070"]
+
+
+@pytest.mark.parametrize(("text", "message"), [("", "The file is empty"), ("\n", "The file has no lines")])
+def test_an_empty_identity_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "identity_CelebA.txt").write_text(text)
+    with pytest.raises(ValueError, match=rf"identity_CelebA\.txt: {message}"):
+        list(identities.read_celeba(tmp_path))
+
+
 def test_an_identity_file_without_images_raises_an_error(tmp_path: Path) -> None:
     (tmp_path / "identity_CelebA.txt").write_text("000001.jpg 1\n")
     with pytest.raises(FileNotFoundError, match="not its images"):

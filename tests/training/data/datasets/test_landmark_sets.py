@@ -44,6 +44,37 @@ def test_a_malformed_file_raises_an_error_with_its_name(tmp_path: Path, text: st
         read_pts(tmp_path / "a.pts")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_pts_files_from_other_systems_are_read(tmp_path: Path, encoding: str, end: str) -> None:
+    text = "\nVersion: 1\n\nn_points: 2\n{\n1 2\n\n3 4.5\n}\n\n"
+    (tmp_path / "a.pts").write_bytes(text.replace("\n", end).encode(encoding))
+    np.testing.assert_array_equal(read_pts(tmp_path / "a.pts"), [[1, 2], [3, 4.5]])
+
+
+@pytest.mark.parametrize("number", ["x", "nan", "1,5"])
+def test_a_coordinate_that_is_no_number_is_named_with_its_line(tmp_path: Path, number: str) -> None:
+    (tmp_path / "a.pts").write_text(f"version: 1\nn_points: 2\n{{\n1 2\n3 {number}\n}}\n")
+    with pytest.raises(ValueError, match=rf"a\.pts, line 5: .*'{number}' is not a number"):
+        read_pts(tmp_path / "a.pts")
+
+
+def test_a_face_of_300w_needs_68_points(tmp_path: Path) -> None:
+    write_face(tmp_path / "300w/afw", "1_1")
+    (tmp_path / "300w/afw/1_1.pts").write_text("version: 1\nn_points: 1\n{\n1 2\n}\n")
+    with pytest.raises(ValueError, match=r"1_1\.pts: 300-W has 68 points per face, not 1\."):
+        list(read_300w(tmp_path))
+
+
+def test_suffixes_in_upper_case_are_read_and_attributes_of_macos_are_not(tmp_path: Path) -> None:
+    write_face(tmp_path / "300w/afw", "1_1")
+    folder = tmp_path / "300w/afw"
+    (folder / "1_1.pts").rename(folder / "1_1.PTS")
+    (folder / "1_1.jpg").rename(folder / "1_1.JPG")
+    (folder / "._1_1.PTS").write_bytes(b"\0\5\x16\7")
+    assert [sample.name for sample in read_300w(tmp_path)] == ["afw/1_1"]
+
+
 def test_a_missing_image_raises_an_error_with_the_name(tmp_path: Path) -> None:
     write_face(tmp_path / "300w/afw", "1_1")
     (tmp_path / "300w/afw/1_1.jpg").unlink()

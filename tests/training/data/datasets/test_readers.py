@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from training.data.datasets import lfw, wider
+from training.data.datasets.label_text import BadLabelFile
 
 ROW = " 1 0 0 0 0 0"
 
@@ -40,9 +41,76 @@ def test_lfw_view_1_and_view_2_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("1\nAnn 1 2\n", "has 1 pairs"), ("1\nAnn 1\nAnn 1 Bob 2\n", "line 2: there are 2 cells")],
+    [("1\nAnn 1 2\n", "has 1 pairs"), ("1\nAnn 1\nAnn 1 Bob 2\n", "line 2: There are 2 cells")],
 )
 def test_a_malformed_pairs_file_raises_an_error(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "pairs.txt").write_text(text)
     with pytest.raises(ValueError, match=message):
+        lfw.read_pairs(tmp_path, "pairs.txt")
+
+
+WIDER = (
+    "a/x.jpg\n1\n1 2 10 20" + ROW + "\nb\\y.jpg\n0\n0 0 0 0 0 0 0 0 0 0\n\na/z.jpg\n1\n3 4 5 6" + ROW + "\n\n"
+)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("zeros", [True, False])
+def test_wider_files_from_other_systems_are_read(
+    tmp_path: Path, encoding: str, end: str, zeros: bool
+) -> None:
+    text = WIDER if zeros else WIDER.replace("0 0 0 0 0 0 0 0 0 0\n", "")
+    write_wider(tmp_path, "")
+    labels = tmp_path / "wider_face_split" / "wider_face_val_bbx_gt.txt"
+    labels.write_bytes(text.replace("\n", end).encode(encoding))
+    images = list(wider.read(tmp_path, "val"))
+    assert [image.path.relative_to(tmp_path).as_posix() for image in images] == [
+        "WIDER_val/images/a/x.jpg", "WIDER_val/images/b/y.jpg", "WIDER_val/images/a/z.jpg"
+    ]  # fmt: skip
+    assert [image.boxes.tolist() for image in images] == [[[1, 2, 11, 22]], [], [[3, 4, 8, 10]]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.jpg\n1\n1 2 3\n", "line 3: Ten numbers of a face are expected, not 3"),
+        ("a.jpg\n1\n1 2 x 4" + ROW, "line 3: Ten numbers of a face are expected, but 'x' is not a number"),
+        ("a.jpg\n1\n1 2 nan 4" + ROW, "line 3: .* 'nan' is not a number"),
+        ("a.jpg\n2\n1 2 3 4" + ROW, "line 3: The file ends before the last face"),
+        ("a.jpg\n0\n0 0 0 0 0 0 0 0 0 x", "line 3: .* 'x' is not a number"),
+        ("a.jpg\n-1\n", "line 1: The number of faces must follow the photo 'a.jpg', not '-1'"),
+        ("a.jpg\n", "line 1: The number of faces must follow"),
+        ("", "The file is empty"),
+    ],
+)
+def test_a_fault_of_a_wider_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(BadLabelFile, match=rf"wider_face_val_bbx_gt\.txt.*{message}"):
+        list(wider.read(write_wider(tmp_path, text), "val"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_pairs_files_from_other_systems_are_read(tmp_path: Path, encoding: str, end: str) -> None:
+    text = "2\t1\n\nAnn Lee\t1\t2\nAnn Lee\t1\tBob\t3\n\nCy\t1\t2\nCy\t1\tBob\t3\n\n"
+    (tmp_path / "pairs.txt").write_bytes(text.replace("\n", end).encode(encoding))
+    pairs = lfw.read_pairs(tmp_path, "pairs.txt")
+    assert [(pair.same, pair.fold) for pair in pairs] == [(True, 0), (False, 0), (True, 1), (False, 1)]
+    assert pairs[0].b == tmp_path / "Ann Lee" / "Ann Lee_0002.jpg"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "The file is empty"),
+        ("\n\n", "line 1: The first line is ''. It must be `n` or `folds n`"),
+        ("1 2 3\n", "line 1: The first line is '1 2 3'"),
+        ("name,a,b\n", "line 1: A whole number is expected, not 'name,a,b'"),
+        ("1\nAnn 1 two\nAnn 1 Bob 2\n", "line 2: A whole number is expected, not 'two'"),
+        ("1\nAnn 1 2\nAnn 1 Bob 2\nCy 1 Bob 2\n", "has 3 pairs; its first line announces 2"),
+    ],
+)
+def test_a_fault_of_a_pairs_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "pairs.txt").write_text(text)
+    with pytest.raises(BadLabelFile, match=rf"pairs\.txt.*{message}"):
         lfw.read_pairs(tmp_path, "pairs.txt")

@@ -39,8 +39,19 @@ def test_mtfl_is_read_in_the_order_of_five(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["a.png 1 2 3", "a.png 1 2 3 4 5 6 7 8 9 ten", "a.png"])
 def test_a_broken_line_of_mtfl_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "testing.txt").write_text(f"{line}\n")
-    with pytest.raises(ValueError, match="line 1: expected a path and ten numbers"):
+    with pytest.raises(ValueError, match="line 1: A path and ten numbers are expected"):
         scenes.read_mtfl(tmp_path, "testing")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_mtfl_files_from_other_systems_are_read(tmp_path: Path, encoding: str, end: str) -> None:
+    (tmp_path / "f").mkdir()
+    cv2.imwrite(str(tmp_path / "f" / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    text = "\n f\\a.png 1 2 3 4 5 6 7 8 9 10 1 2 2 3\n\n"
+    (tmp_path / "training.txt").write_bytes(text.replace("\n", end).encode(encoding))
+    (portrait,) = scenes.read_mtfl(tmp_path, "training")
+    assert portrait.points.tolist() == [[1, 6], [2, 7], [3, 8], [4, 9], [5, 10]]
 
 
 def test_boxes_of_other_portraits_lie_around_their_points_in_the_same_way() -> None:
