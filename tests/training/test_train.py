@@ -89,6 +89,15 @@ def test_missing_data_is_one_line(name: str, file: str, tmp_path: Path) -> None:
     assert (result.exit_code, result.output) == (1, f"{tmp_path / file} does not exist.\n")
 
 
+def test_a_fault_of_a_label_file_is_one_line(tmp_path: Path) -> None:
+    labels = tmp_path / "wider" / "wider_face_split" / "wider_face_train_bbx_gt.txt"
+    labels.parent.mkdir(parents=True)
+    labels.write_text("a.jpg\n1\n1 2 3\n")
+    result = command("cascade_pnet", "--data", str(tmp_path), "--out", str(tmp_path / "runs"))
+    assert result.exit_code == 1
+    assert result.output == f"{labels}, line 3: Ten numbers of a face are expected, not 3.\n"
+
+
 def test_a_stage_without_candidates_is_one_line(tmp_path: Path) -> None:
     result = command("cascade_rnet", "--data", str(tmp_path))
     assert result.exit_code == 1
