@@ -14,6 +14,8 @@ from app.api import batch_routes, face_routes, openapi, problem_handlers, status
 from app.api.metrics import Metrics
 from app.api.middleware.access_log import AccessLog
 from app.api.middleware.api_keys import ApiKeys
+from app.api.middleware.request_path import IgnoreTrailingSlash, RequestPath
+from app.api.route_table import RouteTable
 from app.api.transport.body_limits import BodyLimits, BodyMemoryBudget
 from app.api.transport.h11_protocol import limited_protocol
 from app.api.transport.timeouts import ClientTimeouts
@@ -83,20 +85,26 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,
     )
     app.state.service = service
     app.state.metrics = metrics
     app.state.give_up = _terminate
-    app.include_router(face_routes.router)
-    app.include_router(batch_routes.router)
-    app.include_router(status_routes.router)
+    routers = (face_routes.router, batch_routes.router, status_routes.router)
+    for router in routers:
+        app.include_router(router)
+    app.add_middleware(IgnoreTrailingSlash)
     keys = settings.keys()
     if keys:
         app.add_middleware(ApiKeys, keys=keys)
     app.add_middleware(BodyLimits, timeouts=timeouts_of(settings), budget=bodies)
-    app.add_middleware(AccessLog, metrics=metrics)  # added last, so it is the outermost
+    app.add_middleware(AccessLog, metrics=metrics)
+    app.add_middleware(  # added last, so it is the outermost
+        RequestPath, root_path=settings.root_path, trusted_proxies=settings.proxies()
+    )
     openapi.install(app, locked=bool(keys))
-    problem_handlers.install(app, service.limits)
+    table = RouteTable([*app.routes, *(route for router in routers for route in router.routes)])
+    problem_handlers.install(app, service.limits, table)
     return app
 
 
@@ -112,7 +120,7 @@ def timeouts_of(settings: Settings) -> ClientTimeouts:
 
 def protocol_of(settings: Settings) -> Any:
     """Return the protocol class for connections, as `uvicorn.Config(http=...)` takes it."""
-    return limited_protocol(timeouts_of(settings), settings.max_connections)
+    return limited_protocol(timeouts_of(settings), settings.max_connections, settings.root_path)
 
 
 async def _first(task: asyncio.Task[None], event: asyncio.Event) -> None:

@@ -138,6 +138,7 @@ def _config(app: Any, settings: Settings, factory: bool = False) -> uvicorn.Conf
         access_log=False,
         http=protocol_of(settings),
         ws="none",
+        proxy_headers=False,  # they would replace the address of the proxy, by which RequestPath trusts it
         server_header=False,
         factory=factory,
         workers=settings.workers,

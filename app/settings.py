@@ -3,7 +3,9 @@
 `make generate` writes `.env.example` and docs/reference/settings.md from the descriptions in this file.
 """
 
+import re
 from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +14,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _MIN_KEY_LENGTH = 16
 _SECRET = frozenset({"api_keys"})
+
+_ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 
 _MODELS = Path(__file__).resolve().parent.parent / "models"
 
@@ -31,6 +35,17 @@ class Settings(BaseSettings):
         "it, set API keys or put an authenticating proxy in front.",
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 picks a free port.")
+    root_path: str = Field(
+        "",
+        description="Path under which a proxy serves the service, for example /facet. Links, problem types "
+        "and the OpenAPI document then begin with it. The proxy may remove it from requests or pass it on. "
+        "If it is not set, the header X-Forwarded-Prefix of a trusted proxy is used.",
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.0/8,::1",
+        description="Addresses and networks of proxies, separated by commas, whose header X-Forwarded-Prefix "
+        "is used. From other addresses the header is ignored.",
+    )
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
         "info", description="Minimum level of log lines: critical, error, warning, info or debug."
     )
@@ -114,7 +129,8 @@ class Settings(BaseSettings):
         ge=1024,
         le=178_000_000,
         description="Maximum width times height of one image in pixels. It is checked before decoding; a "
-        "larger image gets 413. Each worker thread needs 3 bytes per pixel while it processes an image.",
+        "larger image gets 413. Each worker thread needs 3 bytes per pixel while it processes an image, "
+        "and 6 while it searches the image turned (orientation=auto).",
     )
     max_faces: int = Field(
         1000,
@@ -179,8 +195,9 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         512,
         ge=1,
-        description="Maximum number of open connections per process. Further connections get 503. Keep it "
-        "below the limit on file descriptors of the process.",
+        description="Maximum number of open connections per process. Further connections get 503. Up to 384 "
+        "of them stay open for at most 2.5 seconds, so that their clients can read it. Keep the sum below "
+        "the limit on file descriptors of the process.",
     )
     max_body_memory_mb: int = Field(
         1024,
@@ -222,6 +239,20 @@ class Settings(BaseSettings):
             raise ValueError("The file contains no API key")
         return path
 
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, path: str) -> str:
+        path = f"/{path.strip().removeprefix('/').removesuffix('/')}".removesuffix("/")
+        if path and not _ROOT_PATH.fullmatch(path):
+            raise ValueError("The value must be a path such as /facet, of letters, digits, - . _ ~ and /")
+        return path
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, proxies: str) -> str:
+        _networks(proxies)
+        return proxies
+
     @field_validator("models", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
@@ -236,6 +267,24 @@ class Settings(BaseSettings):
             ValueError: the file cannot be read.
         """
         return self.api_keys | (_read(self.api_keys_file) if self.api_keys_file else frozenset())
+
+    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Return the networks of the trusted proxies."""
+        return _networks(self.trusted_proxies)
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Return the networks of a text in which commas separate addresses and networks.
+
+    Raises:
+        ValueError: a part is neither.
+    """
+    try:
+        return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError(
+            f"Each part must be an IP address or a network such as 10.0.0.0/8: {error}"
+        ) from error
 
 
 def _read(path: Path) -> frozenset[str]:

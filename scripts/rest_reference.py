@@ -101,7 +101,7 @@ def _route(name: str, operation: dict[str, Any]) -> Iterator[str]:
         for parameter in operation["parameters"]:
             schema = parameter["schema"]
             kind = type_of(schema).removesuffix(", or null")  # an address cannot hold null
-            default = f"`{schema['default']:g}`" if "default" in schema else ""
+            default = f"`{_default(schema['default'])}`" if "default" in schema else ""
             meaning = parameter.get("description", "")
             yield _row(f"`{parameter['name']}`", parameter["in"], kind, default, meaning)
         yield "\n"
@@ -110,6 +110,10 @@ def _route(name: str, operation: dict[str, Any]) -> Iterator[str]:
         yield from _body(body)
     yield from _example(name, body, operation["responses"]["200"]["content"])
     yield from _responses(operation["responses"])
+
+
+def _default(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _body(content: dict[str, Any]) -> Iterator[str]:

@@ -95,6 +95,9 @@ class FakeDetector(Detector):
         side = given[:, None, 2:] - given[:, None, :2]
         return Faces(given, scores, (given[:, None, :2] + FIVE_IN_BOX * side).astype(np.float32))
 
+    def locate_turned(self, picture: ImagePyramid, given: ndarray, timing: Timing) -> Faces:
+        return self.locate(picture, given, timing)
+
 
 def loaded(name: str, *sessions: FakeSession, default: bool = True) -> LoadedModel:
     """Return a model with these sessions, as the model store would."""

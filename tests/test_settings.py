@@ -49,6 +49,22 @@ def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert Settings(port=9001).port == 9001
 
 
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [("/facet", "/facet"), ("facet/", "/facet"), (" /a/b/ ", "/a/b"), ("/", ""), ("", "")],
+)
+def test_root_paths(monkeypatch: pytest.MonkeyPatch, value: str, path: str) -> None:
+    monkeypatch.setenv("FACE_ROOT_PATH", value)
+    assert Settings().root_path == path
+
+
+def test_trusted_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [str(network) for network in Settings().proxies()] == ["127.0.0.0/8", "::1/128"]
+    monkeypatch.setenv("FACE_TRUSTED_PROXIES", "10.1.2.3, 172.16.5.5/12,fd00::/8,")
+    networks = [str(network) for network in Settings().proxies()]
+    assert networks == ["10.1.2.3/32", "172.16.0.0/12", "fd00::/8"]
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         Settings().port = 1  # type: ignore[misc]
@@ -65,6 +81,12 @@ def test_settings_are_frozen() -> None:
         ("FACE_MAX_CONCURRENT", "-1", "FACE_MAX_CONCURRENT: .*greater than or equal to 0"),
         ("FACE_MAX_IMAGE_PIXELS", "1000000000", "FACE_MAX_IMAGE_PIXELS: .*178000000"),
         ("FACE_THREADS", "-1", "FACE_THREADS"),
+        ("FACE_ROOT_PATH", "//evil", "FACE_ROOT_PATH: The value must be a path such as /facet.*'//evil'"),
+        ("FACE_ROOT_PATH", "https://example.org/facet", "FACE_ROOT_PATH: .*a path such as /facet"),
+        ("FACE_ROOT_PATH", "/a/../b", "FACE_ROOT_PATH: .*a path such as /facet"),
+        ("FACE_ROOT_PATH", "/a b", "FACE_ROOT_PATH: .*a path such as /facet"),
+        ("FACE_TRUSTED_PROXIES", "localhost", "FACE_TRUSTED_PROXIES: .*IP address or a network.*'localhost'"),
+        ("FACE_TRUSTED_PROXIES", "10.0.0.0/8,*", "FACE_TRUSTED_PROXIES: .*IP address or a network"),
     ],
 )
 def test_a_bad_value_names_its_variable(

@@ -9,6 +9,8 @@ weights if the config asks for them), `checkpoint.npz` (all state that `--resume
 `curves.png`, `tensorboard/` and `run.json` (config, seed, data hash, metrics).
 """
 
+import atexit
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -90,4 +92,5 @@ def _say_backbone(config: LandmarkConfig) -> None:
 
 
 if __name__ == "__main__":
+    atexit.register(gc.collect)  # otherwise TensorFlow warns that an iterator outlives the interpreter
     typer.run(main)

@@ -9,9 +9,10 @@ from pydantic import BaseModel, Field
 
 from app.api import openapi
 from app.api.content_negotiation import JSON
-from app.api.dependencies import ContextDep, ServiceDep, json_only, while_connected
+from app.api.dependencies import ContextDep, ServiceDep, json_only, single_parameters, while_connected
+from app.api.problem_handlers import root_path
 from app.api.request_body import read_batch
-from app.errors import FacetError, TooManyBytes
+from app.errors import FacetError
 from app.runtime.request_context import RequestContext
 from app.service import problems
 from app.service.face_service import FaceService
@@ -20,7 +21,11 @@ from app.service.requests import DetectQuery
 from app.service.responses import DetectResponse, EmbedResponse, LandmarksResponse
 from app.service.upload import Upload
 
-router = APIRouter(tags=["batches"], responses=openapi.PROBLEMS, dependencies=[Depends(json_only)])
+router = APIRouter(
+    tags=["batches"],
+    responses=openapi.PROBLEMS,
+    dependencies=[Depends(single_parameters), Depends(json_only)],
+)
 
 Operation = Callable[[Operations, Upload, DetectQuery], ImageResult]
 
@@ -104,14 +109,15 @@ async def _answer(
     uploads = await read_batch(request, limits)
     room = asyncio.Semaphore(service.admission.workers)
 
-    async def one(upload: Upload | TooManyBytes) -> bytes:
+    async def one(upload: Upload | FacetError) -> bytes:
         try:
-            if isinstance(upload, TooManyBytes):
+            if isinstance(upload, FacetError):
                 raise upload
             async with room:
                 return await service.run(context, lambda o: _json(operation(o, upload, query).response))
         except FacetError as error:
-            return _json(problems.of_error(error, limits, request.url.path), exclude_none=True)
+            problem = problems.of_error(error, limits, request.url.path).under(root_path(request.scope))
+            return _json(problem, exclude_none=True)
 
     async def every() -> list[bytes]:
         return await asyncio.gather(*(one(upload) for upload in uploads))

@@ -10,13 +10,17 @@ PROBLEM = "application/problem+json"
 PNG = "image/png"
 JPEG = "image/jpeg"
 
+_PAGES = ("text/html", "application/xhtml+xml")
+"""Media types of pages. A browser that opens an address accepts them with the highest quality."""
+
 
 def negotiate(headers: Headers, offered: Sequence[str]) -> str:
     """Return the offered media type that the `Accept` header prefers.
 
     The highest quality wins. Among equal qualities the most specific range of the header wins, then the first
     one in the header. Without an `Accept` header, and for `*/*`, the result is the first offered type. A
-    header that accepts only problem+json gets JSON.
+    header that accepts only problem+json gets JSON, and so does one that prefers no image to a page: browsers
+    list images when they open an address, although they do not ask for one.
 
     Args:
         headers: the headers of the request.
@@ -28,20 +32,22 @@ def negotiate(headers: Headers, offered: Sequence[str]) -> str:
     asked = _parse(",".join(headers.getlist("accept")))
     if not asked:
         return offered[0]
-    best: tuple[float, int, int] | None = None
-    chosen = None
-    for media in offered:
-        rank = _rank(media, asked)
-        if rank[0] > 0 and (best is None or rank > best):
-            best, chosen = rank, media
-    if chosen is None and JSON in offered and any(name == PROBLEM and q > 0 for name, q in asked):
+    ranks = {media: _rank(media, asked) for media in offered}
+    chosen = max(offered, key=ranks.__getitem__)  # the first one of equal rank
+    best = ranks[chosen][0]
+    if best > 0:
+        json_too = JSON in offered and ranks[JSON][0] > 0
+        return JSON if json_too and _page_quality(asked) >= best else chosen
+    if JSON in offered and any(name == PROBLEM and quality > 0 for name, quality in asked):
         return JSON
-    if chosen is None:
-        raise HTTPException(
-            406,
-            f"The header Accept allows none of the media types of this route: {', '.join(offered)}.",
-        )
-    return chosen
+    raise HTTPException(
+        406, f"The header Accept allows none of the media types of this route: {', '.join(offered)}."
+    )
+
+
+def _page_quality(asked: list[tuple[str, float]]) -> float:
+    """Return the highest quality of a page that the header names, 0 if it names none."""
+    return max((quality for name, quality in asked if name in _PAGES), default=0.0)
 
 
 def _rank(media: str, asked: list[tuple[str, float]]) -> tuple[float, int, int]:

@@ -5,13 +5,16 @@ thread under load.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
+from operator import itemgetter
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
 from app.api.content_negotiation import JPEG, JSON, PNG, negotiate
+from app.errors import BadParameter
 from app.runtime.request_context import RequestContext
 from app.service.face_service import FaceService
 
@@ -39,6 +42,19 @@ async def get_context(service: Annotated[FaceService, Depends(get_service)]) -> 
         yield context
     finally:
         service.admission.release(context)
+
+
+async def single_parameters(request: Request) -> None:
+    """Check that no query parameter was sent more than once: the last one would replace the others.
+
+    Raises:
+        BadParameter: a parameter was sent several times.
+    """
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    name, times = max(counts.items(), key=itemgetter(1), default=("", 0))
+    if times > 1:
+        shown = name[:80]
+        raise BadParameter(f"The query parameter {shown!r} was sent {times} times. Send it once.", shown)
 
 
 async def json_or_picture(request: Request) -> str:

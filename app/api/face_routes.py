@@ -6,13 +6,20 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.api import openapi
 from app.api.content_negotiation import JPEG, JSON, PNG
-from app.api.dependencies import ContextDep, MediaDep, ServiceDep, json_only, while_connected
+from app.api.dependencies import (
+    ContextDep,
+    MediaDep,
+    ServiceDep,
+    json_only,
+    single_parameters,
+    while_connected,
+)
 from app.api.request_body import read_image, read_pair
 from app.service.operations import ImageResult
 from app.service.requests import DetectQuery, VerifyQuery
 from app.service.responses import DetectResponse, EmbedResponse, LandmarksResponse, VerifyResponse
 
-router = APIRouter(tags=["faces"], responses=openapi.PROBLEMS)
+router = APIRouter(tags=["faces"], responses=openapi.PROBLEMS, dependencies=[Depends(single_parameters)])
 
 _VARY = {"Vary": "Accept"}
 

@@ -12,8 +12,10 @@ from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from app.api.middleware.api_keys import is_open
+from app.api.problem_handlers import root_path
 from app.api.security_headers import page_policy
 from app.service.problems import KINDS, MEDIA_TYPE, Problem
+from app.vision.file_types import MEDIA_TYPES
 
 EXAMPLES = Path(__file__).parent / "examples.json"
 """Example responses by path and method, written by `python -m scripts.openapi_examples`."""
@@ -22,6 +24,8 @@ EXAMPLE_PICTURE = Path(__file__).parent / "page" / "example.jpg"
 """The image of the example requests, with one face."""
 
 _ASSETS = "/docs/assets"
+
+_UNTYPED = "application/octet-stream"
 
 _BINARY = {"type": "string", "format": "binary"}
 
@@ -96,7 +100,7 @@ def one_picture(boxes: bool = False) -> dict[str, Any]:
     Args:
         boxes: whether the body may have the field `boxes`.
     """
-    raw = {f"image/{kind}": {"schema": _BINARY} for kind in _KINDS}
+    raw = {media: {"schema": _BINARY} for media in (*_MEDIA_TYPES, _UNTYPED)}
     return _body("The image: as it is, as a multipart part, or in base64.", _content(("image",), boxes) | raw)
 
 
@@ -127,9 +131,10 @@ def install(app: FastAPI, locked: bool = False) -> None:
     """
     app.mount(_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="docs-assets")
 
+    @app.head("/docs", include_in_schema=False)
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
-        root = str(request.scope.get("root_path", "")).rstrip("/")
+        root = root_path(request.scope)
         page = get_swagger_ui_html(
             openapi_url=f"{root}{app.openapi_url}",
             title=app.title,
@@ -189,8 +194,6 @@ _KEYS = {
     },
 }
 
-_KINDS = ("jpeg", "png", "webp", "bmp", "gif")
-
 
 @cache
 def _example() -> str:
@@ -223,6 +226,10 @@ def _content(names: tuple[str, ...], boxes: bool) -> dict[str, Any]:
 
 def _body(description: str, content: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"description": description, "required": True, "content": content}}
+
+
+_MEDIA_TYPES = [MEDIA_TYPES[name] for name in ("JPEG", "PNG", "WebP", "BMP", "GIF", "AVIF")]
+"""Media types of the formats that every installation reads."""
 
 
 @cache

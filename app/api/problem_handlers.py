@@ -5,11 +5,12 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
+from app.api.route_table import RouteTable
 from app.errors import FacetError
 from app.service.limits import Limits
 from app.service.problems import (
@@ -28,18 +29,14 @@ _HEADERS = {
     503: {"Retry-After": str(RETRY_SECONDS)},
 }
 
-_DETAILS = {
-    404: "The path {path} does not exist. See /docs for the paths of the service.",
-    405: "The path {path} does not support the method {method}. The header Allow lists the methods.",
-}
 
-
-def install(app: FastAPI, limits: Limits) -> None:
+def install(app: FastAPI, limits: Limits, table: RouteTable) -> None:
     """Add the exception handlers to the application.
 
     Args:
         app: the application.
         limits: limits on requests, which some problems report.
+        table: the paths of the service.
     """
 
     async def domain(request: Request, error: Exception) -> JSONResponse:
@@ -51,13 +48,24 @@ def install(app: FastAPI, limits: Limits) -> None:
         assert isinstance(error, RequestValidationError)
         return await domain(request, of_validation(error.errors()))
 
-    async def http(request: Request, error: Exception) -> JSONResponse:
+    async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        kind = BY_STATUS.get(error.status_code, BY_STATUS[400])._replace(status=error.status_code)
-        detail = _DETAILS.get(error.status_code, "{detail}").format(
-            method=request.method, path=request.url.path, detail=error.detail
-        )
-        return respond(of_kind(kind, detail, request.url.path), error.headers, request.scope)
+        status, headers = error.status_code, error.headers
+        root, path = root_path(request.scope), request.url.path
+        detail = error.detail
+        if status == 405:
+            methods = table.methods(path.removeprefix(root))
+            headers = {"Allow": ", ".join(methods)}
+            if request.method == "OPTIONS":
+                return Response(status_code=204, headers=headers)
+            usual = " or ".join(method for method in methods if method not in ("HEAD", "OPTIONS"))
+            detail = f"The path {path} does not support the method {request.method}. Use {usual}."
+        if status == 404:
+            like = table.nearest(path.removeprefix(root))
+            hint = f"Did you mean {root}{like}? " if like else ""
+            detail = f"The path {path} does not exist. {hint}See {root}/docs for the paths of the service."
+        kind = BY_STATUS.get(status, BY_STATUS[400])._replace(status=status)
+        return respond(of_kind(kind, detail, path), headers, request.scope)
 
     async def disconnected(request: Request, error: Exception) -> JSONResponse:
         detail = "The connection was closed before the request was complete."
@@ -75,6 +83,12 @@ def internal_error(scope: Scope) -> JSONResponse:
     return respond(of_status(500, detail, scope["path"]), None, scope)
 
 
+def root_path(scope: Scope) -> str:
+    """Return the path under which a proxy serves the service; empty without one."""
+    own = scope.get("root_path", "")  # inside a mounted application with the path of the mount
+    return str(scope.get("app_root_path", own)).removesuffix("/")
+
+
 def respond(problem: Problem, headers: Mapping[str, str] | None, scope: Scope) -> JSONResponse:
     """Return the problem as a response, and store its type in the scope for the access log and the metrics.
 
@@ -84,5 +98,5 @@ def respond(problem: Problem, headers: Mapping[str, str] | None, scope: Scope) -
         scope: the ASGI scope of the request.
     """
     scope.setdefault("state", {})["problem"] = problem.type.rpartition("/")[2]
-    content: dict[str, Any] = problem.model_dump(exclude_none=True)
+    content: dict[str, Any] = problem.under(root_path(scope)).model_dump(exclude_none=True)
     return JSONResponse(content, problem.status, headers, MEDIA_TYPE)

@@ -33,20 +33,22 @@ def with_security_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[
     return complete
 
 
-def page_policy(html: str, *, assets: bool = False) -> str:
+def page_policy(html: str, *, assets: bool = False, base: bool = False) -> str:
     """Return a Content-Security-Policy that allows only the inline scripts and styles of a page, by hash.
 
     Args:
         html: the page.
         assets: whether to allow scripts and styles of this host and inline styles too. Swagger UI needs them.
+        base: whether the page has a base address on this host.
     """
     scripts = " ".join(_hashes(html, "script"))
     styles = " ".join(_hashes(html, "style"))
     if assets:
         scripts, styles = f"'self' {scripts}", "'self' 'unsafe-inline'"
+    base_uri = "'self'" if base else "'none'"
     return (
         f"default-src 'none'; script-src {scripts}; style-src {styles}; img-src 'self' data: blob:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"connect-src 'self'; base-uri {base_uri}; form-action 'none'; frame-ancestors 'none'"
     )
 
 

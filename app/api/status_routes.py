@@ -1,19 +1,21 @@
 """The routes about the service itself: models, health, version, metrics, problem types, and the page."""
 
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as PathParameter
-from fastapi.responses import FileResponse, PlainTextResponse
+from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from app.api import openapi
 from app.api.dependencies import ServiceDep
 from app.api.metrics import MEDIA_TYPE, Metrics
+from app.api.problem_handlers import root_path
 from app.api.security_headers import page_policy
 from app.service.model_info import ModelsResponse, VersionResponse
 from app.service.problems import KINDS, Kind
@@ -29,6 +31,7 @@ class Status(BaseModel):
     status: Literal["ok", "ready"] = Field(description="`ok` from `/livez`, `ready` from `/readyz`.")
 
 
+@router.head("/models", include_in_schema=False)
 @router.get(
     "/models",
     tags=["service"],
@@ -79,6 +82,7 @@ async def version() -> VersionResponse:
     return VersionResponse.current()
 
 
+@router.head("/problems/{name}", include_in_schema=False)
 @router.get(
     "/problems/{name}",
     tags=["service"],
@@ -87,13 +91,16 @@ async def version() -> VersionResponse:
     responses={404: openapi.problem(404, "There is no problem type of this name.")},
 )
 async def problem_type(
+    request: Request,
     name: Annotated[str, PathParameter(description="Last part of the `type` of a problem.")],
 ) -> dict[str, Any]:
     """Return the meaning of a problem type."""
     kind = _kind(name)
-    return {"type": kind.uri, "title": kind.title, "status": kind.status, "about": kind.about}
+    uri = f"{root_path(request.scope)}{kind.uri}"
+    return {"type": uri, "title": kind.title, "status": kind.status, "about": kind.about}
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get(
     "/metrics",
     tags=["service"],
@@ -108,14 +115,20 @@ async def metrics(request: Request) -> Response:
     return Response(await run_sync(registry.text), media_type=MEDIA_TYPE)
 
 
+@router.head("/", include_in_schema=False)
 @router.get("/", include_in_schema=False)
-async def page() -> FileResponse:
+async def page(request: Request) -> Response:
     """Return the page for trying the service in a browser."""
+    root = root_path(request.scope)
+    if root:
+        html = _page().replace("<head>", f'<head>\n<base href="{escape(root)}/">', 1)
+        return HTMLResponse(html, headers={"Content-Security-Policy": page_policy(html, base=True)})
     return FileResponse(
         PAGE / "index.html", headers={"Content-Security-Policy": _page_policy()}, media_type="text/html"
     )
 
 
+@router.head("/example.jpg", include_in_schema=False)
 @router.get("/example.jpg", include_in_schema=False)
 async def example() -> FileResponse:
     """Return the image that the page and the OpenAPI examples use."""
@@ -129,5 +142,10 @@ def _kind(name: str) -> Kind:
 
 
 @cache
+def _page() -> str:
+    return (PAGE / "index.html").read_text(encoding="utf-8")
+
+
+@cache
 def _page_policy() -> str:
-    return page_policy((PAGE / "index.html").read_text(encoding="utf-8"))
+    return page_policy(_page())

@@ -13,6 +13,7 @@ from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.embedder import CosineEmbedder, Embedder, FusedEmbedder, SiameseEmbedder
 from app.pipeline.faces import Faces
 from app.pipeline.landmarks import Landmarker
+from app.pipeline.orientation import Orientation
 from app.pipeline.verifier import DecisionThreshold, Verdict
 from app.runtime.model_store import LoadedModel
 from app.runtime.timing import Timing
@@ -20,6 +21,11 @@ from app.vision.pyramid import AnyImage, ImagePyramid
 from app.vision.spec import Task
 
 T = TypeVar("T")
+
+_NO_FACE_HINT: dict[Orientation, str] = {
+    "upright": "Send an image with a visible, upright face, or set the parameter orientation to auto",
+    "auto": "Send an image with a visible face",
+}
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,7 @@ class Analyzer:
         embedder: Embedder,
         threshold: DecisionThreshold,
         timing: Timing,
+        orientation: Orientation = "upright",
     ) -> Comparison:
         """Compare the largest faces of two images (see `Faces.largest`).
 
@@ -133,6 +140,7 @@ class Analyzer:
             embedder: the embedder.
             threshold: the minimum similarity for the same person.
             timing: receives the times of the stages.
+            orientation: whether to search an image turned, too, if it contains no upright face.
 
         Returns:
             The verdict and the compared faces.
@@ -143,10 +151,10 @@ class Analyzer:
         faces = []
         for field, image in zip(("image_a", "image_b"), images, strict=True):
             picture = ImagePyramid(image)
-            detections = self.detector(None).detect(picture, DetectOptions(), timing)
+            detections = self.detector(None).detect(picture, DetectOptions(orientation=orientation), timing)
             face = detections.largest(picture.width, picture.height)
             if len(face) == 0:
-                raise NoFace(f"No face was found in {field}. Send an image with a visible face.", field)
+                raise NoFace(f"No face was found in {field}. {_NO_FACE_HINT[orientation]}.", field)
             points = self._refined(picture, face, timing)
             with timing.stage("embed"):
                 faces.append(replace(face, embeddings=embedder.represent(picture, points)))

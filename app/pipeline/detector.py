@@ -9,9 +9,11 @@ from jaxtyping import Float32
 from numpy import ndarray
 
 from app.errors import BadModel
+from app.pipeline import orientation
 from app.pipeline.anchor_free import AnchorFreeProposer
 from app.pipeline.faces import NO_FACES, Faces
-from app.pipeline.proposals import Candidates, Proposer
+from app.pipeline.orientation import Orientation, OrientationCheck
+from app.pipeline.proposals import CandidateLimit, Candidates, Proposer, Search
 from app.pipeline.sliding_window import SlidingWindowProposer
 from app.runtime.session import ModelSession
 from app.runtime.timing import Timing
@@ -23,6 +25,9 @@ from app.vision.spec import AnchorFreeSpec, ONetSpec, PNetSpec, RNetSpec, ScoreC
 
 S = TypeVar("S", RNetSpec, ONetSpec)
 
+CERTAIN_SCORE, CERTAIN_PER_FACE = 0.5, 2
+"""Limit of certain candidates of R-Net: docs/experiments/detector-settings.md, "Crowds"."""
+
 
 @dataclass(frozen=True)
 class DetectOptions:
@@ -32,11 +37,16 @@ class DetectOptions:
         min_face_size: side of the smallest face in pixels.
         threshold: minimum score of a face, 0 to 1; that of the detector if None.
         max_faces: maximum number of faces, those with the highest scores; no limit if None.
+        search_pixels: maximum number of pixels of the largest scale; that of the detector if None. A detector
+            may reduce large images by default, so that it misses faces near the minimum size.
+        orientation: whether to search the image turned, too, if it contains no upright face.
     """
 
     min_face_size: float = 20.0
     threshold: float | None = None
     max_faces: int | None = None
+    search_pixels: float | None = None
+    orientation: Orientation = "upright"
 
 
 class Detector:
@@ -59,6 +69,7 @@ class Detector:
         self._proposer, self._cell = _proposer(sessions.get("pnet"))
         self._rnet, self._rnet_spec = _stage(sessions, "rnet", RNetSpec)
         self._onet, self.spec = _stage(sessions, "onet", ONetSpec)
+        self._orientation = OrientationCheck(self._rnet, self._onet, (self._rnet_spec, self.spec))
 
     @property
     def name(self) -> str:
@@ -81,16 +92,29 @@ class Detector:
         Args:
             picture: the image.
             options: the options of the detection.
-            timing: receives the times of the stages `pnet`, `rnet` and `onet`.
+            timing: receives the times of the stages `pnet`, `rnet`, `onet` and `orientation`.
         """
+        faces = self._search(picture, options, timing)
+        if options.orientation == "auto" and not orientation.is_upright(faces).any():
+            faces = orientation.search_turned(
+                picture, faces, lambda turned: self._search(turned, options, timing), timing
+            )
+        return faces if options.max_faces is None else faces.take(np.arange(len(faces))[: options.max_faces])
+
+    def _search(self, picture: ImagePyramid, options: DetectOptions, timing: Timing) -> Faces:
+        search = Search(options.min_face_size, options.max_faces, options.search_pixels)
         with timing.stage("pnet"):
-            candidates = self._proposer.propose(picture, options.min_face_size)
+            candidates = self._proposer.propose(picture, search)
         with timing.stage("rnet"):
-            candidates = self.refine(picture, candidates)
+            candidates = self.refine(picture, candidates, options.max_faces)
         with timing.stage("onet"):
             threshold = self.spec.threshold if options.threshold is None else options.threshold
-            faces = self._output(picture, candidates, threshold)
-        return faces if options.max_faces is None else faces.take(np.arange(len(faces))[: options.max_faces])
+            faces, logits = self._output(picture, candidates, threshold)
+        with timing.stage(orientation.STAGE):
+            right = self._orientation.right_way_round(picture, faces, logits[:, 1:].mean(axis=1))
+            faces = faces.take(np.flatnonzero(right))
+        faces = replace(faces, boxes=boxes.clip(faces.boxes, picture.width, picture.height))
+        return faces.take(np.flatnonzero(boxes.area(faces.boxes) > 0))
 
     def locate(self, picture: ImagePyramid, given: Float32[ndarray, "n 4"], timing: Timing) -> Faces:
         """Return the score and the five points of the face in each given box, in the order of the boxes.
@@ -109,6 +133,20 @@ class Detector:
             regressed, _, _ = self.run_onet(picture, given)
             _, scores, points = self.run_onet(picture, regressed)
         return Faces(given, scores, points)
+
+    def locate_turned(self, picture: ImagePyramid, given: Float32[ndarray, "n 4"], timing: Timing) -> Faces:
+        """Return what `locate` returns, but read faces that are not upright at the turn with the best score.
+
+        Args:
+            picture: the image.
+            given: boxes in pixels.
+            timing: receives the times of the stages `onet` and `orientation`.
+        """
+        faces = self.locate(picture, given, timing)
+        with timing.stage(orientation.STAGE):
+            right = self._orientation.right_way_round(picture, faces, np.zeros(len(faces), np.float32))
+            wrong = ~(right & orientation.is_upright(faces))
+        return orientation.locate_turned(picture, faces, wrong, self.locate, timing)
 
     def refine_points(
         self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]
@@ -139,10 +177,18 @@ class Detector:
             picture: the image.
             min_face: side of the smallest face in pixels.
         """
-        return self._proposer.propose(picture, min_face)
+        return self._proposer.propose(picture, Search(min_face))
 
-    def refine(self, picture: ImagePyramid, candidates: Candidates) -> Candidates:
-        """Return the candidates that R-Net accepts, with adjusted boxes, by descending score."""
+    def refine(
+        self, picture: ImagePyramid, candidates: Candidates, max_faces: int | None = None
+    ) -> Candidates:
+        """Return the candidates that R-Net accepts, with adjusted boxes, by descending score.
+
+        Args:
+            picture: the image.
+            candidates: the candidates of the proposal net.
+            max_faces: number of faces that the detection may return; no limit if None.
+        """
         spec = self._rnet_spec
         squares = boxes.square(candidates.boxes, spec.crop)
         out = self._rnet.run(align.warp(picture, align.of_boxes(squares, spec.size), spec.size))
@@ -150,7 +196,9 @@ class Detector:
         moved = boxes.interpolate(candidates.boxes, regressed, spec.box_blend)
         scores, logits = self._fuse_scores(candidates.logits, out["score"])
         refined = Candidates(moved, scores, logits).take(np.flatnonzero(scores > spec.threshold))
-        return refined.take(boxes.nms(refined.boxes, refined.scores, spec.nms)[: spec.max_candidates])
+        refined = refined.take(boxes.nms(refined.boxes, refined.scores, spec.nms))
+        limit = CandidateLimit(spec.max_candidates, CERTAIN_SCORE, CERTAIN_PER_FACE)
+        return refined.take(np.arange(limit.count(refined.scores, max_faces))[: len(refined.scores)])
 
     def run_onet(
         self, picture: ImagePyramid, given: Float32[ndarray, "n 4"]
@@ -171,16 +219,17 @@ class Detector:
         points = squares[:, None, :2] + out["points"].reshape(-1, 5, 2) * side - np.float32(0.5)
         return boxes.apply_offsets(squares, out["offsets"]), out["score"], points
 
-    def _output(self, picture: ImagePyramid, candidates: Candidates, threshold: float) -> Faces:
+    def _output(
+        self, picture: ImagePyramid, candidates: Candidates, threshold: float
+    ) -> tuple[Faces, Float32[ndarray, "n nets"]]:
+        """Return the faces, whose boxes are not clipped to the image, and the logits of all nets."""
         regressed, scores, points = self.run_onet(picture, candidates.boxes)
         moved = boxes.interpolate(candidates.boxes, regressed, self.spec.box_blend)
-        fused, _ = self._fuse_scores(candidates.logits, scores)
+        fused, logits = self._fuse_scores(candidates.logits, scores)
         scores = calibrate(fused, self.spec.score_calibration)
         passed = np.flatnonzero(scores > threshold)
         keep = passed[boxes.nms(moved[passed], scores[passed], self.spec.nms, self.spec.nms_metric)]
-        faces = Faces(moved, scores, points).take(keep)
-        faces = replace(faces, boxes=boxes.clip(faces.boxes, picture.width, picture.height))
-        return faces.take(np.flatnonzero(boxes.area(faces.boxes) > 0))
+        return Faces(moved, scores, points).take(keep), logits[keep]
 
     def _fuse_scores(
         self, earlier: Float32[ndarray, "n nets"], scores: Float32[ndarray, " n"]

@@ -198,5 +198,11 @@ class AlignedCrops:
 
 
 def cosine(a: Float32[ndarray, "n d"], b: Float32[ndarray, "n d"]) -> Float32[ndarray, " n"]:
-    """Return the cosines of n pairs of unit vectors, -1 to 1."""
-    return np.clip((a * b).sum(axis=1), -1.0, 1.0)
+    """Return the cosines of n pairs of unit vectors, -1 to 1: exactly 1 for equal vectors.
+
+    The product is divided by the lengths, because a unit vector in float32 has a length of nearly 1.
+    """
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    lengths = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+    cosines = (x * y).sum(axis=1) / np.maximum(lengths, 1e-12)
+    return np.clip(cosines, -1.0, 1.0).astype(np.float32)

@@ -1,9 +1,10 @@
 """The faces of one image, as arrays that the stages pass on. There may be no face."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from numpy import ndarray
 
 from app.vision.boxes import area
@@ -23,6 +24,8 @@ class Faces:
         points: five points per face in pixels, in the order of `points.FIVE`.
         landmarks: k landmarks per face in pixels, in the order of their scheme.
         embeddings: one vector of length 1 per face.
+        rotations: by how many degrees the image was turned clockwise when the face was found: 0, 90, 180 or
+            270; 0 for all faces if None.
     """
 
     boxes: Float32[ndarray, "n 4"]
@@ -30,6 +33,7 @@ class Faces:
     points: Float32[ndarray, "n 5 2"]
     landmarks: Float32[ndarray, "n k 2"] | None = None
     embeddings: Float32[ndarray, "n d"] | None = None
+    rotations: Int64[ndarray, " n"] | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -42,6 +46,7 @@ class Faces:
             self.points[index],
             None if self.landmarks is None else self.landmarks[index],
             None if self.embeddings is None else self.embeddings[index],
+            None if self.rotations is None else self.rotations[index],
         )
 
     def largest(self, width: int, height: int) -> "Faces":
@@ -68,3 +73,13 @@ class Faces:
 
 
 NO_FACES = Faces(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
+
+
+def concatenate(parts: Sequence[Faces]) -> Faces:
+    """Return the faces of several results, which have rotations, but no landmarks and no embeddings."""
+    return Faces(
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.points for part in parts]),
+        rotations=np.concatenate([part.rotations for part in parts if part.rotations is not None]),
+    )

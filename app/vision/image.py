@@ -66,7 +66,7 @@ def decode(data: bytes, max_pixels: int, field: str) -> Image:
             f"The {field} is not an image of a known format. Send one of: {', '.join(READABLE)}.", field
         )
     if kind not in _READERS:
-        raise UnsupportedFormat(f"The {field} is {kind}, which {_why_not(kind)}", field)
+        raise UnsupportedFormat(_unsupported(field, kind), field)
 
     def check_size(size: tuple[int, int]) -> None:
         width, height = size
@@ -83,7 +83,7 @@ def decode(data: bytes, max_pixels: int, field: str) -> Image:
     except (TooManyPixels, MemoryError):
         raise
     except _UnsupportedVariant as error:
-        raise UnsupportedFormat(f"The {field} is {error}, which {_why_not(str(error))}", field) from None
+        raise UnsupportedFormat(_unsupported(field, str(error)), field) from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and others
         raise TruncatedImage(
             f"The {field} is a {kind} image whose data is damaged or incomplete ({error}).", field
@@ -183,13 +183,15 @@ READABLE = tuple(_READERS)
 """Names of the image formats that `decode` reads. HEIC and HEIF need the optional package pi-heif."""
 
 
-def _why_not(kind: str) -> str:
+def _unsupported(field: str, kind: str) -> str:
+    """Return the message for a format, or a variant of a format, that is not supported."""
+    readable = ", ".join(READABLE)
     if kind in {"HEIC", "HEIF"}:
         return (
-            "needs the optional package pi-heif. Ask the operator to install it (`make heif`, or the extra "
-            f"`heif`), or send one of: {', '.join(READABLE)}."
+            f"The {field} is {kind}, which needs the optional package pi-heif. Ask the operator to install "
+            f"it (`make heif`, or the extra `heif`), or send one of: {readable}."
         )
-    return f"is not supported. Send one of: {', '.join(READABLE)}."
+    return f"The {field} is {kind}, which is not supported. Send one of: {readable}."
 
 
 def _upright(image: ndarray, turn: int) -> Image:

@@ -5,6 +5,7 @@ from starlette.exceptions import HTTPException
 from app.api.content_negotiation import JPEG, JSON, PNG, negotiate
 
 OFFERED = (JSON, PNG, JPEG)
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,"
 
 
 @pytest.mark.parametrize(
@@ -27,8 +28,21 @@ OFFERED = (JSON, PNG, JPEG)
         ("image/png;q=0.1, */*;q=0.8", JSON),
         ("application/json;q=0.9, image/png", PNG),
         ("application/json, text/plain, */*", JSON),
-        ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8", JSON),
+        # Firefox, Chrome, Safari and older Edge open an address.
+        (f"{BROWSER}image/avif,image/webp,image/png,image/svg+xml,*/*;q=0.8", JSON),
+        (f"{BROWSER}image/avif,image/jxl,image/webp,image/png,image/svg+xml,*/*;q=0.8", JSON),
+        (f"{BROWSER}image/avif,image/webp,*/*;q=0.8", JSON),
+        (f"{BROWSER}image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7", JSON),
+        (f"{BROWSER}image/avif,image/webp,image/png,image/jpeg,image/*,*/*;q=0.8", JSON),
+        (f"{BROWSER}*/*;q=0.8", JSON),
+        ("text/html, application/xhtml+xml, image/jxr, image/png, */*", JSON),
+        ("text/html;q=0.5, image/png, */*;q=0.1", PNG),  # an image is preferred
+        ("text/html, image/png", PNG),  # JSON is not accepted
+        ("text/html, image/png, application/json;q=0", PNG),
+        # Firefox, Chrome and Safari show an image.
         ("image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", PNG),
+        ("image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", PNG),
+        ("image/webp,image/avif,video/*;q=0.8,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", PNG),
         ("image/*, image/png;q=0", JPEG),
         ("text/csv, image/jpeg ; q = 0.2", JPEG),
         ("application/problem+json", JSON),

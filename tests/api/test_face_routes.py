@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from tests.api.pictures import picture, problem
+from tests.api.pictures import photo, picture, problem
 
 JPEG = {"content-type": "image/jpeg"}
 LEFT, RIGHT = [10.0, 12.0, 90.0, 108.0], [120.0, 36.0, 180.0, 84.0]
@@ -30,7 +30,7 @@ class TestDetect:
         assert body["image"] == {"width": 200, "height": 120}
         assert body["model"] == "detector"
         face = body["faces"][0]
-        assert list(face) == ["box", "score", "keypoints"]
+        assert list(face) == ["box", "score", "keypoints", "rotation"]
         assert list(face["box"]) == ["x1", "y1", "x2", "y2"]
         assert set(face["keypoints"]) == {"left_eye", "right_eye", "nose", "mouth_left", "mouth_right"}
         assert set(body["timing_ms"]) == {"queue", "decode", "fake", "total"}
@@ -145,7 +145,7 @@ class TestVerify:
         assert (body["threshold"], body["far"], body["metric"]) == (0.75, 0.001, "cosine")
         assert body["model"] == "vectors"
         for name in ("face_a", "face_b"):
-            assert set(body[name]) == {"box", "score", "keypoints"}
+            assert set(body[name]) == {"box", "score", "keypoints", "rotation"}
             assert corners(body[name]) == LEFT
         assert set(body["timing_ms"]) == {"queue", "decode", "fake", "align", "embed", "total"}
 
@@ -175,6 +175,15 @@ class TestVerify:
         body = client.post(f"/verify?{query}", files=files).json()
         assert body["threshold"] == threshold
         assert body["verified"] is (body["similarity"] >= threshold)
+
+    @pytest.mark.parametrize("model", ["sface", "dlib", "fused"])
+    @pytest.mark.parametrize("threshold", [1, -1])
+    def test_the_same_picture_reaches_every_threshold(
+        self, real: httpx.Client, model: str, threshold: float
+    ) -> None:
+        files = {"image_a": photo("obama.jpg"), "image_b": photo("obama.jpg")}
+        body = real.post(f"/verify?model={model}&threshold={threshold}", files=files).json()
+        assert (body["similarity"], body["verified"]) == (1, True)
 
     def test_too_high_a_threshold_is_not_reached(self, client: httpx.Client) -> None:
         mirrored = io.BytesIO()

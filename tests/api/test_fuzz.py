@@ -10,7 +10,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api import multipart, request_body
+from app.api import base64_text, json_body, multipart
+from app.api.fields import Fields
 from app.errors import BadParameter, FacetError
 from app.service import boxes
 
@@ -86,7 +87,7 @@ def test_multipart_is_read_alike_however_it_is_cut(data: list[bytes], step: int)
 @given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()))
 def test_json_bodies(body: bytes) -> None:
     try:
-        found = request_body._json(body, FIELDS[:1], FIELDS)
+        found = json_body.parse(body, Fields(("image",), (), "/embed", boxes=True))
     except FacetError:
         return
     assert set(found) <= set(FIELDS)
@@ -113,7 +114,7 @@ def test_boxes(value: Any) -> None:
 def test_base64(text: str) -> None:
     fault = None
     try:
-        assert isinstance(request_body._base64(text, "image"), bytes)
+        assert isinstance(base64_text.decode(text, "image"), bytes)
     except BadParameter as error:
         fault = error
     if fault is not None:

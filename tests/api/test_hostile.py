@@ -153,7 +153,8 @@ def test_memory_is_bounded_whatever_comes() -> None:
     """Bombs, and bodies that would become forty times as large, in a process that may not grow."""
     program = (
         "import base64, resource\n"
-        "from app.api import request_body\n"
+        "from app.api import json_body\n"
+        "from app.api.fields import Fields\n"
         "from app.errors import FacetError\n"
         "from app.vision.image import decode\n"
         "from tests.api.test_hostile import bombs, texts\n"
@@ -164,9 +165,9 @@ def test_memory_is_bounded_whatever_comes() -> None:
         "    try: decode(data, 600_000, 'image')\n"
         "    except FacetError: pass\n"
         "for text in made[1]:\n"
-        "    try: request_body._json(text, ('image',), ('image', 'boxes'))\n"
+        "    try: json_body.parse(text, Fields(('image',), (), '/embed', boxes=True))\n"
         "    except FacetError: pass\n"
-        "    try: request_body._parse_boxes(bytearray(text))\n"
+        "    try: json_body.parse_boxes(text)\n"
         "    except FacetError: pass\n"
         "print('bounded')\n"
     )
@@ -184,6 +185,10 @@ def texts() -> list[bytes]:
         b'{"image": ' + b"1" * 10_000_000 + b"}",
         b"[" * 10_000_000,
         b'{"image": "' + b"\\u0041" * 1_600_000 + b'"}',
+        b'{"image": "A' + b" " * 10_000_000 + b'A"}',
+        b'{"image": "' + b"%2b" * 3_300_000 + b'"}',
+        b'{"image": "' + b"A" * 5_000_000 + b"=" * 5_000_000 + b'A"}',
+        b"{" + b'"image":"",' * 200_000 + b'"image":""}',
     ]
 
 

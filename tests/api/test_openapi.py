@@ -54,14 +54,17 @@ def test_bodies_and_problems_are_declared(schema: dict[str, Any], address: str) 
 
 def test_parameters_are_declared_with_their_ranges(schema: dict[str, Any]) -> None:
     declared = {p["name"]: p for p in schema["paths"]["/detect"]["post"]["parameters"]}
-    assert set(declared) == {"model", "min_face_size", "threshold", "max_faces"}
+    assert set(declared) == {"model", "min_face_size", "threshold", "max_faces", "orientation"}
     assert declared["min_face_size"]["schema"]["minimum"] == 6
     assert declared["min_face_size"]["schema"]["default"] == 20
+    assert declared["orientation"]["schema"]["enum"] == ["upright", "auto"]
+    assert declared["orientation"]["schema"]["default"] == "upright"
     assert all(p["in"] == "query" and not p["required"] and p["description"] for p in declared.values())
     assert {p["name"] for p in schema["paths"]["/verify"]["post"]["parameters"]} == {
         "model",
         "threshold",
         "far",
+        "orientation",
     }
 
 

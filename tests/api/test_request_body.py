@@ -67,15 +67,52 @@ class TestRaw:
         assert problem(response, 413, "too-many-pixels", "image")["limit"] == 600_000
 
     @pytest.mark.parametrize(
-        "media", ["text/plain", "application/octet-stream", "application/x-www-form-urlencoded"]
+        "media", ["text/plain", "application/pdf", "application/x-www-form-urlencoded", "jpeg"]
     )
     def test_other_types(self, client: httpx.Client, media: str) -> None:
         response = client.post("/detect", content=picture(), headers={"content-type": media})
-        assert media in problem(response, 415, "unsupported-media-type")["detail"]
+        detail = problem(response, 415, "unsupported-media-type")["detail"]
+        assert media in detail
+        assert detail.endswith("The body is an image (JPEG). Send it with the content type image/jpeg.")
 
-    def test_no_type(self, client: httpx.Client) -> None:
-        body = problem(client.post("/detect", content=picture()), 415, "unsupported-media-type")
-        assert "no content type" in body["detail"]
+    @pytest.mark.parametrize("media", [None, "application/octet-stream", "Binary/Octet-Stream; a=b"])
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+    @pytest.mark.parametrize("pieces", [1, 100])
+    def test_a_type_that_says_nothing(
+        self, client: httpx.Client, media: str | None, format: str, pieces: int
+    ) -> None:
+        data = picture(format=format)
+        step = len(data) // pieces
+        body = data if pieces == 1 else iter([data[i : i + step] for i in range(0, len(data), step)])
+        headers = {} if media is None else {"content-type": media}
+        response = client.post("/detect", content=body, headers=headers)
+        assert len(response.json()["faces"]) == 2
+
+    @pytest.mark.parametrize(
+        ("data", "status", "kind"),
+        [
+            (picture()[:-400], 422, "truncated-image"),
+            (b"II*\0" + bytes(100), 415, "unsupported-format"),
+            (picture() + bytes(LIMIT), 413, "too-many-bytes"),
+        ],
+    )
+    def test_a_type_that_says_nothing_and_a_bad_picture(
+        self, client: httpx.Client, data: bytes, status: int, kind: str
+    ) -> None:
+        problem(client.post("/detect", content=data), status, kind, "image")
+
+    @pytest.mark.parametrize(
+        ("data", "words"),
+        [
+            (b"", "no content type and no body"),
+            (b"hello", "has no content type"),
+            (b'{"image": "x"}', "content type application/json"),
+            (part("image", b"x"), "content type multipart/form-data"),
+        ],
+    )
+    def test_no_type_and_no_picture(self, client: httpx.Client, data: bytes, words: str) -> None:
+        body = problem(client.post("/detect", content=data), 415, "unsupported-media-type")
+        assert words in body["detail"]
 
     def test_a_compressed_body(self, client: httpx.Client) -> None:
         headers = {**JPEG, "content-encoding": "gzip"}
@@ -217,6 +254,15 @@ class TestMultipart:
         sent = part("image", picture(), media=media, filename=filename)
         assert multipart(client, sent).status_code == 200
 
+    @pytest.mark.parametrize(
+        "before", [b"\r\n", b"A message in MIME format.\r\n", b"--cutter\r\n--c\r\n" * 999]
+    )
+    @pytest.mark.parametrize("after", [b"", b"epilogue", b"--cut\r\nmore\r\n--cut--\r\n"])
+    def test_a_preamble_and_an_epilogue(self, client: httpx.Client, before: bytes, after: bytes) -> None:
+        body = before + part("image", picture()) + b"--cut--\r\n" + after
+        headers = {"content-type": "multipart/form-data; boundary=cut"}
+        assert len(client.post("/detect", content=body, headers=headers).json()["faces"]) == 2
+
     def test_two_parts_without_filenames(self, client: httpx.Client) -> None:
         parts = [part(name, picture(), filename=None) for name in ("image_a", "image_b")]
         assert multipart(client, *parts, address="/verify").json()["verified"] is True
@@ -308,6 +354,18 @@ class TestJson:
     )
     def test_forms_of_base64(self, client: httpx.Client, text: str) -> None:
         assert client.post("/detect", json={"image": text}).status_code == 200
+
+    def test_a_byte_order_mark(self, client: httpx.Client) -> None:
+        content = b"\xef\xbb\xbf" + json.dumps({"image": TEXT, "boxes": []}).encode()
+        response = client.post("/landmarks", content=content, headers={"content-type": "application/json"})
+        assert response.json()["faces"] == []
+        parts = [part("image", picture()), part("boxes", b"\xef\xbb\xbf[]")]
+        assert multipart(client, *parts, address="/landmarks").json()["faces"] == []
+
+    def test_the_same_field_twice(self, client: httpx.Client) -> None:
+        content = f'{{"image": "{TEXT}", "image" : "{TEXT}"}}'
+        response = client.post("/detect", content=content, headers={"content-type": "application/json"})
+        assert "2 times" in problem(response, 422, "bad-parameter", "image")["detail"]
 
     @pytest.mark.parametrize("value", ["no base64!", "ä", "a", "\ud800", 5, None, ["x"], {"data": "x"}])
     def test_what_is_no_base64(self, client: httpx.Client, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""Files in Kaggle's format, of synthetic pictures."""
+"""Files in Kaggle's format, of synthetic images."""
 
 import csv
 import zipfile
@@ -10,16 +10,16 @@ from numpy import ndarray
 from training.data.datasets import kaggle
 
 FOUR = [0, 1, 10, 14]
-"""The points that rows with few labels have."""
+"""The labelled points of rows with few labels."""
 
 
 def pictures(count: int, seed: int = 0) -> ndarray:
-    """Grey noise (count, 96, 96)."""
+    """Return grey noise (count, 96, 96)."""
     return np.random.default_rng(seed).integers(0, 256, (count, 96, 96), np.uint8)
 
 
 def write_training(folder: Path, images: ndarray, points: ndarray, packed: bool = False) -> None:
-    """`training.csv`, or the zip with it; NaN is an empty cell."""
+    """Write `training.csv`, or the zip with it; NaN is an empty cell."""
     rows = [
         [*("" if np.isnan(v) else f"{v:.9g}" for v in face.ravel()), _text(image)]
         for image, face in zip(images, points, strict=True)
@@ -28,13 +28,13 @@ def write_training(folder: Path, images: ndarray, points: ndarray, packed: bool 
 
 
 def write_test(folder: Path, images: ndarray, ids: list[int], packed: bool = False) -> None:
-    """`test.csv`, or the zip with it."""
+    """Write `test.csv`, or the zip with it."""
     rows = [[str(i), _text(image)] for i, image in zip(ids, images, strict=True)]
     _write(folder, "test", ["ImageId", "Image"], rows, packed)
 
 
 def write_asked(folder: Path, asked: list[tuple[int, int, str]]) -> None:
-    """`IdLookupTable.csv`."""
+    """Write `IdLookupTable.csv`."""
     rows = [[str(row), str(image), name, ""] for row, image, name in asked]
     _write(folder, "IdLookupTable", ["RowId", "ImageId", "FeatureName", "Location"], rows, False)
 

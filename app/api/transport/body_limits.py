@@ -10,10 +10,11 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.transport.lingering_close import MAX_LINGER_S
 from app.api.transport.timeouts import ClientTimeouts
 from app.errors import BodyTimeout, Overloaded
 
-_MAX_LINGER_S = 2.0
+_MAX_LINGER_S = MAX_LINGER_S
 
 
 class BodyMemoryBudget:

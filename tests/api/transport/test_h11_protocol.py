@@ -5,11 +5,14 @@ import pickle
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import pytest
 
-from app.api.transport import body_limits
+from app.api.transport import body_limits, lingering_close
 from app.main import create_app, protocol_of
 from app.settings import Settings
 from tests.api.pictures import picture
@@ -108,11 +111,8 @@ def test_requests_one_after_the_other_and_at_once(hurried: str) -> None:
 )
 def test_what_is_no_http_is_a_problem_too(hurried: str, data: bytes) -> None:
     with connect(hurried) as wire:
-        with suppress(OSError):
-            wire.sendall(data)
-        told = rest(wire)
-        if told:  # a reset may come first
-            assert "HTTP/1.1" in refusal(told, 400, "bad-request")
+        wire.sendall(data)
+        assert "HTTP/1.1" in refusal(rest(wire), 400, "bad-request")
     assert http.get(f"{hurried}/livez").status_code == 200
 
 
@@ -130,6 +130,108 @@ def test_more_connections_than_there_may_be(hurried: str) -> None:
         time.sleep(0.1)
         refusal(rest(stack.enter_context(connect(hurried))), 503, "overloaded")
     until(lambda: http.get(f"{hurried}/livez").status_code == 200)
+
+
+@pytest.mark.parametrize("size", [0, 20_000, 2_000_000])
+@pytest.mark.parametrize("at_once", [1, 60])
+def test_each_client_beyond_the_connections_reads_its_refusal(crowded: str, size: int, at_once: int) -> None:
+    """Though it sends its body at once. http.client fails if the connection is reset while it sends."""
+
+    def status(_: int) -> int:
+        client = HTTPConnection(urlsplit(crowded).netloc, timeout=30)
+        try:
+            client.request("POST", "/detect", bytes(size), {"Content-Type": "image/jpeg"})
+            answer = client.getresponse()
+            assert answer.headers["Retry-After"]
+            assert json.loads(answer.read())["type"] == "/problems/overloaded"
+            return answer.status
+        finally:
+            client.close()
+
+    with ThreadPoolExecutor(at_once) as clients:
+        assert [*clients.map(status, range(60))] == [503] * 60
+
+
+@pytest.fixture
+def crowded() -> Iterator[str]:
+    """The address of a service whose only connection is in use."""
+    settings = Settings(max_connections=1)
+    with serving(create_app(settings, fake_analyzer()), settings=settings) as url, connect(url) as wire:
+        until(lambda: http.get(f"{url}/livez").status_code == 503)  # its own connections are closed
+        yield url
+        wire.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 " in wire.recv(65536).split(b"\r\n")[0]
+
+
+def test_refused_connections_take_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor time without end: each is closed in a moment, whether its client sends, closes or is silent."""
+    monkeypatch.setattr(lingering_close, "MAX_LINGER_S", 2)
+    settings = Settings(max_connections=2)
+    with ExitStack() as stack, serving(create_app(settings, fake_analyzer()), settings=settings) as url:
+        held = [stack.enter_context(connect(url)) for _ in range(2)]
+        until(lambda: http.get(f"{url}/livez").status_code == 503)
+        refused = [stack.enter_context(connect(url)) for _ in range(10)]
+        for wire in refused[:5]:
+            wire.sendall(head("Content-Length: 1000000000"))
+            assert b" 503 " in wire.recv(65536).split(b"\r\n")[0]
+        held[0].close()
+        until(lambda: http.get(f"{url}/livez").status_code == 200, 5)  # while the others are open
+        for wire in refused[5:]:
+            refusal(rest(wire), 503, "overloaded")
+        assert sends_for(refused[0], 5) < 4
+
+
+def sends_for(wire: socket.socket, seconds: float) -> float:
+    """For how many seconds bytes can be sent, at most the given number: until the other side closes."""
+    start = time.monotonic()
+    with suppress(OSError):
+        while time.monotonic() - start < seconds:
+            wire.sendall(bytes(1000))
+            time.sleep(0.01)
+    return time.monotonic() - start
+
+
+def test_not_more_than_so_many_refused_connections_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lingering_close, "_MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(lingering_close, "MAX_LINGER_S", 30)
+    settings = Settings(max_connections=1)
+    with ExitStack() as stack, serving(create_app(settings, fake_analyzer()), settings=settings) as url:
+        stack.enter_context(connect(url))
+        until(lambda: http.get(f"{url}/livez").status_code == 503)
+        refused = [stack.enter_context(connect(url)) for _ in range(5)]
+        for wire in refused:
+            wire.sendall(head("Content-Length: 1000000000"))
+            refusal(rest(wire), 503, "overloaded")
+        assert sum(sends_for(wire, 2) < 1 for wire in refused) == 2  # closed
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
+            "it is TLS. The service speaks plain HTTP",
+        ),
+        (b"GET /livez HTTP/1.1\r\n\r\n", "Missing mandatory Host"),
+        (b"GET /li vez HTTP/1.1\r\nHost: x\r\n\r\n", "illegal request line: 'GET /li vez HTTP/1.1'"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "Transfer-Encoding"),
+        (b"x" * 1000 + b"\r\n\r\n", "illegal request line"),
+    ],
+)
+def test_the_reason_is_named(hurried: str, data: bytes, words: str) -> None:
+    with connect(hurried) as wire:
+        wire.sendall(data)
+        detail = refusal(rest(wire), 400, "bad-request")
+    assert words in detail
+    assert detail.endswith(".")
+    assert len(detail) < 300
+
+
+def test_types_of_problems_are_under_the_root_path() -> None:
+    settings = Settings(root_path="/facet")
+    with serving(create_app(settings, fake_analyzer()), settings=settings) as url, connect(url) as wire:
+        wire.sendall(b"nonsense\r\n\r\n")
+        assert b'"/facet/problems/bad-request"' in rest(wire)
 
 
 def test_the_rest_of_an_unwanted_body_is_not_waited_for(hurried: str) -> None:

@@ -42,7 +42,7 @@ def test_a_client_that_never_ends_is_left_after_a_moment(
             except OSError:
                 break
             time.sleep(0.005)
-        assert 0.3 <= time.monotonic() - start < 4.3
+        assert 0.2 <= time.monotonic() - start < 4.3  # the service may have begun to count before
 
 
 def test_a_client_that_waits_for_leave_to_send_is_answered_at_once(fake_server: str) -> None:

@@ -195,8 +195,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = "\n".join(f"p{i}.png 10 30 20 12 28 10 10 20 30 30" for i in range(12))
     (root / "mtfl5" / "training.txt").write_text(rows)
     boxes = np.tile(np.array([[40, 20, 60, 40]], np.float32), (len(PHOTOS), 1))
-    found = Candidates(np.arange(len(PHOTOS)), boxes, np.ones(len(PHOTOS), np.float32))
-    candidates.save(root / "c.npz", found, np.tile(np.array([[5, 5, 35, 35]], np.float32), (12, 1)))
+    mined = Candidates(np.arange(len(PHOTOS)), boxes, np.ones(len(PHOTOS), np.float32))
+    candidates.save(root / "c.npz", mined, np.tile(np.array([[5, 5, 35, 35]], np.float32), (12, 1)))
     return root
 
 

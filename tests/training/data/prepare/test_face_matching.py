@@ -1,4 +1,4 @@
-"""The labelled face among those found."""
+"""The labelled face among the detected ones."""
 
 import numpy as np
 
