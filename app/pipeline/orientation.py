@@ -47,6 +47,9 @@ MIN_DEVIATION, MAX_DEVIATION = 25.0, 35.0
 Faces with a score below the default threshold of the detector need `MAX_DEVIATION` and `MAX_GAIN`.
 """
 
+SIDEWAYS_ANGLE = 70.0
+"""Angle in degrees at the better turn above which no deviation is needed: the points are inaccurate there."""
+
 DUPLICATE_OVERLAP = 0.5
 """Intersection over the smaller area above which faces of two turns are the same face."""
 
@@ -58,7 +61,8 @@ class OrientationCheck:
 
     R-Net and O-Net are trained on upright faces. On a turned face they often answer with a high score, but
     with the points of an upright face. So both read the crop of the face at all four quarter turns. A face is
-    wrong if at another turn the mean of the logits is clearly higher, and the points have another direction.
+    wrong if at another turn the mean of the logits is clearly higher, and the points have another direction
+    or the face lies on its side, where the points are inaccurate.
     Few faces need this: those whose logits in the detection are not high, and among them O-Net reads only
     those for which R-Net, the faster net, leaves a doubt. The limits were chosen on LFW and WIDER FACE
     (docs/decisions/0028-orientation.md).
@@ -102,6 +106,7 @@ class OrientationCheck:
         tilt = turns.angle_to_upright(out["points"].reshape(4, -1, 5, 2))
         direction = tilt + np.array(_ALL_TURNS, np.float32)[:, None]
         deviation = turns.angle_between(direction, turns.angle_to_upright(faces.points))
+        sideways = turns.angle_between(direction, np.zeros_like(direction)) > SIDEWAYS_ANGLE
         side = (faces.boxes[:, 2:] - faces.boxes[:, :2]).max(axis=1)
         certain = faces.scores > self._onet_spec.threshold
         gain = np.where(certain, np.clip(GAIN_PIXELS / np.maximum(side, 1), MIN_GAIN, MAX_GAIN), MAX_GAIN)
@@ -109,7 +114,7 @@ class OrientationCheck:
             (logits - logits[0] > gain)
             & (logits > MIN_LOGIT)
             & (np.abs(tilt) < MAX_TILT)
-            & (deviation > np.where(certain, MIN_DEVIATION, MAX_DEVIATION))
+            & ((deviation > np.where(certain, MIN_DEVIATION, MAX_DEVIATION)) | (certain & sideways))
         )
         return np.asarray(wrong[1:].any(axis=0))
 

@@ -1,5 +1,6 @@
 """Turned faces: none is answered the wrong way round, and `auto` finds them where they are."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -192,12 +193,17 @@ def test_a_low_logit_at_the_better_turn_proves_nothing(halves: ImagePyramid) -> 
     assert bright_at(3.5).right_way_round(halves, faces_at(*TILES), NO_LOGITS[:4]).all()
 
 
-def test_points_that_follow_the_turn_are_right(halves: ImagePyramid) -> None:
+def test_points_that_follow_the_turn_are_right_unless_the_face_lies_on_its_side(
+    halves: ImagePyramid,
+) -> None:
     faces = faces_at(*TILES[:3])
     faces.points[1:] = np.stack(
         [turns.points_before_turn(FIVE_IN_BOX[None], r, (2, 2))[0] for r in (90, 180)]
     )
-    assert bright_at(6).right_way_round(halves, faces, NO_LOGITS[:3]).all()
+    check = bright_at(6)
+    assert check.right_way_round(halves, faces, NO_LOGITS[:3]).tolist() == [True, False, False]
+    uncertain = replace(faces, scores=np.full(3, 0.1, np.float32))
+    assert check.right_way_round(halves, uncertain, NO_LOGITS[:3]).all()
 
 
 def test_r_net_reads_only_uncertain_faces_and_o_net_only_doubtful_ones(halves: ImagePyramid) -> None:
