@@ -265,8 +265,13 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(*arguments: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "app", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    """Start a command that Ctrl-C ends, also if the tests run in the background of a shell, which ignores it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "app", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+    )
 
 
 def test_a_closed_pipe_ends_a_run_quietly(many: Path) -> None:

@@ -113,8 +113,9 @@ def test_a_resumed_run_of_any_objective_equals_an_unbroken_one(
     assert_same_run(unbroken, interrupted_and_resumed(config, data, tmp_path / "broken"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_curves")
-@pytest.mark.parametrize("objective", ["siamese", pytest.param("triplet", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("objective", ["triplet", "siamese"])
 def test_a_run_of_any_objective_logs_its_metric(objective: str, data: Path, tmp_path: Path) -> None:
     config = config_with({"objective": objective, "epochs": 1, "pairs_per_epoch": 32})
     (row,) = train(Tiny, config, data, tmp_path).rows
