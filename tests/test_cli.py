@@ -265,7 +265,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(*arguments: str) -> "subprocess.Popen[bytes]":
-    """Start a command that Ctrl-C ends, also if the tests run in the background of a shell, which ignores it."""
+    """Start a command that Ctrl-C ends, even if the shell that runs the tests ignores the signal."""
     return subprocess.Popen(
         [sys.executable, "-m", "app", *arguments],
         stdout=subprocess.PIPE,
