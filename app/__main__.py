@@ -1,5 +1,17 @@
-"""Run the command line: `python -m app`."""
+"""Run the command line: `python -m app`, and the command `facet`."""
 
-from app.cli import main
+import os
 
-main()
+
+def main() -> None:
+    """Run the command line."""
+    # The library of numpy would start a thread per core when it is imported. No operation here is large
+    # enough for them, and they count for the limit on processes.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from app import cli
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

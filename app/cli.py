@@ -3,12 +3,10 @@
 The environment variables of the settings (FACE_DEVICE, FACE_MODELS_DIR, ...) apply to every command.
 """
 
-import ipaddress
 import logging
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -16,6 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from app.errors import FacetError, UnknownModel
+from app.runtime.process_limits import require_threads
 from app.service import problems
 from app.service.console import OutputError, discard_unwritten, emit, report
 from app.service.file_reading import STANDARD_INPUT, read
@@ -24,9 +23,9 @@ from app.service.model_info import ModelsResponse
 from app.service.operations import ImageResult, Operations
 from app.service.requests import DetectQuery, VerifyQuery
 from app.service.upload import Upload
-from app.settings import Settings, explain, unknown_variables
+from app.settings import Settings, explain, is_loopback, unknown_variables
 from app.vision.spec import Task
-from app.wiring import limits_of, load_analyzer
+from app.wiring import limits_of, load_analyzer, model_threads
 
 _PIPE_CLOSED = 141  # 128 + SIGPIPE: the status of programs that a closed pipe ends
 
@@ -72,16 +71,16 @@ def serve(
     from app import server  # imported here, so that the other commands start without FastAPI and uvicorn
 
     settings = _settings(host=host, port=port, device=device)
-    server.log_to_stderr(settings)
-    for name in unknown_variables(os.environ):
-        logging.warning("The environment variable %s is not a setting of Facet and has no effect.", name)
-    if not settings.keys() and not is_loopback(settings.host):
-        logging.warning(
-            "SECURITY: %s is reachable from other machines, and no API keys are set: every client can use "
-            "the service. Set FACE_API_KEYS or FACE_API_KEYS_FILE, or put an authenticating proxy in front.",
-            settings.host,
-        )
     try:
+        require_threads(1)  # the thread of the log
+        server.log_to_stderr(settings)
+        if not settings.keys() and not is_loopback(settings.host):
+            logging.warning(
+                "SECURITY: %s is reachable from other machines, and no API keys are set: every client can "
+                "use the service. Set FACE_API_KEYS or FACE_API_KEYS_FILE, or put an authenticating proxy in "
+                "front.",
+                settings.host,
+            )
         status = server.serve(settings)
     except FacetError as error:
         _cannot_start(error)
@@ -174,7 +173,7 @@ def models(device: Device = None) -> None:
 
 
 def main() -> None:
-    """Run the command line: the entry point of `facet` and of `python -m app`."""
+    """Run the command line, for `facet` and `python -m app`."""
     try:
         cli(prog_name="facet")
     except OutputError as error:
@@ -184,13 +183,6 @@ def main() -> None:
         sys.exit(1)
     finally:
         discard_unwritten()
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host name or IP address can be reached from this machine only."""
-    with suppress(ValueError):
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    return host.lower() == "localhost"
 
 
 def _process(
@@ -235,6 +227,7 @@ def _open(settings: Settings, tasks: dict[Task, str | None] | None) -> Operation
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
+        require_threads(model_threads(settings))
         return Operations(load_analyzer(settings, only=tasks), limits_of(settings))
     except UnknownModel:
         raise
@@ -243,6 +236,8 @@ def _open(settings: Settings, tasks: dict[Task, str | None] | None) -> Operation
 
 
 def _settings(**overrides: Any) -> Settings:
+    if unknown := unknown_variables(os.environ):
+        _exit(2, "\n".join(unknown))
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:

@@ -3,6 +3,16 @@
 `app/service/problems.py` maps each error to an RFC 9457 problem.
 """
 
+import re
+
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|insufficient memory|cannot allocate memory|failed to allocate"
+    r"|smaller than requested bytes|alloc_?failed|allocation_failed|bad_alloc|bad allocation"
+    r"|can't start new thread",
+    re.IGNORECASE,
+)
+"""Messages of ONNX Runtime, CUDA, cuBLAS, cuDNN, C++, OpenCV, libjpeg, Python and Linux."""
+
 
 class FacetError(Exception):
     """Base class of all errors that Facet raises deliberately.
@@ -10,7 +20,10 @@ class FacetError(Exception):
     Attributes:
         detail: what was wrong and what to do, as full sentences.
         field: name of the parameter or field of the request that caused the error, if there is one.
+        retry_after_s: expected seconds until the request can succeed; 0 if they are not known.
     """
+
+    retry_after_s = 0.0
 
     def __init__(self, detail: str, field: str | None = None) -> None:
         super().__init__(detail)
@@ -91,7 +104,11 @@ class NotReady(FacetError):
 
 
 class Overloaded(FacetError):
-    """The service has no free slot, connection or memory for the request."""
+    """The service has no free place, connection or memory for the request."""
+
+    def __init__(self, detail: str, field: str | None = None, retry_after_s: float = 0.0) -> None:
+        super().__init__(detail, field)
+        self.retry_after_s = retry_after_s
 
 
 class DeadlineExceeded(FacetError):
@@ -112,3 +129,14 @@ class BadModel(FacetError):
 
 class DeviceUnavailable(FacetError):
     """The requested device cannot run the models."""
+
+
+class CannotStart(FacetError):
+    """The system does not give the service what it needs to start. No request sees this error."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception of any library means that there is not enough memory, or no thread."""
+    if isinstance(error, FacetError | MemoryError):  # the text of a FacetError may come from a client
+        return isinstance(error, MemoryError | OutOfMemory)
+    return _OUT_OF_MEMORY.search(str(error)) is not None

@@ -1,7 +1,7 @@
 """Logging: JSON or text lines on standard error, each with the id of its request.
 
 A separate thread writes the lines from a bounded queue, so that a full disk or a blocked pipe cannot stop the
-service. When the queue is full, further lines are dropped and counted.
+service. When the queue is full, further lines are dropped and counted, as are lines that cannot be written.
 """
 
 import atexit
@@ -26,19 +26,44 @@ _FLUSH_TIMEOUT_S = 2.0
 _POLL_S = 0.01
 
 
+class CountingStreamHandler(logging.StreamHandler[TextIO]):
+    """Writes log records to a stream, and counts those that it cannot write.
+
+    Attributes:
+        failed: number of records that it could not write.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.failed = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Count the record, in place of a traceback on standard error, which could not be written either."""
+        self.failed += 1
+
+
 class DroppingQueueHandler(QueueHandler):
     """Puts log records into a queue, and drops them when the queue is full.
 
+    Args:
+        queue: the records that wait to be written.
+        writer: the handler that a separate thread calls with the records of the queue.
+
     Attributes:
         queue: the records that wait to be written.
-        dropped: number of dropped records.
     """
 
     queue: "Queue[logging.LogRecord]"
 
-    def __init__(self, queue: "Queue[logging.LogRecord]") -> None:
+    def __init__(self, queue: "Queue[logging.LogRecord]", writer: CountingStreamHandler) -> None:
         super().__init__(queue)
-        self.dropped = 0
+        self._writer = writer
+        self._refused = 0
+
+    @property
+    def dropped(self) -> int:
+        """The number of records that did not fit into the queue or could not be written."""
+        return self._refused + self._writer.failed
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Return the record with the id of its request. The writing thread formats it."""
@@ -50,7 +75,7 @@ class DroppingQueueHandler(QueueHandler):
         try:
             self.queue.put_nowait(record)
         except Full:
-            self.dropped += 1
+            self._refused += 1
 
 
 def start(level: str, form: Format, stream: TextIO | None = None, queue_size: int = _QUEUE_SIZE) -> None:
@@ -65,12 +90,12 @@ def start(level: str, form: Format, stream: TextIO | None = None, queue_size: in
         queue_size: maximum number of lines that wait to be written.
     """
     stream = stream or sys.stderr
-    writer = logging.StreamHandler(stream)
+    writer = CountingStreamHandler(stream)
     writer.setFormatter(_json() if form == "json" or (form == "auto" and not stream.isatty()) else _text())
     queue: Queue[logging.LogRecord] = Queue(queue_size)
     QueueListener(queue, writer).start()
     root = logging.getLogger()
-    root.handlers[:] = [DroppingQueueHandler(queue)]
+    root.handlers[:] = [DroppingQueueHandler(queue, writer)]
     root.setLevel(level.upper())
     atexit.unregister(flush)
     atexit.register(flush)
@@ -85,7 +110,7 @@ def flush(timeout_s: float = _FLUSH_TIMEOUT_S) -> None:
 
 
 def dropped() -> int:
-    """Return the number of log lines that were dropped because the queue was full."""
+    """Return the number of log lines that were dropped: the queue was full, or they could not be written."""
     return sum(handler.dropped for handler in _queue_handlers())
 
 

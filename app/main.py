@@ -7,21 +7,27 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from anyio.to_thread import run_sync
 from fastapi import FastAPI
 
 from app import logs
 from app.api import batch_routes, face_routes, openapi, problem_handlers, status_routes
 from app.api.metrics import Metrics
 from app.api.middleware.access_log import AccessLog
+from app.api.middleware.allowed_hosts import ANY, AllowedHosts
 from app.api.middleware.api_keys import ApiKeys
 from app.api.middleware.request_path import IgnoreTrailingSlash, RequestPath
 from app.api.route_table import RouteTable
-from app.api.transport.body_limits import BodyLimits, BodyMemoryBudget
+from app.api.transport.accept_errors import AcceptErrors
+from app.api.transport.body_limits import BodyLimits
 from app.api.transport.h11_protocol import limited_protocol
+from app.api.transport.memory_budget import MemoryBudget
 from app.api.transport.timeouts import ClientTimeouts
 from app.errors import BadModel, FacetError, NotReady
+from app.keys import AcceptedKeys
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.warmup import WarmUp, warm_up
+from app.runtime.memory_trim import trim_memory
 from app.runtime.shutdown import on_sigterm
 from app.runtime.telemetry import Telemetry
 from app.service.face_service import FaceService
@@ -46,35 +52,38 @@ def create_app(
     A single process accepts connections at once, and answers requests that need the models with 503 until it
     is ready. One of several worker processes accepts no connection before it is ready. If the start fails,
     the application calls `app.state.give_up`, which raises SIGTERM unless the server replaces it. On SIGTERM
-    the application finishes the admitted requests.
+    the application finishes the admitted requests. `app.state.keys` has the valid API keys, which the server
+    may replace.
 
     Args:
         settings: the settings of the service, see docs/reference/settings.md.
         analyzer: models that are already loaded; if None, the application loads those of the settings.
         telemetry: receives the events of the pipeline; if None, they become the metrics of the service.
     """
-    bodies = BodyMemoryBudget(settings.max_body_memory_mb << 20)
+    bodies = MemoryBudget(settings.max_body_memory_mb << 20)
+    answers = MemoryBudget(settings.max_response_memory_mb << 20)
     metrics = Metrics(bodies, version())
     telemetry = telemetry or metrics
     service = FaceService(limits_of(settings), admission_of(settings, telemetry))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        asyncio.get_running_loop().set_exception_handler(AcceptErrors())
+        trimming = asyncio.create_task(trim_memory())
         starting = asyncio.create_task(_start(app, service, settings, analyzer, telemetry))
         starting.add_done_callback(lambda _: _record_models(metrics, service, settings))
         try:
             with on_sigterm(service.admission, settings.shutdown_timeout_s) as stopping:
                 if settings.workers > 1:
                     await _first(starting, stopping)
-                    if service.failure is not None:
-                        raise service.failure
                 yield {"telemetry": metrics}
         finally:
             metrics.service_closed()
+            trimming.cancel()
             starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
-            await asyncio.to_thread(service.admission.close)
-            await asyncio.to_thread(logs.flush)
+            await asyncio.gather(trimming, starting, return_exceptions=True)
+            service.admission.close()  # not in a thread: there may be no memory for one
+            logs.flush()
 
     app = FastAPI(
         title="Facet",
@@ -94,10 +103,12 @@ def create_app(
     for router in routers:
         app.include_router(router)
     app.add_middleware(IgnoreTrailingSlash)
-    keys = settings.keys()
+    app.state.keys = keys = AcceptedKeys(settings.keys())
     if keys:
         app.add_middleware(ApiKeys, keys=keys)
-    app.add_middleware(BodyLimits, timeouts=timeouts_of(settings), budget=bodies)
+    if ANY not in (hosts := settings.hosts()):
+        app.add_middleware(AllowedHosts, hosts=hosts)
+    app.add_middleware(BodyLimits, timeouts=timeouts_of(settings), requests=bodies, responses=answers)
     app.add_middleware(AccessLog, metrics=metrics)
     app.add_middleware(  # added last, so it is the outermost
         RequestPath, root_path=settings.root_path, trusted_proxies=settings.proxies()
@@ -120,7 +131,13 @@ def timeouts_of(settings: Settings) -> ClientTimeouts:
 
 def protocol_of(settings: Settings) -> Any:
     """Return the protocol class for connections, as `uvicorn.Config(http=...)` takes it."""
-    return limited_protocol(timeouts_of(settings), settings.max_connections, settings.root_path)
+    return limited_protocol(
+        timeouts_of(settings),
+        settings.max_connections,
+        settings.root_path,
+        settings.max_connections_per_client or max(1, settings.max_connections // 2),
+        settings.proxies(),
+    )
 
 
 async def _first(task: asyncio.Task[None], event: asyncio.Event) -> None:
@@ -143,7 +160,7 @@ async def _start(
         return ready
 
     try:
-        service.open(await asyncio.to_thread(prepare))
+        service.open(await run_sync(prepare, abandon_on_cancel=True))
         log.info("ready: %s", ", ".join(model.entry.name for model in service.analyzer.models))
     except FacetError as error:
         service.failure = error

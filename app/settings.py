@@ -4,18 +4,28 @@
 """
 
 import re
-from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from collections.abc import Mapping
+from contextlib import suppress
+from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-_MIN_KEY_LENGTH = 16
-_SECRET = frozenset({"api_keys"})
+from app.keys import KeyFile, parse_keys
+
+_SECRET = frozenset({"api_keys", "api_keys_file"})
 
 _ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
+
+_HOST_NAME = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
+
+_SERVICE_LINK = re.compile(
+    r"_SERVICE_(HOST|PORT)(_\w+)?=|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=|_PORT=(tcp|udp|sctp)://"
+)
+"""The variables that Kubernetes sets for each service, after the name of the service."""
 
 _MODELS = Path(__file__).resolve().parent.parent / "models"
 
@@ -26,15 +36,26 @@ class Settings(BaseSettings):
     The variable of a setting is its name in capitals after the prefix FACE_: `max_queue` is FACE_MAX_QUEUE.
     """
 
-    model_config = SettingsConfigDict(env_prefix="FACE_", env_ignore_empty=True, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="FACE_", env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="Address to listen on. 0.0.0.0 accepts connections from other machines; before you use "
-        "it, set API keys or put an authenticating proxy in front.",
+        description="Address to listen on: an IP address, or a name of this machine. 0.0.0.0 accepts "
+        "connections from other machines, :: also those over IPv6; before you use it, set API keys or put an "
+        "authenticating proxy in front.",
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 picks a free port.")
+    allowed_hosts: str = Field(
+        "",
+        description="Host names under which clients may address the service, separated by commas. "
+        "*.example.org stands for all names below example.org, and * for every name. Requests to another "
+        "name get 421. IP addresses and localhost are always allowed. If it is not set, only they and "
+        "FACE_HOST are allowed while the service listens on a loopback address without API keys, else every "
+        "name.",
+    )
     root_path: str = Field(
         "",
         description="Path under which a proxy serves the service, for example /facet. Links, problem types "
@@ -56,13 +77,15 @@ class Settings(BaseSettings):
     api_keys: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
         repr=False,
-        description="API keys, separated by commas. Clients must send one of them; if none is set, every "
-        "client is accepted. A key has 16 or more ASCII characters without spaces.",
+        description="API keys, separated by commas. Clients must send one of them; if no key and no key file "
+        "is set, every client is accepted. A key has 16 or more ASCII characters without spaces. A value "
+        "without a key, such as a single comma, prevents the start; an empty value counts as not set.",
     )
-    api_keys_file: Path | None = Field(
+    api_keys_file: Annotated[KeyFile | None, NoDecode] = Field(
         None,
-        description="File with further API keys, one per line. Use it instead of FACE_API_KEYS if other "
-        "users can read the environment of the process.",
+        description="File with further API keys, one per line, at most 64 KiB. It must contain a key. A line "
+        "that begins with # is a comment. The service reads the file when it starts, and again on SIGHUP. "
+        "Use it instead of FACE_API_KEYS if other users can read the environment of the process.",
     )
 
     device: str = Field(
@@ -147,15 +170,16 @@ class Settings(BaseSettings):
         ge=0,
         le=256,
         description="Number of worker threads: images processed at the same time. 0 uses two per core, at "
-        "least 4 and at most 32. More threads need more memory (one decoded image each) and hardly raise the "
-        "throughput.",
+        "least 4 and at most 32. Large images and batches hold at most half of them. More threads need more "
+        "memory (one decoded image each) and hardly raise the throughput.",
     )
     max_queue: int = Field(
         28,
         ge=0,
         description="Maximum number of requests that wait for a worker thread. Further requests get 503 at "
-        "once. A longer queue absorbs longer bursts, but its last request waits longer. Keep it below the "
-        "number of requests that the service finishes within FACE_REQUEST_TIMEOUT_S.",
+        "once. Large images and batches hold at most half of the places. A longer queue absorbs longer "
+        "bursts, but its last request waits longer. Keep it below the number of requests that the service "
+        "finishes within FACE_REQUEST_TIMEOUT_S.",
     )
     request_timeout_s: float = Field(
         30,
@@ -195,15 +219,30 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         512,
         ge=1,
-        description="Maximum number of open connections per process. Further connections get 503. Up to 384 "
-        "of them stay open for at most 2.5 seconds, so that their clients can read it. Keep the sum below "
-        "the limit on file descriptors of the process.",
+        description="Maximum number of open connections per process. If all are in use, a connection whose "
+        "client is idle or slow is closed for a new request. If there is none, the new one gets 503. Up to "
+        "384 refused connections stay open for at most 2.5 seconds, so that their clients can read it. The "
+        "service does not start if the process may not open file descriptors for all of them.",
+    )
+    max_connections_per_client: int = Field(
+        0,
+        ge=0,
+        description="Maximum number of open connections per process and client: an IPv4 address, or a /64 "
+        "network of IPv6. 0 sets half of FACE_MAX_CONNECTIONS. Addresses of FACE_TRUSTED_PROXIES, by default "
+        "those of this machine, have no such limit: list your proxies there.",
     )
     max_body_memory_mb: int = Field(
         1024,
         ge=1,
-        description="Maximum memory in MiB for the bodies of all unanswered requests together. A request "
-        "that exceeds it gets 503.",
+        description="Maximum memory in MiB for the bodies of all unanswered requests together. If it is in "
+        "use, the body that makes least progress for its size gets 408. If that is the new one, it gets 503.",
+    )
+    max_response_memory_mb: int = Field(
+        256,
+        ge=1,
+        description="Maximum memory in MiB for responses of more than 64 KiB that clients have not read yet. "
+        "If it is in use, the connection that makes least progress for its size is closed. If that is the "
+        "new one, its response is replaced by 503.",
     )
     shutdown_timeout_s: float = Field(
         25,
@@ -225,19 +264,35 @@ class Settings(BaseSettings):
     @field_validator("api_keys", mode="before")
     @classmethod
     def _split_keys(cls, value: object) -> object:
-        return frozenset(_lines(value.replace(",", "\n"))) if isinstance(value, str) else value
+        return parse_keys(value) if isinstance(value, str) else value
 
-    @field_validator("api_keys")
+    @field_validator("api_keys_file", mode="before")
     @classmethod
-    def _check_keys(cls, keys: frozenset[str]) -> frozenset[str]:
-        return _checked(keys)
+    def _read_key_file(cls, value: object) -> object:
+        return KeyFile.read(Path(value)) if isinstance(value, str | Path) else value
 
-    @field_validator("api_keys_file")
+    @field_validator("host")
     @classmethod
-    def _check_file(cls, path: Path | None) -> Path | None:
-        if path is not None and not _checked(_read(path)):
-            raise ValueError("The file contains no API key")
-        return path
+    def _check_host(cls, host: str) -> str:
+        host = host.strip()
+        if not host.startswith("["):
+            return host
+        inner = host.removeprefix("[").removesuffix("]")
+        with suppress(ValueError):
+            if host.endswith("]") and isinstance(ip_address(inner), IPv6Address):
+                return inner
+        raise ValueError("The value in brackets must be an IPv6 address such as [::1]")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_allowed_hosts(cls, hosts: str) -> str:
+        for host in _split(hosts):
+            if not _HOST_NAME.fullmatch(host.lower()):
+                raise ValueError(
+                    "Each part must be a host name such as faces.example.org, *.example.org or *, without "
+                    "scheme, port and path"
+                )
+        return hosts
 
     @field_validator("root_path")
     @classmethod
@@ -257,20 +312,45 @@ class Settings(BaseSettings):
     @classmethod
     def _split_names(cls, value: object) -> object:
         if isinstance(value, str):
-            return frozenset(name for name in (part.strip() for part in value.split(",")) if name) or None
+            return frozenset(_split(value)) or None
         return value
 
     def keys(self) -> frozenset[str]:
-        """Return the API keys of `api_keys` and of the file `api_keys_file`.
+        """Return the API keys of `api_keys` and of the file `api_keys_file`, as it was when it was read."""
+        return self.api_keys | (self.api_keys_file.keys if self.api_keys_file else frozenset())
+
+    def with_new_keys(self) -> "Settings":
+        """Return the same settings with the keys that the file `api_keys_file` contains now.
 
         Raises:
-            ValueError: the file cannot be read.
+            ValueError: the file cannot be read, contains no key or an invalid one. The message has no key.
         """
-        return self.api_keys | (_read(self.api_keys_file) if self.api_keys_file else frozenset())
+        if self.api_keys_file is None:
+            return self
+        return self.model_copy(update={"api_keys_file": self.api_keys_file.read_again()})
+
+    def hosts(self) -> frozenset[str]:
+        """Return the allowed host names in lower case; they include `*` if every name is allowed."""
+        if names := _split(self.allowed_hosts.lower()):
+            return frozenset(names)
+        local = is_loopback(self.host) and not self.api_keys and self.api_keys_file is None
+        return frozenset({self.host.lower() if local else "*"})
 
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """Return the networks of the trusted proxies."""
         return _networks(self.trusted_proxies)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or IP address can be reached from this machine only."""
+    with suppress(ValueError):
+        return ip_address(host.strip("[]")).is_loopback
+    return host.lower() == "localhost"
+
+
+def _split(text: str) -> list[str]:
+    """Return the parts of a text in which commas separate them, without spaces and empty parts."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -280,35 +360,11 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
         ValueError: a part is neither.
     """
     try:
-        return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+        return tuple(ip_network(part, strict=False) for part in _split(text))
     except ValueError as error:
         raise ValueError(
             f"Each part must be an IP address or a network such as 10.0.0.0/8: {error}"
         ) from error
-
-
-def _read(path: Path) -> frozenset[str]:
-    try:
-        return frozenset(_lines(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"The file cannot be read: {error}") from error
-
-
-def _lines(text: str) -> list[str]:
-    lines = (line.strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def _checked(keys: frozenset[str]) -> frozenset[str]:
-    """Return the keys.
-
-    Raises:
-        ValueError: a key is too short, or cannot be sent in a header. The message does not contain the key.
-    """
-    for key in keys:
-        if len(key) < _MIN_KEY_LENGTH or not (key.isascii() and key.isprintable() and " " not in key):
-            raise ValueError(f"A key must have {_MIN_KEY_LENGTH} or more ASCII characters without spaces")
-    return keys
 
 
 def explain(error: ValidationError) -> str:
@@ -324,7 +380,34 @@ def explain(error: ValidationError) -> str:
     return "\n".join(lines)
 
 
-def unknown_variables(names: Iterable[str]) -> list[str]:
-    """Return those of the environment variables that have the prefix FACE_ but are not settings, sorted."""
-    known = {f"FACE_{name}".upper() for name in Settings.model_fields}
-    return sorted(name for name in names if name.startswith("FACE_") and name not in known)
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return a message for each environment variable with the prefix FACE_ that is not a setting.
+
+    A variable without a value is ignored, as one of a setting is. A setting with the prefix FACET_ has a
+    message too. The messages contain no values.
+
+    Args:
+        environment: the values of the environment variables by name.
+
+    Returns:
+        Full sentences that name the variable, and the setting with the most similar name.
+    """
+    settings = {name.upper() for name in Settings.model_fields}
+    messages, links = [], []
+    for name, value in sorted(environment.items()):
+        prefix, _, rest = name.upper().partition("_")
+        wrong = (prefix, rest in settings) in (("FACE", False), ("FACET", True))
+        if not wrong or not value:
+            continue
+        if _SERVICE_LINK.search(f"{name}={value}"):
+            links += [name] if prefix == "FACE" else []
+            continue
+        near = get_close_matches(rest, settings, 1)
+        hint = f"Did you mean FACE_{near[0]}?" if near else "docs/reference/settings.md lists the settings."
+        messages.append(f"{name}: This is not a setting of Facet. {hint} Correct or remove the variable.")
+    if links:
+        messages.append(
+            f"{', '.join(links)}: Kubernetes sets these variables for a service whose name begins with "
+            "face. Set enableServiceLinks: false in the pod."
+        )
+    return messages

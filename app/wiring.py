@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from app.errors import BadModel, UnknownModel
 from app.pipeline.analyzer import Analyzer
@@ -13,6 +14,8 @@ from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
 from app.service.limits import Limits
 from app.settings import Settings
 from app.vision.spec import Task
+
+_OTHER_THREADS = 8
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -29,9 +32,34 @@ def limits_of(settings: Settings) -> Limits:
 
 def admission_of(settings: Settings, telemetry: Telemetry = NULL_TELEMETRY) -> Admission:
     """Return the admission control: the worker threads and the queue in front of them."""
+    timeout_s = settings.request_timeout_s or None
+    return Admission(worker_threads(settings), settings.max_queue, timeout_s, telemetry)
+
+
+def worker_threads(settings: Settings) -> int:
+    """Return the number of worker threads of a process."""
     cores = max(1, len(os.sched_getaffinity(0)) // settings.workers)
-    workers = settings.max_concurrent or min(32, max(4, 2 * cores))
-    return Admission(workers, settings.max_queue, settings.request_timeout_s or None, telemetry)
+    return settings.max_concurrent or min(32, max(4, 2 * cores))
+
+
+def model_threads(settings: Settings) -> int:
+    """Return the number of threads that loaded models use at most, with a margin for short-lived threads.
+
+    Each net that uses all cores for one call has a pool of threads; the calling thread is one of them.
+    """
+    threads = settings.threads or len(os.sched_getaffinity(0))
+    nets = 0
+    with suppress(BadModel):  # loading the models reports it
+        entries = model_store.select(model_store.read_manifest(settings.models_dir), settings.models)
+        nets = sum(len(entry.files) for entry in entries if entry.task != "detect")
+    return nets * (threads - 1) + threads + _OTHER_THREADS
+
+
+def service_threads(settings: Settings) -> int:
+    """Return the number of threads that the processes of the service use at most."""
+    cores = len(os.sched_getaffinity(0))
+    own = model_threads(settings) + worker_threads(settings) + min(32, cores + 4)  # the pool of asyncio
+    return own if settings.workers == 1 else settings.workers * (own + cores + 1) + 1  # those of numpy
 
 
 def load_analyzer(

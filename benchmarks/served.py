@@ -58,7 +58,7 @@ def service(*, poll: float = 0.1, **settings: object) -> Iterator[Served]:
         process = subprocess.Popen(command, env=environment, stderr=log)
         try:
             url = f"http://127.0.0.1:{port}"
-            _await_ready(url, process, poll)
+            await_ready(url, process, poll)
             yield Served(url, process.pid)
         finally:
             process.terminate()
@@ -68,7 +68,17 @@ def service(*, poll: float = 0.1, **settings: object) -> Iterator[Served]:
         assert status == 0, f"The service exited with status {status}."
 
 
-def _await_ready(url: str, process: "subprocess.Popen[bytes]", poll: float) -> None:
+def await_ready(url: str, process: "subprocess.Popen[bytes]", poll: float = 0.1) -> None:
+    """Wait until the service is ready.
+
+    Args:
+        url: address of the service.
+        process: its process.
+        poll: seconds between two checks.
+
+    Raises:
+        RuntimeError: the process ended, or the service is not ready after five minutes.
+    """
     end = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < end and process.poll() is None:
         try:

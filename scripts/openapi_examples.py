@@ -6,6 +6,7 @@ The responses are those of the service, with the default models on the CPU, to i
 """
 
 import json
+import time
 from typing import Any
 
 from fastapi.testclient import TestClient
@@ -66,9 +67,10 @@ def main() -> None:
     """Start the service in this process, and write its responses."""
     settings = Settings(device="cpu")
     app = create_app(settings, load_analyzer(settings))
-    with TestClient(app) as client:
-        while not client.get("/readyz").is_success:
-            pass
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        while (ready := client.get("/readyz")).status_code == 503:
+            time.sleep(0.1)
+        ready.raise_for_status()
         found = answers(client, client.get("/openapi.json").json())
     found = keep_times(found, json.loads(EXAMPLES.read_text()))
     lines = [f"{json.dumps(path)}: {json.dumps(operations)}" for path, operations in found.items()]

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,30 @@ def test_a_bad_setting(monkeypatch: pytest.MonkeyPatch) -> None:
         assert result.stderr.startswith("facet: FACE_PORT:")
 
 
+@pytest.mark.parametrize("command", ["serve", "models", f"detect {OBAMA}", f"verify {OBAMA} {AGAIN}"])
+def test_an_unknown_variable_stops_every_command(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("FACE_API_KEY", "a-key-of-some-length")
+    result = run(*command.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("facet: FACE_API_KEY: This is not a setting")
+    assert "FACE_API_KEYS?" in result.stderr
+    assert "a-key-of-some-length" not in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["serve"], ["detect", OBAMA]])
+def test_no_thread_is_left(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    result = run(*command)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("facet: cannot start: Facet needs ")
+    assert "the system allows only 0" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_models_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FACE_MODELS_DIR", str(tmp_path))
     result = run("models")
@@ -246,6 +271,27 @@ def test_models_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert result.stderr.count("\n") == 1
     assert "facet: cannot start:" in result.stderr
     assert "manifest.json" in result.stderr
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "1"), ("4", "4")])
+def test_the_library_of_numpy_starts_no_threads(given: str | None, used: str) -> None:
+    others = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    program = (
+        "import os, sys\n"
+        "from app.__main__ import main\n"
+        "assert 'numpy' not in sys.modules\n"
+        "sys.argv = ['facet', '--help']\n"
+        "try: main()\n"
+        "finally: print(os.environ['OPENBLAS_NUM_THREADS'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=others | ({} if given is None else {"OPENBLAS_NUM_THREADS": given}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.splitlines()[-1] == used
 
 
 def test_help_tells_of_every_command() -> None:
@@ -337,7 +383,7 @@ def test_as_a_process(tmp_path: Path) -> None:
     """`serve` with a damaged store ends with one line and a code, and leaves no server behind."""
     done = subprocess.run(
         [sys.executable, "-m", "app", "serve", "--port", "0"],
-        env={**os.environ, "FACE_MODELS_DIR": str(tmp_path), "FACE_PROT": "1", "FACE_LOG_FORMAT": "text"},
+        env={**os.environ, "FACE_MODELS_DIR": str(tmp_path), "FACE_LOG_FORMAT": "text"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -347,4 +393,3 @@ def test_as_a_process(tmp_path: Path) -> None:
     (critical,) = [text for text in done.stderr.splitlines() if text.startswith("CRITICAL")]
     assert "cannot start" in critical
     assert "manifest.json" in critical
-    assert "FACE_PROT" in done.stderr

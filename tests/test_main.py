@@ -127,6 +127,25 @@ def test_without_a_detector_the_start_fails_with_one_line(caplog: pytest.LogCapt
     assert line.startswith("cannot start: No detector is loaded")
 
 
+def test_readiness_says_that_worker_processes_are_missing() -> None:
+    app = create_app(Settings(), fake_analyzer())
+    with serving(app) as url, client_of(url) as client:
+        assert client.get("/readyz").json() == {"status": "ready"}
+        app.state.service.is_degraded = True
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()) == (200, {"status": "degraded"})
+
+
+def test_keys_are_replaced_while_the_service_runs() -> None:
+    old, new = "old-key-of-some-length", "new-key-of-some-length"
+    app = create_app(Settings(api_keys=frozenset({old})), fake_analyzer())
+    with serving(app) as url, client_of(url) as client:
+        assert client.get("/models", headers={"x-api-key": old}).status_code == 200
+        app.state.keys.replace({new})
+        assert client.get("/models", headers={"x-api-key": old}).status_code == 401
+        assert client.get("/models", headers={"x-api-key": new}).status_code == 200
+
+
 def test_the_whole_process() -> None:
     """`python -m app serve`: it logs its address, becomes ready, and ends on SIGTERM."""
     with process(*SERVE, models="cascade,fused") as (running, url, lines):

@@ -1,21 +1,23 @@
-"""How a server process ends, and what replaces a worker that dies. tests/integration kills real workers."""
+"""How a server process ends, and which keys it accepts. tests/integration kills real workers."""
 
 import asyncio
 import logging
 import os
+import pickle
 import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-import uvicorn
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors.multiprocess import SIGNALS
+from prometheus_client import values
 
 from app import server
 from app.api.metrics import FOLDER
-from app.errors import Abandoned
+from app.errors import Abandoned, CannotStart
+from app.main import create_app
+from app.processes.supervisor import Supervisor
 from app.runtime.admission import Admission
 from app.runtime.shutdown import on_sigterm
 from app.settings import Settings
@@ -49,11 +51,9 @@ def test_sigterm_finishes_what_runs_refuses_new_work_and_exits_with_0() -> None:
 def ended() -> Iterator[list[float]]:
     """The times at which SIGTERM had its previous effect, which here is only to be recorded."""
     times: list[float] = []
-    kept = {number: signal.getsignal(number) for number in SIGNALS}
-    signal.signal(signal.SIGTERM, lambda *_: times.append(time.monotonic()))
+    handler = signal.signal(signal.SIGTERM, lambda *_: times.append(time.monotonic()))
     yield times
-    for number, handler in kept.items():
-        signal.signal(number, handler)
+    signal.signal(signal.SIGTERM, handler)
 
 
 def test_sigterm_waits_for_admitted_requests(ended: list[float]) -> None:
@@ -102,67 +102,96 @@ def test_what_does_not_end_is_cancelled_and_left_at_the_end_of_the_shutdown_time
     assert 0.8 <= ended[0] - start < exit_time - start < 1
 
 
-class FakeWorker:
-    """A worker process that has not ended, or has ended with a status."""
-
-    started: "list[FakeWorker]"
-
-    def __init__(self, config: object = None, sockets: object = None, exitcode: int | None = None) -> None:
-        self.exitcode = exitcode
-        self.pid = id(self)
-        self.process = self
-
-    def is_alive(self) -> bool:
-        return self.exitcode is None
-
-    def start(self) -> None:
-        FakeWorker.started.append(self)
-
-
-@pytest.fixture
-def supervisor(ended: list[float], monkeypatch: pytest.MonkeyPatch) -> server._Supervisor:
-    """A supervisor of fake workers; `ended` restores the handlers of the signals that it handles."""
-    FakeWorker.started = []
-    monkeypatch.setattr(server, "Process", FakeWorker)
-    return server._Supervisor(uvicorn.Config("app", workers=3), [])
-
-
-def test_a_worker_that_dies_is_replaced(
-    supervisor: server._Supervisor, caplog: pytest.LogCaptureFixture
-) -> None:
-    workers = [FakeWorker(), FakeWorker(exitcode=-signal.SIGKILL), FakeWorker()]
-    supervisor.processes = [*workers]  # type: ignore[list-item]
-    supervisor.keep_subprocess_alive()
-    (new,) = FakeWorker.started
-    assert [worker.pid for worker in supervisor.processes] == [workers[0].pid, new.pid, workers[2].pid]
-    assert not supervisor.should_exit.is_set()
-    assert f"Worker process {workers[1].pid} died with status -9" in caplog.text
-    supervisor.keep_subprocess_alive()
-    assert len(FakeWorker.started) == 1
-
-
-def test_a_worker_that_cannot_start_ends_the_service(
-    supervisor: server._Supervisor, caplog: pytest.LogCaptureFixture
-) -> None:
-    supervisor.processes = [FakeWorker(), FakeWorker(exitcode=STARTUP_FAILURE)]  # type: ignore[list-item]
-    supervisor.keep_subprocess_alive()
-    assert not FakeWorker.started
-    assert supervisor.should_exit.is_set()
-    assert [record.levelno for record in caplog.records] == [logging.CRITICAL]
-
-
-@pytest.mark.parametrize(("exitcode", "status"), [(STARTUP_FAILURE, 1), (0, 0), (-signal.SIGTERM, 0)])
-def test_the_status_of_several_workers(
-    monkeypatch: pytest.MonkeyPatch, ended: list[float], exitcode: int, status: int
-) -> None:
-    def run(supervisor: server._Supervisor) -> None:
-        for listener in supervisor.sockets:
-            listener.close()
-        supervisor.processes = [FakeWorker(exitcode=0), FakeWorker(exitcode=exitcode)]  # type: ignore[list-item]
-
-    monkeypatch.setattr(server._Supervisor, "run", run)
+@pytest.mark.parametrize(("succeeded", "status"), [(True, 0), (False, 1)])
+def test_the_status_of_several_workers(monkeypatch: pytest.MonkeyPatch, succeeded: bool, status: int) -> None:
+    monkeypatch.setattr(Supervisor, "run", lambda supervisor: succeeded)
+    monkeypatch.setattr(values, "ValueClass", values.ValueClass)  # so that it is as before after the test
     monkeypatch.setenv(FOLDER, "")  # so that the folder that is set there is forgotten after the test
     assert server.serve(Settings(workers=2, device="cpu", port=0)) == status
+
+
+def test_without_a_temporary_folder_several_workers_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(prefix: str) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(server, "TemporaryDirectory", refuse)
+    with pytest.raises(CannotStart, match=r"FACE_WORKERS=2 .* Set TMPDIR to a folder"):
+        server.serve(Settings(workers=2, device="cpu", port=0))
+
+
+class TestReload:
+    OLD, NEW, OTHER = (f"{name}-key-of-some-length" for name in ("old", "new", "other"))
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        path = tmp_path / "keys"
+        path.write_text(self.OLD)
+        return path
+
+    @pytest.fixture
+    def program(self, monkeypatch: pytest.MonkeyPatch, file: Path) -> server._Program:
+        monkeypatch.setenv("FACE_API_KEYS_FILE", str(file))
+        monkeypatch.setenv("FACE_API_KEYS", self.OTHER)
+        return server._Program(Settings(), create_app, [])
+
+    def test_the_file_is_read_once(self, program: server._Program, file: Path) -> None:
+        file.write_text(self.NEW)
+        assert program.keys == {self.OLD, self.OTHER}
+
+    def test_the_keys_travel_to_the_workers_and_not_the_path(
+        self, program: server._Program, file: Path
+    ) -> None:
+        file.unlink()
+        assert pickle.loads(pickle.dumps(program.settings)).keys() == {self.OLD, self.OTHER}
+
+    def test_the_keys_of_the_file_are_replaced(self, program: server._Program, file: Path) -> None:
+        file.write_text(f"# a comment\n{self.NEW}\n")
+        program.reload()
+        assert program.keys == program.settings.keys() == {self.NEW, self.OTHER}
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (None, "cannot be read: No such file or directory"),
+            ("", "contains no API key"),
+            ("# only a comment of some length", "contains no API key"),
+            ("new-key-of-some-length\nabc", "Line 2 is invalid"),
+        ],
+    )
+    def test_an_invalid_file_changes_nothing(
+        self,
+        program: server._Program,
+        file: Path,
+        caplog: pytest.LogCaptureFixture,
+        content: str | None,
+        words: str,
+    ) -> None:
+        if content is None:
+            file.unlink()
+        else:
+            file.write_text(content)
+        program.reload()
+        assert program.keys == {self.OLD, self.OTHER}
+        (record,) = caplog.records
+        assert record.levelno == logging.ERROR
+        assert str(file) in record.getMessage()
+        assert words in record.getMessage()
+        assert self.NEW not in caplog.text
+
+    def test_a_pipe_does_not_block(
+        self, program: server._Program, file: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        file.unlink()
+        os.mkfifo(file)
+        program.reload()
+        assert program.keys == {self.OLD, self.OTHER}
+        assert "not a regular file" in caplog.text
+
+    def test_without_a_file_there_is_nothing_to_reload(self, caplog: pytest.LogCaptureFixture) -> None:
+        program = server._Program(Settings(api_keys=frozenset({self.OLD})), create_app, [])
+        program.reload()
+        assert program.keys == {self.OLD}
+        assert "there is nothing to reload" in caplog.text
 
 
 def test_workers_share_the_cores_and_the_shutdown_time() -> None:

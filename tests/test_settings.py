@@ -1,6 +1,7 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -85,6 +86,11 @@ def test_settings_are_frozen() -> None:
         ("FACE_ROOT_PATH", "https://example.org/facet", "FACE_ROOT_PATH: .*a path such as /facet"),
         ("FACE_ROOT_PATH", "/a/../b", "FACE_ROOT_PATH: .*a path such as /facet"),
         ("FACE_ROOT_PATH", "/a b", "FACE_ROOT_PATH: .*a path such as /facet"),
+        ("FACE_HOST", "[localhost]", r"FACE_HOST: .*an IPv6 address such as \[::1\].*'\[localhost\]'"),
+        ("FACE_HOST", "[::1", r"FACE_HOST: .*an IPv6 address such as \[::1\]"),
+        ("FACE_ALLOWED_HOSTS", "a.example.org:80", "FACE_ALLOWED_HOSTS: .*without scheme, port and path"),
+        ("FACE_ALLOWED_HOSTS", "http://a.example.org", "FACE_ALLOWED_HOSTS: .*host name such as"),
+        ("FACE_ALLOWED_HOSTS", "a.*.example.org", "FACE_ALLOWED_HOSTS: .*host name such as"),
         ("FACE_TRUSTED_PROXIES", "localhost", "FACE_TRUSTED_PROXIES: .*IP address or a network.*'localhost'"),
         ("FACE_TRUSTED_PROXIES", "10.0.0.0/8,*", "FACE_TRUSTED_PROXIES: .*IP address or a network"),
     ],
@@ -146,10 +152,91 @@ class TestKeys:
             Settings()
         assert explain(caught.value).startswith("FACE_API_KEYS_FILE: ")
 
-    def test_they_are_not_shown(self) -> None:
-        assert self.ONE not in repr(Settings(api_keys=frozenset({self.ONE})))
+    @pytest.mark.parametrize("value", [",", " ", " ,\n, "])
+    def test_a_value_without_any_is_refused(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+        monkeypatch.setenv("FACE_API_KEYS", value)
+        with pytest.raises(ValidationError) as caught:
+            Settings()
+        assert explain(caught.value).startswith("FACE_API_KEYS: The value contains no API key.")
+
+    @pytest.mark.parametrize("name", ["FACE_API_KEYS", "FACE_API_KEYS_FILE"])
+    def test_an_empty_value_is_none_at_all(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        monkeypatch.setenv(name, "")
+        assert Settings().keys() == frozenset()
+
+    def test_a_key_in_place_of_a_file_is_not_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FACE_API_KEYS_FILE", self.ONE)
+        with pytest.raises(ValidationError) as caught:
+            Settings()
+        assert explain(caught.value) == (
+            "FACE_API_KEYS_FILE: The file cannot be read: No such file or directory. "
+            "The value must be the path of a file; a key itself belongs in FACE_API_KEYS."
+        )
+        assert self.ONE not in str(caught.value)
+
+    def test_they_are_not_shown(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        path = tmp_path / "keys"
+        path.write_text(self.TWO)
+        monkeypatch.setenv("FACE_API_KEYS_FILE", str(path))
+        text = repr(Settings(api_keys=frozenset({self.ONE})))
+        assert self.ONE not in text
+        assert self.TWO not in text
 
 
-def test_misspelt_variables_are_found() -> None:
-    names = ["FACE_PROT", "FACE_PORT", "PATH", "FACE_GPU", "FACE_MODELS_DIR"]
-    assert unknown_variables(names) == ["FACE_GPU", "FACE_PROT"]
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("FACE_API_KEY", "Did you mean FACE_API_KEYS?"),
+        ("FACE_APIKEYS", "Did you mean FACE_API_KEYS?"),
+        ("FACE_PROT", "Did you mean FACE_PORT?"),
+        ("face_hosts", "Did you mean FACE_HOST?"),
+        ("FACET_API_KEYS", "Did you mean FACE_API_KEYS?"),
+        ("FACE_GPU", "docs/reference/settings.md lists the settings."),
+    ],
+)
+def test_an_unknown_variable_is_named_with_the_nearest_setting(name: str, near: str) -> None:
+    (message,) = unknown_variables({name: "a-secret", "FACE_PORT": "1", "face_models": "x", "PATH": "/bin"})
+    assert message.startswith(f"{name}: This is not a setting of Facet. {near} ")
+    assert "secret" not in message
+
+
+def test_variables_of_others_and_variables_without_a_value_are_ignored() -> None:
+    links = {"FACET_PORT": "tcp://10.0.0.1:8000", "FACET_SERVICE_HOST": "10.0.0.1", "FACET_CHECKOUT": "/srv"}
+    assert unknown_variables({"FACE_GPU": "", "FACETS": "1", "MY_FACE_PORT": "1", **links}) == []
+
+
+def test_variables_of_kubernetes_get_one_message_with_the_remedy() -> None:
+    links = {
+        "FACE_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+        "FACE_PORT_8000_TCP_ADDR": "10.0.0.1",
+        "FACE_SERVICE_HOST": "10.0.0.1",
+        "FACE_SERVICE_PORT_HTTP": "8000",
+        "FACE_STORE_PORT": "tcp://10.0.0.2:80",
+    }
+    (message,) = unknown_variables({**links, "FACE_PORT": "tcp://10.0.0.1:8000"})
+    assert message.startswith(f"{', '.join(links)}: Kubernetes sets these variables")
+    assert "enableServiceLinks: false" in message
+
+
+@pytest.mark.parametrize(
+    ("given", "host"),
+    [("[::1]", "::1"), ("::", "::"), (" 127.0.0.1 ", "127.0.0.1"), ("[fe80::1]", "fe80::1")],
+)
+def test_hosts_may_have_brackets(given: str, host: str) -> None:
+    assert Settings(host=given).host == host
+
+
+@pytest.mark.parametrize(
+    ("settings", "hosts"),
+    [
+        ({}, {"127.0.0.1"}),
+        ({"host": "localhost"}, {"localhost"}),
+        ({"host": "0.0.0.0"}, {"*"}),
+        ({"api_keys": frozenset({"a-key-of-some-length"})}, {"*"}),
+        ({"allowed_hosts": "Faces.example.org, *.example.net,"}, {"faces.example.org", "*.example.net"}),
+        ({"allowed_hosts": "[::1]", "host": "0.0.0.0"}, {"[::1]"}),
+        ({"allowed_hosts": "*"}, {"*"}),
+    ],
+)
+def test_allowed_hosts(settings: dict[str, Any], hosts: set[str]) -> None:
+    assert Settings(**settings).hosts() == hosts

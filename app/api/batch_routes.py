@@ -101,8 +101,8 @@ async def _answer(
 ) -> Response:
     """Return the response with the result of the operation on each image.
 
-    At most one image per worker thread is queued at a time, so that other requests run between the images of
-    a batch.
+    The images of a batch run as large jobs, so that other requests run beside them. At most one image per
+    worker thread is queued at a time, so that batches take turns.
     """
     limits = service.limits
     query.options(limits.faces)  # invalid parameters fail the whole request, before its body is read
@@ -114,7 +114,11 @@ async def _answer(
             if isinstance(upload, FacetError):
                 raise upload
             async with room:
-                return await service.run(context, lambda o: _json(operation(o, upload, query).response))
+                return await service.run(
+                    context,
+                    lambda operations: _json(operation(operations, upload, query).response),
+                    large=len(uploads) > 1,
+                )
         except FacetError as error:
             problem = problems.of_error(error, limits, request.url.path).under(root_path(request.scope))
             return _json(problem, exclude_none=True)

@@ -25,7 +25,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from app import logs
-from app.api.transport.body_limits import BodyMemoryBudget
+from app.api.transport.memory_budget import MemoryBudget
 from app.pipeline.analyzer import Analyzer
 from app.runtime.device import runtime_version
 from app.runtime.gpu_memory import used_and_total
@@ -50,7 +50,7 @@ class Metrics(Telemetry):
         version: version of Facet, reported as a label.
     """
 
-    def __init__(self, bodies: BodyMemoryBudget, version: str = "") -> None:
+    def __init__(self, bodies: MemoryBudget, version: str = "") -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call] # they double the number of series
         self._registry = own = CollectorRegistry()
         self._bodies = bodies

@@ -12,6 +12,9 @@ from app.errors import BadParameter, TooManyBytes
 
 _MAX_PARTS = 16
 _MAX_BOUNDARY = 256  # of the parser; RFC 2046 allows 70 bytes
+_MAX_DELIMITERS = 1000
+"""Maximum occurrences of the boundary, in the content of parts too: the parser takes 1.5 us for each."""
+
 _HEAD = 4096
 _SHOWN = 80
 
@@ -57,12 +60,19 @@ async def parse(
     boundary = options.get(b"boundary", b"")
     usable = 0 < len(boundary) <= _MAX_BOUNDARY
     preamble, reader = _Preamble(boundary), _PartReader(max_bytes, max_parts, lenient)
+    delimiters = 0
     parser = MultipartParser(boundary if usable else b"-", reader.callbacks())  # type: ignore[arg-type]
     try:
         async for chunk in body:
             rest = preamble.skip(chunk)
             if not usable:
                 break
+            delimiters += rest.count(b"\r\n--" + boundary)
+            if delimiters > _MAX_DELIMITERS:
+                raise BadParameter(
+                    f"The boundary {_shown(boundary)} occurs in the content of the form. Let an HTTP library "
+                    "choose it."
+                )
             if rest:
                 parser.write(rest)
     except FormParserError as error:

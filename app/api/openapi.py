@@ -53,6 +53,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         "image is not decoded).",
     ),
     415: problem(415, "The content type, the content encoding or the image format is not supported."),
+    421: problem(421, "The header `Host` names a host that the service does not allow."),
     422: problem(
         422,
         "The body is not an image, the image is damaged, a parameter or field is invalid, the model is "
@@ -61,7 +62,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     503: problem(
         503,
         "The service is not ready, overloaded or out of memory, or the request was not finished in time. The "
-        "header `Retry-After` says when to try again.",
+        "header `Retry-After` has the expected seconds until it can succeed, with a random part.",
     ),
 }
 

@@ -11,23 +11,18 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
 from app.api.route_table import RouteTable
-from app.errors import FacetError
+from app.errors import FacetError, OutOfMemory, is_out_of_memory
 from app.service.limits import Limits
 from app.service.problems import (
     BY_STATUS,
     MEDIA_TYPE,
-    RETRY_SECONDS,
     Problem,
     of_error,
     of_kind,
     of_status,
     of_validation,
+    retry_after,
 )
-
-_HEADERS = {
-    408: {"Connection": "close"},
-    503: {"Retry-After": str(RETRY_SECONDS)},
-}
 
 
 def install(app: FastAPI, limits: Limits, table: RouteTable) -> None:
@@ -42,7 +37,12 @@ def install(app: FastAPI, limits: Limits, table: RouteTable) -> None:
     async def domain(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, FacetError)
         problem = of_error(error, limits, request.url.path)
-        return respond(problem, _HEADERS.get(problem.status), request.scope)
+        headers = None
+        if problem.status == 503:
+            headers = {"Retry-After": retry_after(error.retry_after_s)}
+        elif problem.status == 408:
+            headers = {"Connection": "close"}
+        return respond(problem, headers, request.scope)
 
     async def validation(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
@@ -77,8 +77,16 @@ def install(app: FastAPI, limits: Limits, table: RouteTable) -> None:
     app.add_exception_handler(ClientDisconnect, disconnected)
 
 
-def internal_error(scope: Scope) -> JSONResponse:
-    """Return the response for an unexpected error. The caller logs the error."""
+def unexpected(error: Exception, scope: Scope) -> JSONResponse:
+    """Return the response for an unexpected error: 503 if it means insufficient memory, else 500.
+
+    Args:
+        error: the error, which the caller logs.
+        scope: the ASGI scope of the request.
+    """
+    if is_out_of_memory(error):
+        lack = OutOfMemory("There is not enough memory for this request. Try again in a moment.")
+        return respond(of_error(lack, None, scope["path"]), {"Retry-After": retry_after()}, scope)
     detail = "The service failed on this request. Its log has the cause."
     return respond(of_status(500, detail, scope["path"]), None, scope)
 

@@ -28,7 +28,10 @@ router = APIRouter()
 class Status(BaseModel):
     """The response of a health check."""
 
-    status: Literal["ok", "ready"] = Field(description="`ok` from `/livez`, `ready` from `/readyz`.")
+    status: Literal["ok", "ready", "degraded"] = Field(
+        description="`ok` from `/livez`; `ready` from `/readyz`, or `degraded` if the service accepts "
+        "requests although fewer worker processes are ready than `FACE_WORKERS`."
+    )
 
 
 @router.head("/models", include_in_schema=False)
@@ -66,7 +69,7 @@ async def livez() -> Status:
 async def readyz(service: ServiceDep) -> Status:
     """Return 200 while the service accepts requests: when the models are loaded and warm, until it stops."""
     service.check_ready()
-    return Status(status="ready")
+    return Status(status="degraded" if service.is_degraded else "ready")
 
 
 @router.head("/version", include_in_schema=False)

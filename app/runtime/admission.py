@@ -1,22 +1,22 @@
 """Admission control: a bounded number of worker threads, and a bounded queue in front of them.
 
 Slow work that does not run on the device (decoding, cropping, drawing, JSON) runs in the worker threads, so
-that neither the event loop nor the device waits for it. A request gets a slot before its body is read. It
-occupies the slot until it is answered and its last job has ended. A job whose request is over ends before its
-next stage.
+that neither the event loop nor the device waits for it. A request takes a place when its first job is
+submitted, that is when its body is complete. It keeps the place until it is answered and its last job has
+ended. Requests with large images (`app/runtime/worker_threads.py`) hold at most half of the places. A job
+whose request is over ends before its next stage.
 """
 
 import asyncio
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from app.errors import Abandoned, DeadlineExceeded, FacetError, NotReady, OutOfMemory, Overloaded
 from app.runtime.request_context import RequestContext, deadline_exceeded
 from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
-from app.runtime.timing import Timing
+from app.runtime.worker_threads import Job, WorkerThreads
 
 T = TypeVar("T")
 
@@ -38,21 +38,23 @@ class Admission:
         self, workers: int, queue: int, timeout_s: float | None = None, telemetry: Telemetry = NULL_TELEMETRY
     ) -> None:
         self.workers = workers
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="facet")
-        self._capacity = workers + queue
+        self._threads = WorkerThreads(workers, self._turned_large, self._ended, telemetry)
+        self._places = workers + queue
+        large = self._threads.for_large
+        self._places_for_large = large + queue // 2 if large else self._places
         self._timeout_s = timeout_s
         self._telemetry = telemetry
-        # For each admitted request, the number of occupants of its slot: the request itself, and its jobs.
+        # For each admitted request, the number of its occupants: the request itself, and its jobs.
         self._occupants: dict[RequestContext, int] = {}
         self._unanswered: set[RequestContext] = set()
-        self._waiting = 0
-        self._running = 0
+        self._placed: set[RequestContext] = set()
+        self._large: set[RequestContext] = set()
         self._draining = False
         self._lock = threading.Lock()
 
     @property
     def admitted(self) -> int:
-        """The number of requests that occupy a slot."""
+        """The number of requests that are admitted and not over, including those whose body is arriving."""
         return len(self._occupants)
 
     @property
@@ -61,13 +63,13 @@ class Admission:
         return self._draining
 
     def admit(self) -> RequestContext:
-        """Admit a request.
+        """Admit a request, before its body is read. It takes a place with its first job.
 
         Returns:
-            The context of the request. It occupies a slot until `release`.
+            The context of the request, which is admitted until `release`.
 
         Raises:
-            Overloaded: all slots are occupied.
+            Overloaded: all places are taken.
             NotReady: the service is stopping.
         """
         with self._lock:
@@ -76,19 +78,14 @@ class Admission:
                 raise NotReady(
                     "The service is stopping. It finishes the admitted requests and accepts no new ones."
                 )
-            if len(self._occupants) >= self._capacity:
-                self._telemetry.rejected("queue-full")
-                raise Overloaded(
-                    f"All {self._capacity} slots for running and waiting requests are occupied. "
-                    "Try again in a moment."
-                )
+            self._check_places()
             context = RequestContext(self._telemetry)
             self._occupants[context] = 1
             self._unanswered.add(context)
         return context
 
     def release(self, context: RequestContext) -> None:
-        """Record that a request was answered. Its slot is free when its last job has ended.
+        """Record that a request was answered. Its place is free when its last job has ended.
 
         Further calls with the same context have no effect.
         """
@@ -97,21 +94,23 @@ class Admission:
                 self._unanswered.remove(context)
                 self._vacate(context)
 
-    async def run(self, context: RequestContext, job: Callable[[], T]) -> T:
+    async def run(self, context: RequestContext, job: Callable[[], T], large: bool = False) -> T:
         """Run a job on a worker thread and return its result.
 
-        A job whose caller is cancelled, or whose deadline passes, ends at its next stage. Until then it
-        occupies the slot of the request. The first job sets the deadline of the request.
+        A job whose caller is cancelled, or whose deadline passes, ends at its next stage. The first job takes
+        the place and sets the deadline of the request. A job with a large image may be started twice.
 
         Args:
             context: the context that `admit` returned.
             job: the work. Its errors are passed on.
+            large: whether the job is treated as large from the start.
 
         Returns:
             The result of the job.
 
         Raises:
             DeadlineExceeded: the deadline has passed.
+            Overloaded: all places, or all places for large images, are taken.
             OutOfMemory: the device or the machine does not have enough memory for the job.
             NotReady: the worker threads have ended.
             TimeoutError: the job itself raised it.
@@ -120,29 +119,27 @@ class Admission:
         if context.deadline is None and self._timeout_s is not None:
             context.deadline = time.monotonic() + self._timeout_s
         context.check()
-        timing = Timing(context)
+        submitted = Job(context, job, large)
         with self._lock:
+            if context not in self._placed:
+                self._check_places()
+                self._placed.add(context)
+            if large:
+                self._place_large(context)
             self._occupants[context] += 1
-        self._count(waiting=1)
-        try:
-            future: Future[T] = self._pool.submit(self._work, timing, job)
-        except RuntimeError:  # the pool is closed
-            self._count(waiting=-1)
-            with self._lock:
-                self._vacate(context)
-            raise NotReady("The service has stopped and accepts no new requests.") from None
-        future.add_done_callback(lambda done: self._end(context, done))
         try:
             async with asyncio.timeout_at(context.deadline) as limit:
-                return await asyncio.wrap_future(future)
+                # No variable keeps the future: it has the error, whose traceback has this frame.
+                result: T = await self._threads.submit(submitted)
+                return result
         except TimeoutError:
             if not limit.expired():
                 raise
             late = deadline_exceeded()
-            self._cancel(context, late)
+            self._cancel(submitted, late)
             raise late from None
         except asyncio.CancelledError:
-            self._cancel(context, Abandoned("The client has disconnected."))
+            self._cancel(submitted, Abandoned("The client has disconnected."))
             raise
         except OutOfMemory:
             self._telemetry.rejected("device-memory")
@@ -161,38 +158,49 @@ class Admission:
 
     def close(self) -> None:
         """End the worker threads: wait for running jobs, and drop waiting ones."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._threads.close()
 
-    def _work(self, timing: Timing, job: Callable[[], T]) -> T:
-        timing.begin_job()
-        self._count(waiting=-1, running=1)
-        try:
-            timing.check()
-            return job()
-        except MemoryError as error:
-            raise OutOfMemory("There is not enough memory for this image. Try again in a moment.") from error
-        finally:
-            timing.end_job()
-            self._count(running=-1)
-
-    def _end(self, context: RequestContext, done: "Future[T]") -> None:
-        if done.cancelled():
-            self._count(waiting=-1)
+    def _turned_large(self, job: Job) -> None:
         with self._lock:
-            self._vacate(context)
+            self._place_large(job.context)
+
+    def _place_large(self, context: RequestContext) -> None:
+        """Record that a request is large. The caller holds the lock, as for the three methods below.
+
+        Raises:
+            Overloaded: all places for large requests are taken.
+        """
+        if context not in self._large:
+            if len(self._large) >= self._places_for_large:
+                self._refuse(f"All {self._places_for_large} places for large images and batches are taken.")
+            self._large.add(context)
+
+    def _check_places(self) -> None:
+        """Check that a place is free.
+
+        Raises:
+            Overloaded: all places are taken.
+        """
+        if len(self._placed) >= self._places:
+            self._refuse(f"All {self._places} places for running and waiting requests are taken.")
+
+    def _refuse(self, reason: str) -> NoReturn:
+        self._telemetry.rejected("queue-full")
+        raise Overloaded(f"{reason} Try again later.", retry_after_s=self._threads.wait_s())
 
     def _vacate(self, context: RequestContext) -> None:
-        """Remove one occupant of a slot; the last one frees the slot. The caller holds the lock."""
+        """Remove one occupant of a request; the last one frees its place."""
         self._occupants[context] -= 1
         if not self._occupants[context]:
             del self._occupants[context]
+            self._placed.discard(context)
+            self._large.discard(context)
 
-    def _cancel(self, context: RequestContext, error: FacetError) -> None:
-        context.cancel(error)
-        self._telemetry.rejected("deadline" if isinstance(error, DeadlineExceeded) else "cancelled")
-
-    def _count(self, waiting: int = 0, running: int = 0) -> None:
+    def _ended(self, job: Job) -> None:
         with self._lock:
-            self._waiting += waiting
-            self._running += running
-            self._telemetry.queue_depth(self._waiting, self._running)
+            self._vacate(job.context)
+
+    def _cancel(self, job: Job, error: FacetError) -> None:
+        job.context.cancel(error)
+        self._telemetry.rejected("deadline" if isinstance(error, DeadlineExceeded) else "cancelled")
+        self._threads.drop(job)

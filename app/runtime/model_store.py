@@ -6,13 +6,13 @@ invalid, the start fails with an error that names the file.
 
 import hashlib
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.errors import BadModel, DeviceUnavailable, UnknownModel
 from app.runtime.device import Device, candidate_devices, preload_gpu_libraries
@@ -38,7 +38,10 @@ class _Entry(BaseModel):
 class FileEntry(_Entry):
     """An ONNX file."""
 
-    file: str = Field(description="Name of the file.")
+    file: str = Field(
+        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$",
+        description="Name of the file in the model folder, without a path.",
+    )
     bytes: int = Field(description="Size of the file in bytes.")
     sha256: str = Field(description="SHA-256 of the file, hexadecimal.")
 
@@ -57,6 +60,13 @@ class Manifest(_Entry):
     """The manifest of a model folder."""
 
     models: tuple[ModelEntry, ...] = Field(description="The models of the folder.")
+
+    @model_validator(mode="after")
+    def _check_names(self) -> "Manifest":
+        names = Counter(entry.name for entry in self.models)
+        if repeated := sorted(name for name, count in names.items() if count > 1):
+            raise ValueError(f"The manifest lists {', '.join(repeated)} more than once; list each model once")
+        return self
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,16 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise BadModel(f"{path} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
-        raise BadModel(f"{path} is invalid: {error}.") from error
+        raise BadModel(f"{path} is invalid. {_first_fault(error)}.") from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    message = fault["msg"].removeprefix("Value error, ").replace("Input should", "The value must", 1)
+    if fault["type"] == "string_pattern_mismatch":
+        message = "The value must be the name of a file in the model folder, without a path"
+    where = ".".join(map(str, fault["loc"]))
+    return f"{where}: {message}; it is {fault['input']!r}" if where else message
 
 
 def sha256(path: Path) -> str:
@@ -167,7 +186,7 @@ def load(
         BadModel: a file or the manifest is missing, changed or invalid, or a name is unknown.
         DeviceUnavailable: the device cannot run the models.
     """
-    entries = _select(read_manifest(folder), names)
+    entries = select(read_manifest(folder), names)
     options = options or LoadOptions()
     *preferred, last = candidate_devices(device)
     for candidate in preferred:
@@ -210,7 +229,12 @@ def _load_on(
     return loaded
 
 
-def _select(manifest: Manifest, names: frozenset[str] | None) -> list[ModelEntry]:
+def select(manifest: Manifest, names: frozenset[str] | None) -> list[ModelEntry]:
+    """Return the named models of a manifest, and those that they consist of; all models if `names` is None.
+
+    Raises:
+        BadModel: a name is not in the manifest.
+    """
     known = {entry.name for entry in manifest.models}
     if names is None:
         return list(manifest.models)

@@ -42,6 +42,9 @@ class DeviceScheduler:
         self.slots = slots
         self.telemetry = telemetry
         self._pool = ThreadPoolExecutor(slots, "slot")
+        all_started = threading.Barrier(slots)  # later there may be no memory for a thread
+        for _ in range(slots):
+            self._pool.submit(all_started.wait)
         self._queue: deque[InferenceCall | MapCall] = deque()
         self._lock = threading.Lock()
         self._active_slots = 0

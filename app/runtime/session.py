@@ -1,7 +1,6 @@
 """Sessions: the protocol by which the pipeline calls a net, and its implementation with ONNX Runtime."""
 
 import math
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy import ndarray
 
-from app.errors import BadModel, DeviceUnavailable, OutOfMemory
+from app.errors import BadModel, DeviceUnavailable, OutOfMemory, is_out_of_memory
 from app.runtime.device import (
     INSTALL_HINT,
     PROVIDERS,
@@ -24,13 +23,6 @@ from app.vision.spec import METADATA_KEY, ModelSpec, parse
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_OUT_OF_MEMORY = re.compile(
-    r"out of memory|failed to allocate memory|smaller than requested bytes|alloc_?failed|allocation_failed"
-    r"|bad_alloc|bad allocation",
-    re.IGNORECASE,
-)
-"""Messages of ONNX Runtime, CUDA, cuBLAS, cuDNN and C++ for insufficient memory."""
 
 
 @runtime_checkable
@@ -176,7 +168,7 @@ class OrtSession:
         try:
             outputs = self._call(np.ascontiguousarray(images))
         except Exception as error:  # onnxruntime raises exceptions of many unrelated types
-            if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+            if is_out_of_memory(error):
                 raise OutOfMemory(
                     f"The device does not have enough memory for {size} images in the {self.spec.kind} of "
                     f"{self.spec.model}. Try again in a moment."

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -38,6 +39,16 @@ def on_sigterm(admission: Admission, timeout_s: float) -> Iterator[asyncio.Event
     if threading.current_thread() is not threading.main_thread():
         yield stopping
         return
+    signalled = threading.Event()
+
+    def exit_in_time() -> None:
+        signalled.wait()
+        if admission.draining:
+            time.sleep(_EXIT_AT * timeout_s)
+            os._exit(0)
+
+    # The thread starts now, because there may be no memory for a thread when the signal arrives.
+    threading.Thread(target=exit_in_time, name="shutdown", daemon=True).start()
     loop, previous = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
     tasks: list[asyncio.Task[None]] = []
 
@@ -61,16 +72,14 @@ def on_sigterm(admission: Admission, timeout_s: float) -> Iterator[asyncio.Event
             tasks.append(loop.create_task(drain()))
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if not admission.draining:
-            admission.drain()
-            deadline = threading.Timer(_EXIT_AT * timeout_s, os._exit, (0,))
-            deadline.daemon = True
-            deadline.start()
+        admission.drain()
+        signalled.set()
         loop.call_soon_threadsafe(begin)
 
     signal.signal(signal.SIGTERM, handle)
     try:
         yield stopping
     finally:
+        signalled.set()
         if signal.getsignal(signal.SIGTERM) is handle:
             signal.signal(signal.SIGTERM, previous)

@@ -10,7 +10,9 @@ RejectReason = Literal[
     "device-memory",
     "connections",
     "malformed",
+    "idle",
     "slow-head",
+    "slow-body",
     "slow-reader",
 ]
 """Why a request or a connection was refused or abandoned."""

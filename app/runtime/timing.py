@@ -1,7 +1,7 @@
 """Time per stage of one image, without the time in queues, which is measured separately."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -20,14 +20,22 @@ class Timing:
 
     Args:
         context: the context of the request, if there is one. A stage does not start if the request is over.
+        start: start of the wait for a worker thread, as a value of `time.perf_counter()`; now if None.
+        on_expected: receives the milliseconds of `expect`.
 
     Attributes:
         ms: milliseconds by stage, in the order in which the stages first ran.
     """
 
-    def __init__(self, context: RequestContext | None = None) -> None:
+    def __init__(
+        self,
+        context: RequestContext | None = None,
+        start: float | None = None,
+        on_expected: Callable[[float], None] | None = None,
+    ) -> None:
         self._context = context
-        self._start = time.perf_counter()
+        self._start = time.perf_counter() if start is None else start
+        self._on_expected = on_expected
         self.ms: dict[str, float] = {}
 
     def begin_job(self) -> None:
@@ -43,6 +51,18 @@ class Timing:
         """Check that the request is not over; see `RequestContext.check` for the errors."""
         if self._context is not None:
             self._context.check()
+
+    def expect(self, milliseconds: float) -> None:
+        """Record that the image is going to take this time, as soon as it is known.
+
+        A job that turns out to be large may end here and start again later. The caller therefore passes all
+        exceptions on.
+
+        Args:
+            milliseconds: the expected time of one core, in addition to what was recorded before.
+        """
+        if self._on_expected is not None:
+            self._on_expected(milliseconds)
 
     def add_wait(self, seconds: float) -> None:
         """Add time in seconds that was spent waiting for a thread or for the device."""

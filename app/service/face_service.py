@@ -4,7 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from app.errors import FacetError, NotReady
+import numpy as np
+
+from app.errors import FacetError, NotReady, OutOfMemory
 from app.pipeline.analyzer import Analyzer
 from app.runtime.admission import Admission
 from app.runtime.request_context import RequestContext
@@ -17,16 +19,25 @@ T = TypeVar("T")
 class FaceService:
     """The service without HTTP. It is not ready before `open` is called, and while it stops.
 
+    Args:
+        limits: limits on requests.
+        admission: the worker threads and the queue in front of them.
+        small_request_bytes: memory that a request with a small image needs, including that of its nets. The
+            service is not ready without it.
+
     Attributes:
         limits: limits on requests.
         admission: the worker threads and the queue in front of them.
         failure: the error that made the start fail, or None.
+        is_degraded: whether fewer worker processes are ready than are wanted. This one serves nevertheless.
     """
 
-    def __init__(self, limits: Limits, admission: Admission) -> None:
+    def __init__(self, limits: Limits, admission: Admission, small_request_bytes: int = 16 << 20) -> None:
         self.limits = limits
         self.admission = admission
         self.failure: FacetError | None = None
+        self.is_degraded = False
+        self._small_request_bytes = small_request_bytes
         self._operations: Operations | None = None
 
     def open(self, analyzer: Analyzer) -> None:
@@ -58,10 +69,15 @@ class FaceService:
 
         Raises:
             NotReady: the service is starting or stopping.
+            OutOfMemory: there is not enough memory for a request with a small image.
         """
         if self.admission.draining:
             raise NotReady("The service is stopping and accepts no new requests.")
         _ = self.operations
+        try:
+            np.empty(self._small_request_bytes, np.uint8)  # reserves the memory, but does not touch it
+        except MemoryError:
+            raise OutOfMemory("There is not enough memory for requests with small images.") from None
 
     def admit(self) -> RequestContext:
         """Admit a request, before its body is read.
@@ -76,14 +92,15 @@ class FaceService:
         _ = self.operations
         return self.admission.admit()
 
-    async def run(self, context: RequestContext, job: Callable[[Operations], T]) -> T:
+    async def run(self, context: RequestContext, job: Callable[[Operations], T], large: bool = False) -> T:
         """Run a job on a worker thread; see `Admission.run` for the errors.
 
         Args:
             context: the context that `admit` returned.
             job: the work. It gets the operations.
+            large: whether the job is one of many, so that other requests come before it.
 
         Returns:
             The result of the job.
         """
-        return await self.admission.run(context, partial(job, self.operations))
+        return await self.admission.run(context, partial(job, self.operations), large)

@@ -1,6 +1,7 @@
 """The operations: from encoded images to responses. A worker thread or the command line runs them."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from app.errors import BadParameter
@@ -10,6 +11,7 @@ from app.pipeline.faces import Faces
 from app.pipeline.verifier import choose_threshold
 from app.runtime.timing import Timing, current_timing
 from app.service import boxes
+from app.service.costs import LEVELS, MS_PER_EMBEDDING, MS_PER_LANDMARKS, expect_pixels
 from app.service.limits import Limits
 from app.service.requests import DetectQuery, VerifyQuery
 from app.service.responses import (
@@ -98,6 +100,7 @@ class Operations:
         timing = current_timing() or Timing()
         landmarker, detector = self.analyzer.landmarker(query.model), self.analyzer.detector(None)
         image, picture, faces = self._find_faces(upload, query, detector, timing)
+        timing.expect(len(faces) * MS_PER_LANDMARKS)
         faces = self.analyzer.landmarks(picture, faces, landmarker, timing)
         response = LandmarksResponse(
             image=Size.of(image),
@@ -119,6 +122,7 @@ class Operations:
         timing = current_timing() or Timing()
         embedder, detector = self.analyzer.embedder(query.model), self.analyzer.detector(None)
         image, picture, faces = self._find_faces(upload, query, detector, timing)
+        timing.expect(len(faces) * MS_PER_EMBEDDING)
         faces = self.analyzer.embed(picture, faces, embedder, timing)
         response = EmbedResponse(
             image=Size.of(image),
@@ -144,8 +148,10 @@ class Operations:
         embedder = self.analyzer.embedder(query.model)
         threshold = choose_threshold(embedder.spec, query.threshold, query.far)
         with timing.stage("decode"):
-            a = images.decode(pair[0], self.limits.image_pixels, "image_a")
-            b = images.decode(pair[1], self.limits.image_pixels, "image_b")
+            a, b = (
+                images.decode(data, self.limits.image_pixels, field, partial(expect_pixels, timing))
+                for data, field in zip(pair, ("image_a", "image_b"), strict=True)
+            )
         comparison = self.analyzer.verify((a, b), embedder, threshold, timing, query.orientation)
         verdict = comparison.verdict
         return VerifyResponse(
@@ -169,18 +175,24 @@ class Operations:
         options = query.options(self.limits.faces)
         if "min_face_size" in query.model_fields_set:  # whoever asks for a size gets it in large images too
             options = replace(options, search_pixels=self.limits.image_pixels)
+        on_pixels = partial(expect_pixels, timing)
         with timing.stage("decode"):
-            image = images.decode(upload.image, self.limits.image_pixels, "image")
+            image = images.decode(upload.image, self.limits.image_pixels, "image", on_pixels)
         picture = ImagePyramid(image)
         if upload.boxes is not None:
             boxes.check_overlap(upload.boxes, picture.width, picture.height)
             locate = detector.locate if options.orientation == "upright" else detector.locate_turned
             return image, picture, locate(picture, upload.boxes, timing)
-        self._check_scale(detector, picture, options.min_face_size)
+        enlarged = self._check_scale(detector, picture, options.min_face_size)
+        if "min_face_size" in query.model_fields_set:
+            expect_pixels(timing, enlarged * LEVELS)
         return image, picture, detector.detect(picture, options, timing)
 
-    def _check_scale(self, detector: Detector, picture: ImagePyramid, min_face_size: float) -> None:
+    def _check_scale(self, detector: Detector, picture: ImagePyramid, min_face_size: float) -> float:
         """Check that the search does not enlarge the image beyond the pixel limit.
+
+        Returns:
+            The number of pixels of the scale at which the smallest face fills one cell.
 
         Raises:
             BadParameter: `min_face_size` is too small for this image.
@@ -195,3 +207,4 @@ class Operations:
                 f"pixels. Set min_face_size to {smallest:.1f} or more.",
                 "min_face_size",
             )
+        return pixels

@@ -1,5 +1,7 @@
 """Errors as problems (RFC 9457): one table of types and statuses, for the API and the command line."""
 
+import math
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,8 +12,8 @@ from app.service.limits import Limits
 
 MEDIA_TYPE = "application/problem+json"
 
-RETRY_SECONDS = 1
-"""Value of the header `Retry-After` in every 503, in seconds."""
+_MAX_WAIT_S, _SPREAD = 40, 1.5
+"""Longest wait in `Retry-After`, and the ratio of the largest to the smallest value for the same wait."""
 
 
 class Kind(NamedTuple):
@@ -126,6 +128,12 @@ BY_STATUS: dict[int, Kind] = {
         406, "not-acceptable", "Not acceptable", "The route offers none of the media types in `Accept`."
     ),
     408: Kind(408, "head-timeout", "Head too slow", "The head of the request did not arrive in time."),
+    421: Kind(
+        421,
+        "misdirected-request",
+        "Misdirected request",
+        "The header `Host` names a host that the setting FACE_ALLOWED_HOSTS does not allow.",
+    ),
     500: Kind(
         500, "internal-error", "Internal error", "The service failed on the request. Its log has the cause."
     ),
@@ -167,6 +175,21 @@ class Problem(BaseModel):
             root: the root path, without a slash at its end; empty if there is none.
         """
         return self.model_copy(update={"type": f"{root}{self.type}"})
+
+
+def retry_after(wait_s: float = 0.0) -> str:
+    """Return the value of the header `Retry-After`, which every 503 has.
+
+    It is random, so that refused clients do not all come back at the same time.
+
+    Args:
+        wait_s: expected seconds until the service can accept the request; 0 if they are not known.
+
+    Returns:
+        Whole seconds, 1 to 60, and not less than the expected ones up to 40.
+    """
+    least = max(1, math.ceil(min(wait_s, _MAX_WAIT_S)))
+    return str(random.randint(least, max(least + 1, int(least * _SPREAD))))
 
 
 def of_error(error: errors.FacetError, limits: Limits | None = None, instance: str | None = None) -> Problem:

@@ -18,7 +18,15 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from app.errors import BadParameter, NotAnImage, TooManyPixels, TruncatedImage, UnsupportedFormat
+from app.errors import (
+    BadParameter,
+    FacetError,
+    NotAnImage,
+    TooManyPixels,
+    TruncatedImage,
+    UnsupportedFormat,
+    is_out_of_memory,
+)
 from app.vision.file_types import identify
 from app.vision.formats import exif, gif, jpeg, pillow, png, webp
 from app.vision.formats.missing import check_rows
@@ -39,7 +47,9 @@ class _UnsupportedVariant(Exception):
     """The format is supported, but not this variant of it; the argument names it."""
 
 
-def decode(data: bytes, max_pixels: int, field: str) -> Image:
+def decode(
+    data: bytes, max_pixels: int, field: str, on_pixels: Callable[[int], None] = lambda pixels: None
+) -> Image:
     """Return an image as RGB (h, w, 3) uint8, turned upright by its EXIF orientation.
 
     Transparent pixels are blended with white. 16-bit samples keep their high byte. Of an animation, the first
@@ -50,6 +60,7 @@ def decode(data: bytes, max_pixels: int, field: str) -> Image:
         max_pixels: maximum width times height, at most 178,000,000, because Pillow refuses larger images of
             some formats.
         field: name of the field of the request, for the errors.
+        on_pixels: receives the number of pixels before they are decoded. Its errors are passed on.
 
     Raises:
         NotAnImage: the bytes are not an image of any known format.
@@ -57,6 +68,7 @@ def decode(data: bytes, max_pixels: int, field: str) -> Image:
         TooManyPixels: the image exceeds the limit. It was not decoded.
         TruncatedImage: the data is damaged, or more than a few rows are missing.
         MemoryError: there is not enough memory for the pixels.
+        FacetError: `on_pixels` raised it.
     """
     if not data:
         raise NotAnImage(f"The {field} is empty. Send an encoded image.", field)
@@ -76,15 +88,21 @@ def decode(data: bytes, max_pixels: int, field: str) -> Image:
                 "accepted.",
                 field,
             )
+        if not announced:
+            announced.append(width * height)
+            on_pixels(width * height)
 
+    announced: list[int] = []  # readers may check the size twice
     try:
         pixels, turn = _READERS[kind](data, check_size)
         return _upright(pixels, turn)
-    except (TooManyPixels, MemoryError):
+    except (FacetError, MemoryError):
         raise
     except _UnsupportedVariant as error:
         raise UnsupportedFormat(_unsupported(field, str(error)), field) from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and others
+        if is_out_of_memory(error):
+            raise MemoryError(str(error)) from error
         raise TruncatedImage(
             f"The {field} is a {kind} image whose data is damaged or incomplete ({error}).", field
         ) from error

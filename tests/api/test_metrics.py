@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.api.metrics import Metrics
-from app.api.transport.body_limits import BodyMemoryBudget
+from app.api.transport.memory_budget import MemoryBudget
 from app.main import create_app
 from app.runtime.telemetry import Telemetry
 from app.settings import Settings
@@ -49,7 +49,7 @@ def scrape(client: httpx.Client) -> dict[str, float]:
 
 
 def test_it_is_telemetry() -> None:
-    metrics = Metrics(BodyMemoryBudget(1))
+    metrics = Metrics(MemoryBudget(1))
     assert isinstance(metrics, Telemetry)
     metrics.stage("decode", 0.02)
     metrics.batch("sface", "embedder", 2, 5)
@@ -150,6 +150,7 @@ def test_resident_memory(counted: httpx.Client) -> None:
 def test_the_reference_lists_every_metric_and_no_other(counted: httpx.Client) -> None:
     families = text_string_to_metric_families(counted.get("/metrics").text)
     found = {family.name + ("_total" if family.type == "counter" else "") for family in families}
+    found |= {"face_workers_wanted", "face_worker_restarts_total"}  # of the supervisor of several workers
     page = Path("docs/reference/metrics.md").read_text(encoding="utf-8")
     assert found == set(re.findall(r"^\| `(face_\w+)`", page, re.MULTILINE))
 
@@ -157,9 +158,9 @@ def test_the_reference_lists_every_metric_and_no_other(counted: httpx.Client) ->
 def test_workers_count_together_and_the_dead_are_forgotten(tmp_path: Path) -> None:
     program = (
         "import os, sys\n"
-        "from app.api.transport.body_limits import BodyMemoryBudget\n"
+        "from app.api.transport.memory_budget import MemoryBudget\n"
         "from app.api.metrics import Metrics\n"
-        "metrics = Metrics(BodyMemoryBudget(1))\n"
+        "metrics = Metrics(MemoryBudget(1))\n"
         "metrics.request_started()\n"
         "metrics.faces(3)\n"
         "metrics.queue_depth(2, 1)\n"

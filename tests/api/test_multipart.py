@@ -46,3 +46,10 @@ def test_signs_in_a_boundary(boundary: str) -> None:
     plain = boundary.strip('"').encode()
     (part,) = parsed([BODY.replace(b"--cut", b"--" + plain)], boundary)
     assert bytes(part.data) == b"--cu"
+
+
+def test_a_boundary_all_over_the_content_is_refused() -> None:
+    """The parser takes long for each place that begins like a boundary."""
+    start = b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\n'
+    with pytest.raises(BadParameter, match="occurs in the content"):
+        parsed([start, b"\r\n--bx" * 2000, b"\r\n--b--"], "b")

@@ -130,3 +130,21 @@ def test_a_slash_at_the_end(outside: Proxied) -> None:
 def test_methods(outside: Proxied) -> None:
     assert outside.send("OPTIONS", f"{outside.base}/detect", 204).headers["allow"] == "OPTIONS, POST"
     assert outside.send("PUT", f"{outside.base}/livez", 405).headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "sent", "status"),
+    [
+        ("", None, 200),  # the proxy replaces the name by the address of the service, as nginx does
+        ("", "faces.example.org", 421),  # it passes the name on, as Caddy does
+        ("faces.example.org", "faces.example.org", 200),
+        ("*.example.org", "faces.example.org", 200),
+    ],
+)
+def test_the_host_name_that_a_proxy_sends(allowed: str, sent: str | None, status: int) -> None:
+    headers = {} if sent is None else {"Host": sent}
+    with (
+        serving(create_app(Settings(allowed_hosts=allowed), fake_analyzer())) as inner,
+        proxy(inner, "/facet", True, headers) as outer,
+    ):
+        assert httpx.get(f"{outer}/livez").status_code == status

@@ -231,7 +231,7 @@ def connect(url: str) -> socket.socket:
 
 
 def head(*headers: str) -> bytes:
-    return "\r\n".join(["POST /detect HTTP/1.1", "Host: x", *headers, "", ""]).encode()
+    return "\r\n".join(["POST /detect HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 
 
 def poll(wire: socket.socket) -> bytes:

@@ -2,7 +2,6 @@
 
 import inspect
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -127,21 +126,32 @@ def held_service(**settings: float) -> Iterator[tuple[str, Admission, Held]]:
             held.gate.set()
 
 
-def test_a_request_whose_body_is_still_coming_has_its_place() -> None:
+def test_a_request_whose_body_is_still_coming_takes_no_place() -> None:
     with held_service(max_concurrent=1, max_queue=1) as (url, admission, held):
-        wires = [connect(url) for _ in range(2)]
+        held.gate.set()
+        wires = [connect(url) for _ in range(8)]
         for wire in wires:
             wire.sendall(head("Content-Type: image/jpeg", "Content-Length: 1000") + b"slowly")
-        until(lambda: admission.admitted == 2)
-        start = time.monotonic()
-        problem(http.post(f"{url}/detect", files={"image": picture()}), 503, "overloaded")
-        assert time.monotonic() - start < 5
-        wires[0].close()
-        until(lambda: admission.admitted == 1)
-        held.gate.set()
-        assert http.post(f"{url}/detect", files={"image": picture()}).status_code == 200
-        wires[1].close()
+        until(lambda: admission.admitted == 8)
+        for _ in range(5):
+            assert http.post(f"{url}/detect", files={"image": picture()}).status_code == 200
+        for wire in wires:
+            wire.close()
         until(lambda: admission.admitted == 0)
+
+
+def test_a_body_that_is_complete_when_all_places_are_taken_is_refused() -> None:
+    with held_service(max_concurrent=1, max_queue=0) as (url, admission, held):
+        data = picture()
+        with connect(url) as slow, ThreadPoolExecutor() as clients:
+            slow.sendall(head("Content-Type: image/jpeg", f"Content-Length: {len(data)}") + data[:-1])
+            until(lambda: admission.admitted == 1)
+            running = clients.submit(http.post, f"{url}/detect", files={"image": data}, timeout=30)
+            until(lambda: held.began == 1)
+            slow.sendall(data[-1:])
+            assert b" 503 " in slow.recv(65536).split(b"\r\n")[0]
+            held.gate.set()
+            assert running.result(30).status_code == 200
 
 
 @pytest.mark.parametrize("bad", [b"no picture", picture()[:-400]])

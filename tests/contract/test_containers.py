@@ -12,7 +12,7 @@ import yaml  # type: ignore[import-untyped]
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.api.metrics import Metrics
-from app.api.transport.body_limits import BodyMemoryBudget
+from app.api.transport.memory_budget import MemoryBudget
 from app.runtime.telemetry import RejectReason
 
 MONITORING = Path("docker/monitoring")
@@ -28,7 +28,7 @@ SERVICES = COMPOSE["services"]
 @pytest.fixture(scope="module")
 def metrics() -> dict[str, set[str]]:
     """Each sample's name and its labels, after everything has happened once."""
-    told = Metrics(BodyMemoryBudget(1))
+    told = Metrics(MemoryBudget(1))
     told.request_started()
     told.request_finished("POST", "/detect", 200, 0.1)
     told.problem("not-an-image")
@@ -40,6 +40,9 @@ def metrics() -> dict[str, set[str]]:
         # set only where a model is loaded, and where there is a GPU
         "face_model_info": {"model", "task", "provider", "default"},
         "face_device_memory_bytes": {"device", "kind"},
+        # set only where there are several workers, by their supervisor
+        "face_workers_wanted": set(),
+        "face_worker_restarts_total": {"reason"},
     }
     for family in text_string_to_metric_families(told.text().decode()):
         for sample in family.samples:
@@ -134,6 +137,48 @@ def test_a_container_can_do_little(name: str) -> None:
     user = service["user"] if "user" in service else _user_of(service)
     user = re.sub(r"\$\{\w+:-(\w+)\}", r"\1", user)
     assert int(user.split(":")[0]) > 0
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_has_limits(name: str) -> None:
+    service = SERVICES[name]
+    assert service["pids_limit"] == "${PIDS_LIMIT:-1024}"
+    if name in ("gpu", "cpu"):
+        assert (service["mem_limit"], service["cpus"]) == ("${MEMORY_LIMIT:-8g}", "${CPU_LIMIT:-0}")
+    elif name != "train":  # training gets the machine
+        assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+        assert service["cpus"] == 1
+
+
+def interpolated(text: str, variables: dict[str, str]) -> str:
+    """Return a text with its variables replaced from the innermost one, as compose does."""
+    pattern = re.compile(r"\$\{([A-Z_]+):([-+])([^${}]*)\}")
+    while found := pattern.search(text):
+        value, given = variables.get(found[1], ""), bool(variables.get(found[1]))
+        text = text.replace(found[0], found[3] if given == (found[2] == "+") else value)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("variables", "hosts"),
+    [
+        ({}, {"facet"}),
+        ({"FACE_ALLOWED_HOSTS": "faces.example.org,a"}, {"facet", "faces.example.org", "a"}),
+        ({"FACE_ALLOWED_HOSTS": "a", "BIND": "0.0.0.0"}, {"facet", "a"}),
+        ({"BIND": "0.0.0.0"}, {"facet", "*"}),
+        ({"API_KEYS_FILE": "./keys"}, {"facet", "*"}),
+        ({"FACE_API_KEYS": "a-key-of-some-length", "BIND": "0.0.0.0"}, {"facet", "*"}),
+    ],
+)
+@pytest.mark.parametrize("name", ["gpu", "cpu"])
+def test_on_loopback_without_keys_a_container_answers_to_known_names(
+    name: str, variables: dict[str, str], hosts: set[str]
+) -> None:
+    from app.settings import Settings
+
+    given = interpolated(SERVICES[name]["environment"]["FACE_ALLOWED_HOSTS"], variables)
+    assert Settings(host="0.0.0.0", allowed_hosts=given).hosts() == hosts
+    assert "facet:8000" in (MONITORING / "prometheus.yml").read_text()
 
 
 def _user_of(service: dict[str, Any]) -> str:

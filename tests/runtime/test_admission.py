@@ -56,18 +56,19 @@ def test_jobs_run_in_threads_and_answer() -> None:
     asyncio.run(main())
 
 
-def test_a_place_is_taken_before_there_is_a_job_and_the_queue_is_bounded() -> None:
+def test_a_place_is_taken_with_the_first_job_and_the_queue_is_bounded() -> None:
     async def main() -> None:
         telemetry = RecordingTelemetry()
         admission, gate = Admission(1, 2, telemetry=telemetry), threading.Event()
+        bodies = [admission.admit() for _ in range(10)]  # whose bodies are still arriving
         contexts = [admission.admit() for _ in range(3)]
-        with pytest.raises(Overloaded, match="All 3 slots"):
-            admission.admit()
         held = [asyncio.create_task(admission.run(context, gate.wait)) for context in contexts]
         await asyncio.sleep(0.05)
         try:
-            with pytest.raises(Overloaded):
+            with pytest.raises(Overloaded, match="All 3 places"):  # before its body is read
                 admission.admit()
+            with pytest.raises(Overloaded, match="All 3 places"):  # after it
+                await admission.run(bodies[0], gate.wait)
         finally:
             gate.set()
         assert await asyncio.gather(*held) == [True, True, True]
@@ -76,7 +77,8 @@ def test_a_place_is_taken_before_there_is_a_job_and_the_queue_is_bounded() -> No
         assert {running for _, running in telemetry.depths} == {0, 1}
         assert telemetry.depths[-1] == (0, 0)
         admission.release(contexts[0])
-        admission.admit()
+        assert await admission.run(bodies[0], gate.wait)
+        assert admission.admitted == 12
         admission.close()
 
     asyncio.run(main())
@@ -283,13 +285,12 @@ def test_stages_exclude_the_waits_and_an_answer_is_told_of() -> None:
     asyncio.run(main())
 
 
-def test_each_job_has_a_timing_of_its_own_and_its_thread_none_afterwards() -> None:
+def test_each_job_has_a_timing_of_its_own() -> None:
     async def main() -> None:
         admission = Admission(1, 1)
         context = admission.admit()
         first, second = [await admission.run(context, timing_of_this_job) for _ in range(2)]
         assert first is not second
-        assert admission._pool.submit(current_timing).result() is None  # the same thread, outside of a job
         admission.close()
 
     assert current_timing() is None

@@ -137,6 +137,42 @@ def test_a_manifest_that_is_not_understood_is_refused(tmp_path: Path, text: str)
         model_store.load(tmp_path, "cpu")
 
 
+def test_a_model_listed_twice_is_refused(cascade: Path) -> None:
+    path = cascade / model_store.MANIFEST
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({"models": manifest["models"] * 2}))
+    with pytest.raises(BadModel) as caught:
+        model_store.load(cascade, "cpu")
+    assert caught.value.detail == (
+        f"{path} is invalid. The manifest lists mtcnn more than once; list each model once."
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../etc/hostname", "/etc/hostname", "..", ".", "", "a/b.onnx", "a\\b", "a\0b", "a\n", ".hidden"],
+)
+def test_a_file_outside_of_the_folder_is_refused(
+    cascade: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = json.loads((cascade / model_store.MANIFEST).read_text())
+    files = manifest["models"][0]["files"]
+    edit(cascade, files=[files[0], {**files[1], "file": name}])
+    opened: list[Path] = []
+    read = Path.read_bytes
+
+    def read_and_record(path: Path) -> bytes:
+        opened.append(path)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_record)
+    with pytest.raises(BadModel) as caught:
+        model_store.load(cascade, "cpu")
+    assert "models.0.files.1.file: The value must be the name of a file" in caught.value.detail
+    assert "\n" not in caught.value.detail
+    assert opened == [cascade / model_store.MANIFEST]
+
+
 def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadModel, match="cannot be read"):
         model_store.load(tmp_path, "cpu")

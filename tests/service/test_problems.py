@@ -24,7 +24,7 @@ LIMITS = Limits(image_bytes=10, image_pixels=20, faces=30, boxes=40)
 
 def test_every_domain_error_has_its_kind() -> None:
     raised = {e for _, e in inspect.getmembers(errors, inspect.isclass) if issubclass(e, FacetError)}
-    assert raised - {errors.FacetError, errors.BadImage} == set(problems.BY_ERROR)
+    assert raised - {errors.FacetError, errors.BadImage, errors.CannotStart} == set(problems.BY_ERROR)
 
 
 def test_types_are_unique_and_statuses_are_errors() -> None:

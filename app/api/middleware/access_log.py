@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api import problem_handlers
 from app.api.metrics import Metrics
 from app.api.security_headers import with_security_headers
+from app.errors import is_out_of_memory
 from app.logs import REQUEST_ID
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,9 @@ DISCONNECTED = 499
 _ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _MAX_PATH = 200
+
+_INTERVAL_S = 60.0
+"""Minimum seconds between two log lines about a lack of memory."""
 
 
 class AccessLog:
@@ -41,6 +45,7 @@ class AccessLog:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._memory_logged = float("-inf")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application on a request, and log and count the request.
@@ -68,14 +73,28 @@ class AccessLog:
         self._metrics.request_started()
         try:
             await self._app(scope, receive, send_with_headers)
-        except Exception:
-            log.exception("The service failed on a request with an unexpected error.")
+        except Exception as error:
+            self._log(error)
             if status != DISCONNECTED:
                 raise
-            await problem_handlers.internal_error(scope)(scope, receive, send_with_headers)
+            await problem_handlers.unexpected(error, scope)(scope, receive, send_with_headers)
         finally:
             self._record(scope, status, time.perf_counter() - start)
             REQUEST_ID.reset(token)
+
+    def _log(self, error: Exception) -> None:
+        """Log an unexpected error: a lack of memory once a minute and without its traceback."""
+        if not is_out_of_memory(error):
+            log.exception("The service failed on a request with an unexpected error.")
+        elif time.monotonic() - self._memory_logged > _INTERVAL_S:
+            self._memory_logged = time.monotonic()
+            log.error(
+                "There was not enough memory for a request (%s: %s). Give the service more memory, or lower "
+                "FACE_MAX_CONCURRENT, FACE_MAX_IMAGE_PIXELS or FACE_MAX_BODY_MEMORY_MB. This line comes "
+                "once a minute at most.",
+                type(error).__name__,
+                error,
+            )
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "other"

@@ -12,7 +12,8 @@ from typing import NamedTuple
 MAX_LINGER_S = 2.0
 """Maximum seconds from a response to the end of the connection."""
 
-_MAX_CONNECTIONS = 384  # with the default limit of 512 others, less than the usual 1024 file descriptors
+MAX_LINGERING_CONNECTIONS = 384
+"""Maximum number of these connections. With 512 others they need fewer than 1024 file descriptors."""
 
 
 class _Kept(NamedTuple):
@@ -51,7 +52,7 @@ class LingeringConnections:
             close: what to do if the connection has to be closed before.
         """
         self.forget(transport)
-        if len(self._kept) >= _MAX_CONNECTIONS:
+        if len(self._kept) >= MAX_LINGERING_CONNECTIONS:
             oldest = next(iter(self._kept))
             close_oldest = self._kept[oldest].close
             self.forget(oldest)

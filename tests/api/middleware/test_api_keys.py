@@ -6,9 +6,9 @@ from typer.testing import CliRunner
 
 from app import server
 from app.api.middleware.api_keys import OPEN
-from app.cli import cli, is_loopback
+from app.cli import cli
 from app.main import create_app
-from app.settings import Settings
+from app.settings import Settings, is_loopback
 from tests.api.pictures import picture, problem
 from tests.api.test_request_body import connect, head
 from tests.fakes import fake_analyzer

@@ -165,15 +165,16 @@ def test_no_answer_has_a_hostile_prefix(client: httpx.Client, value: str) -> Non
 )
 def test_a_request_line_with_a_complete_address(fake_server: str, target: str, status: bytes) -> None:
     with connect(fake_server) as wire:
-        wire.sendall(f"GET {target} HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n".encode())
+        wire.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         assert wire.recv(65536).split(b" ")[1] == status
 
 
 def test_a_complete_address_with_a_body(client: httpx.Client, fake_server: str) -> None:
     data = picture()
     with connect(fake_server) as wire:
-        head = "POST http://example.org/detect?max_faces=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-        wire.sendall(f"{head}Content-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+        head = "POST http://example.org/detect?max_faces=1 HTTP/1.1\r\nHost: localhost\r\n"
+        head += f"Connection: close\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+        wire.sendall(head.encode() + data)
         assert wire.recv(65536).split(b" ")[1] == b"200"
 
 

@@ -1,0 +1,1 @@
+"""Worker processes: their supervisor, and the pipe that connects it with each of them."""
