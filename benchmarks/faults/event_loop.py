@@ -48,8 +48,7 @@ async def flood(name: str, port: int, client: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(once)
-        answer = asyncio.ensure_future(reader.read())
-        while not answer.done():
+        while not reader.at_eof():
             writer.write(again)
             await writer.drain()
             await asyncio.sleep(0)
