@@ -7,16 +7,17 @@ from typing import TypeVar
 from jaxtyping import Float32
 from numpy import ndarray
 
-from app.errors import BadModel, NoFace, UnknownModel
+from app.errors import BadModel, BadParameter, NoFace, UnknownModel
 from app.pipeline import verifier
 from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.embedder import CosineEmbedder, Embedder, FusedEmbedder, SiameseEmbedder
 from app.pipeline.faces import Faces
-from app.pipeline.landmarks import Landmarker
+from app.pipeline.landmarks import Landmarker, MeshLandmarker, landmarker_of
 from app.pipeline.orientation import Orientation
 from app.pipeline.verifier import DecisionThreshold, Verdict
 from app.runtime.model_store import LoadedModel
 from app.runtime.timing import Timing
+from app.vision import mesh
 from app.vision.pyramid import AnyImage, ImagePyramid
 from app.vision.spec import Task
 
@@ -65,7 +66,8 @@ class Analyzer:
         self.models = models
         self.detectors = {m.entry.name: Detector(m.sessions) for m in _of_task(models, "detect")}
         self.landmarkers = {
-            m.entry.name: Landmarker(m.sessions["landmarks"]) for m in _of_task(models, "landmarks")
+            m.entry.name: landmarker_of(next(iter(m.sessions.values())))
+            for m in _of_task(models, "landmarks")
         }
         self.embedders: dict[str, Embedder] = {}
         for m in sorted(_of_task(models, "embed"), key=lambda m: len(m.entry.parts)):  # the parts come first
@@ -107,10 +109,26 @@ class Analyzer:
             landmarker: the landmark model.
             timing: receives the times of the stages `align` and `landmarks`.
         """
-        with timing.stage("align"):
-            crops, transforms = landmarker.crops(picture, faces.points)
-        with timing.stage("landmarks"):
-            return replace(faces, landmarks=landmarker.regress(crops, transforms))
+        return replace(faces, landmarks=landmarker(picture, faces.points, timing))
+
+    def poses(self, picture: ImagePyramid, faces: Faces, timing: Timing) -> Faces:
+        """Return the faces with the poses of the heads, by a loaded face mesh.
+
+        Args:
+            picture: the image.
+            faces: the faces, with five points each.
+            timing: receives the times of the stages `align` and `landmarks`.
+
+        Raises:
+            BadParameter: no face mesh is loaded.
+        """
+        meshes = (model for model in self.landmarkers.values() if isinstance(model, MeshLandmarker))
+        model = next(meshes, None)
+        if model is None:
+            raise BadParameter(
+                "The parameter pose needs a face mesh, and none is loaded. Add mesh68 to FACE_MODELS.", "pose"
+            )
+        return replace(faces, poses=mesh.pose(model.meshes(picture, faces.points, timing)))
 
     def embed(self, picture: ImagePyramid, faces: Faces, embedder: Embedder, timing: Timing) -> Faces:
         """Return the faces with embeddings. The default detector refines the points for the alignment.

@@ -22,18 +22,21 @@ class Faces:
         boxes: `x1, y1, x2, y2` in pixels, half-open.
         scores: scores, 0 to 1.
         points: five points per face in pixels, in the order of `points.FIVE`.
-        landmarks: k landmarks per face in pixels, in the order of their scheme.
+        landmarks: k landmarks per face in pixels, in the order of their scheme; with depth as third number if
+            the scheme has it.
         embeddings: one vector of length 1 per face.
         rotations: by how many degrees the image was turned clockwise when the face was found: 0, 90, 180 or
             270; 0 for all faces if None.
+        poses: yaw, pitch and roll of each head in degrees, see `app.vision.mesh.pose`.
     """
 
     boxes: Float32[ndarray, "n 4"]
     scores: Float32[ndarray, " n"]
     points: Float32[ndarray, "n 5 2"]
-    landmarks: Float32[ndarray, "n k 2"] | None = None
-    embeddings: Float32[ndarray, "n d"] | None = None
+    landmarks: Float32[ndarray, "n k d"] | None = None
+    embeddings: Float32[ndarray, "n e"] | None = None
     rotations: Int64[ndarray, " n"] | None = None
+    poses: Float32[ndarray, "n 3"] | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -47,6 +50,7 @@ class Faces:
             None if self.landmarks is None else self.landmarks[index],
             None if self.embeddings is None else self.embeddings[index],
             None if self.rotations is None else self.rotations[index],
+            None if self.poses is None else self.poses[index],
         )
 
     def largest(self, width: int, height: int) -> "Faces":

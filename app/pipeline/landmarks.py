@@ -1,14 +1,16 @@
 """Landmark regression: aligns faces by five points, and predicts the points of a scheme."""
 
-from jaxtyping import Float32, UInt8
+import numpy as np
+from jaxtyping import Float32
 from numpy import ndarray
 
 from app.errors import BadModel
 from app.runtime.session import ModelSession
-from app.vision import align
-from app.vision.points import COUNTS, Scheme
+from app.runtime.timing import Timing
+from app.vision import align, mesh
+from app.vision.points import COUNTS, MIRROR, Scheme
 from app.vision.pyramid import ImagePyramid
-from app.vision.spec import LandmarkSpec
+from app.vision.spec import LandmarkSpec, MeshSpec
 
 
 class Landmarker:
@@ -24,10 +26,12 @@ class Landmarker:
         BadModel: the net is not a landmark net.
     """
 
+    spec: LandmarkSpec | MeshSpec
+
     def __init__(self, session: ModelSession) -> None:
-        if not isinstance(session.spec, LandmarkSpec):
+        if not isinstance(session.spec, LandmarkSpec | MeshSpec):
             raise BadModel(f"{session.spec.model} is not a landmark net.")
-        self.spec: LandmarkSpec = session.spec
+        self.spec = session.spec
         self._session = session
         self._template = align.template(self.spec.template, self.spec.size)
 
@@ -41,35 +45,105 @@ class Landmarker:
         """The landmark scheme: the points and their order."""
         return self.spec.scheme
 
-    def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n k 2"]:
-        """Return the landmarks of faces, in pixels of the image.
+    def __call__(
+        self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"], timing: Timing | None = None
+    ) -> Float32[ndarray, "n k d"]:
+        """Return the landmarks of faces, in pixels of the image; d is 2, or 3 with depth.
 
         Args:
             picture: the image.
             points: five points per face, in pixels of the image.
+            timing: receives the times of the stages `align` and `landmarks`.
         """
-        return self.regress(*self.crops(picture, points))
+        timing = timing or Timing()
+        with timing.stage("align"):
+            transforms = align.umeyama(points, self._template)
+            crops = align.warp(picture, transforms, self.spec.size)
+        with timing.stage("landmarks"):
+            unit = self._session.run(crops)["points"].reshape(len(crops), COUNTS[self.scheme], 2)
+            return align.apply(align.invert(transforms), unit * self.spec.size - 0.5)
 
-    def crops(
-        self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]
-    ) -> tuple[UInt8[ndarray, "n size size 3"], Float32[ndarray, "n 2 3"]]:
-        """Return aligned crops of faces, and the transforms from the image to the crops.
+
+class MeshLandmarker(Landmarker):
+    """A face mesh, or iBUG's 68 points made of it.
+
+    The mesh of a first crop, aligned by the five points, gives the region of a second crop. There the mesh
+    and that of the mirrored crop are averaged.
+
+    Args:
+        session: the session of the net.
+
+    Raises:
+        BadModel: the net is not a face mesh.
+    """
+
+    spec: MeshSpec
+
+    def __init__(self, session: ModelSession) -> None:
+        if not isinstance(session.spec, MeshSpec):
+            raise BadModel(f"{session.spec.model} is not a face mesh.")
+        super().__init__(session)
+
+    def __call__(
+        self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"], timing: Timing | None = None
+    ) -> Float32[ndarray, "n k d"]:
+        """Return the landmarks of faces, in pixels of the image; d is 2, or 3 with depth.
 
         Args:
             picture: the image.
             points: five points per face, in pixels of the image.
+            timing: receives the times of the stages `align` and `landmarks`.
         """
-        transforms = align.umeyama(points, self._template)
-        return align.warp(picture, transforms, self.spec.size), transforms
+        return self.landmarks_of(self.meshes(picture, points, timing or Timing()))
 
-    def regress(
-        self, crops: UInt8[ndarray, "n size size 3"], transforms: Float32[ndarray, "n 2 3"]
-    ) -> Float32[ndarray, "n k 2"]:
-        """Return the landmarks of aligned crops, in pixels of the image.
+    def landmarks_of(self, meshes: Float32[ndarray, "n 468 3"]) -> Float32[ndarray, "n k d"]:
+        """Return the points of the scheme, made of meshes; d is 2, or 3 with depth."""
+        return mesh.ibug68(meshes) if self.scheme == "ibug68" else meshes
+
+    def meshes(
+        self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"], timing: Timing
+    ) -> Float32[ndarray, "n 468 3"]:
+        """Return the meshes of faces: x, y in pixels of the image, and the depth in the same unit.
 
         Args:
-            crops: the crops that `crops` returned.
-            transforms: their transforms.
+            picture: the image.
+            points: five points per face, in pixels of the image.
+            timing: receives the times of the stages `align` and `landmarks`.
         """
-        unit = self._session.run(crops)["points"].reshape(-1, COUNTS[self.scheme], 2)
-        return align.apply(align.invert(transforms), unit * self.spec.size - 0.5)
+        first = self._pass(picture, align.umeyama(points, self._template), timing)
+        second = mesh.regions(first, self.spec.extent, self.spec.size)
+        return self._pass(picture, second, timing, mirrored=True)
+
+    def _pass(
+        self,
+        picture: ImagePyramid,
+        transforms: Float32[ndarray, "n 2 3"],
+        timing: Timing,
+        mirrored: bool = False,
+    ) -> Float32[ndarray, "n 468 3"]:
+        """Return the meshes of crops; if `mirrored`, averaged with those of the mirrored crops."""
+        size, n = self.spec.size, len(transforms)
+        with timing.stage("align"):
+            crops = align.warp(picture, transforms, size)
+            if mirrored:
+                crops = np.concatenate([crops, crops[:, :, ::-1]])
+        with timing.stage("landmarks"):
+            unit = self._session.run(crops)["points"].reshape(len(crops), COUNTS["mesh468"], 3)
+            if mirrored:
+                other = unit[n:, MIRROR["mesh468"]] * np.array([-1, 1, 1], np.float32) + np.array(
+                    [1, 0, 0], np.float32
+                )
+                unit = (unit[:n] + other) / 2
+            back = align.invert(transforms)
+            flat = align.apply(back, unit[:, :, :2] * size - 0.5)
+            side = size * np.linalg.norm(back[:, :, 0], axis=1)  # of the crop, in pixels of the image
+            return np.concatenate([flat, unit[:, :, 2:] * side[:, None, None]], axis=2)
+
+
+def landmarker_of(session: ModelSession) -> Landmarker:
+    """Return the landmark model of a session.
+
+    Raises:
+        BadModel: the net is not a landmark net.
+    """
+    return MeshLandmarker(session) if isinstance(session.spec, MeshSpec) else Landmarker(session)

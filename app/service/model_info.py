@@ -21,6 +21,7 @@ from app.vision.spec import (
     ComparedSpec,
     EmbedderSpec,
     LandmarkSpec,
+    MeshSpec,
     ONetSpec,
     PNetSpec,
     Probability,
@@ -130,7 +131,7 @@ class ModelInfo(BaseModel):
             thresholds=[],
             parts=list(entry.parts),
         )
-        if isinstance(last, LandmarkSpec):
+        if isinstance(last, LandmarkSpec | MeshSpec):
             info.input = Input(size=last.size, template=last.template)
             info.scheme = last.scheme
         elif isinstance(last, ComparedSpec):

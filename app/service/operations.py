@@ -182,11 +182,13 @@ class Operations:
         if upload.boxes is not None:
             boxes.check_overlap(upload.boxes, picture.width, picture.height)
             locate = detector.locate if options.orientation == "upright" else detector.locate_turned
-            return image, picture, locate(picture, upload.boxes, timing)
-        enlarged = self._check_scale(detector, picture, options.min_face_size)
-        if "min_face_size" in query.model_fields_set:
-            expect_pixels(timing, enlarged * LEVELS)
-        return image, picture, detector.detect(picture, options, timing)
+            faces = locate(picture, upload.boxes, timing)
+        else:
+            enlarged = self._check_scale(detector, picture, options.min_face_size)
+            if "min_face_size" in query.model_fields_set:
+                expect_pixels(timing, enlarged * LEVELS)
+            faces = detector.detect(picture, options, timing)
+        return image, picture, self.analyzer.poses(picture, faces, timing) if query.pose else faces
 
     def _check_scale(self, detector: Detector, picture: ImagePyramid, min_face_size: float) -> float:
         """Check that the search does not enlarge the image beyond the pixel limit.

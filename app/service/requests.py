@@ -94,6 +94,11 @@ class DetectQuery(_Query):
         "request has `boxes`, `auto` reads each face at the turn that fits it best.",
     )
 
+    pose: bool = Field(
+        False,
+        description="Whether to add the `pose` of each head: yaw, pitch and roll. Needs a loaded face mesh.",
+    )
+
     def options(self, limit: int) -> DetectOptions:
         """Return the options for the detector.
 

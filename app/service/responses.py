@@ -12,6 +12,7 @@ from app.vision.pyramid import Image
 from app.vision.turns import Rotation
 
 Point = tuple[float, float]
+Point3 = tuple[float, float, float]
 
 _DECIMALS = 3  # of pixels and of milliseconds
 
@@ -54,12 +55,25 @@ class Keypoints(_Response):
     mouth_right: Point = Field(description="Right corner of the mouth.")
 
 
+class Pose(_Response):
+    """Pose of a head in degrees; all are 0 for an upright head that faces the camera."""
+
+    yaw: float = Field(description="Positive if the person turns to the own left.")
+    pitch: float = Field(description="Positive if the person looks up.")
+    roll: float = Field(description="Positive if the head tilts clockwise in the image.")
+
+
 class Face(_Response):
     """A face: its position and score."""
 
     box: Box = Field(description="Box of the face.")
     score: float = Field(description="Probability that this is a face, 0 to 1.")
     keypoints: Keypoints = Field(description="The five points of the face.")
+    pose: Pose | None = Field(
+        None,
+        exclude_if=lambda pose: pose is None,
+        description="Pose of the head, if the request has `pose=true`.",
+    )
     rotation: Rotation = Field(
         description="By how many degrees the image was turned clockwise when the face was found: 0, or with "
         "`orientation=auto` also 90, 180 or 270. Turned by it, the face is upright. All coordinates are "
@@ -75,8 +89,9 @@ class Face(_Response):
 class FaceWithLandmarks(Face):
     """A face with its landmarks."""
 
-    landmarks: list[Point] = Field(
-        description="Landmarks `[x, y]` in pixels, in the order of the `scheme` of the response."
+    landmarks: list[Point] | list[Point3] = Field(
+        description="Landmarks `[x, y]` in pixels, in the order of the `scheme` of the response. Those of "
+        "`mesh468` are `[x, y, z]`: z is the depth in pixels, less is nearer to the camera."
     )
 
 
@@ -115,8 +130,8 @@ class LandmarksResponse(_Response):
         description="The faces, by descending score or in the order of the `boxes` of the request."
     )
     scheme: Scheme = Field(
-        description="The points and their order: `ibug68` (68 points of iBUG) or `kaggle15` (15 points of "
-        "Kaggle's Facial Keypoints Detection)."
+        description="The points and their order: `ibug68` (68 points of iBUG), `kaggle15` (15 points of "
+        "Kaggle's Facial Keypoints Detection) or `mesh468` (the vertices of MediaPipe's face mesh)."
     )
     model: str = Field(description="Name of the landmark model.")
     detector: str = _DETECTOR
@@ -180,6 +195,9 @@ def _rows(faces: Faces) -> list[dict[str, object]]:
         }
         for box, score, five, rotation in zip(boxes, faces.scores.tolist(), points, rotations, strict=True)
     ]
+    if faces.poses is not None:
+        for row, pose in zip(rows, _pixels(faces.poses), strict=True):
+            row["pose"] = dict(zip(Pose.model_fields, pose, strict=True))
     if faces.landmarks is not None:
         for row, landmarks in zip(rows, _pixels(faces.landmarks), strict=True):
             row["landmarks"] = landmarks

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from app.vision.pyramid import REMAP_LIMIT, ImagePyramid
 
-Template = Literal["arcface", "dlib", "face", "kaggle15", "onet"]
+Template = Literal["arcface", "dlib", "face", "kaggle15", "mesh", "onet"]
 """Names of templates: five points each, in the order of `points.FIVE`, in a unit square."""
 
 _ARCFACE_112 = [
@@ -45,6 +45,11 @@ TEMPLATES: dict[Template, ndarray] = {
     # For nets trained on the unaligned 96x96 images of Kaggle: the mean of the labels, made symmetric.
     "kaggle15": np.array(
         [[0.3219, 0.4289], [0.6781, 0.4289], [0.5, 0.6316], [0.3436, 0.8101], [0.6564, 0.8101]], np.float32
+    ),
+    # For the first pass of the face mesh: the median of the five detected points over the training faces of
+    # 300-W, in squares of 1.4 times the longer side of the mesh, made symmetric.
+    "mesh": np.array(
+        [[0.357, 0.367], [0.643, 0.367], [0.5, 0.536], [0.3727, 0.6641], [0.6273, 0.6641]], np.float32
     ),
     # The mean of the points of O-Net in its crop, made symmetric and enlarged by 10% about the centre. This
     # gives the highest scores on upright faces (docs/decisions/0015-fused-embedder.md).

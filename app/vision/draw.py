@@ -1,5 +1,6 @@
 """Drawing: boxes with scores, the five points and landmarks on an image."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
+from app.vision.mesh_tables import LINES, TRIANGLES
 from app.vision.points import IBUG68_EDGES, Scheme
 from app.vision.pyramid import Image
 
@@ -14,6 +16,8 @@ Colour = tuple[int, int, int]
 
 _BOX: Colour = (61, 220, 151)
 _LANDMARK: Colour = (255, 209, 102)
+_MESH: Colour = (120, 200, 230)
+_MESH_OPACITY = 0.4
 _FIVE: tuple[Colour, ...] = (
     (255, 107, 107),  # right eye
     (77, 171, 247),  # left eye
@@ -25,9 +29,11 @@ _UNDER: Colour = (16, 20, 24)  # a dark outline, which keeps lines visible on an
 
 _SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates: sixteenths of a pixel
 _FONT = cv2.FONT_HERSHEY_DUPLEX
+_MESH_EDGES = tuple(sorted({(t[i], t[j]) for t in TRIANGLES for i, j in ((0, 1), (1, 2), (0, 2))}))
 _EDGES: dict[Scheme, tuple[tuple[int, int], ...]] = {
     "ibug68": IBUG68_EDGES,
     "kaggle15": ((2, 3), (4, 5), (6, 7), (8, 9), (11, 13), (13, 12), (12, 14), (14, 11)),
+    "mesh468": tuple((a, b) for line in LINES for a, b in pairwise(line)),
 }
 
 
@@ -35,11 +41,11 @@ class Marks(NamedTuple):
     """Landmarks to draw.
 
     Attributes:
-        points: landmarks of every face, in pixels.
+        points: landmarks of every face, in pixels; a depth is not drawn.
         scheme: the landmark scheme, which defines the lines between the points.
     """
 
-    points: Float32[ndarray, "n k 2"]
+    points: Float32[ndarray, "n k d"]
     scheme: Scheme
 
 
@@ -105,11 +111,18 @@ def _five(canvas: ndarray, points: ndarray, width: float) -> None:
 
 
 def _landmarks(canvas: ndarray, points: ndarray, scheme: Scheme, width: float) -> None:
+    points = points[:, :2]
+    if scheme == "mesh468":
+        net = [_fixed(points[list(edge)]) for edge in _MESH_EDGES]
+        under = canvas.copy()
+        cv2.polylines(canvas, net, False, _MESH, max(1, round(width * 0.3)), cv2.LINE_AA, _SHIFT)
+        cv2.addWeighted(canvas, _MESH_OPACITY, under, 1 - _MESH_OPACITY, 0, dst=canvas)
     lines = [_fixed(points[list(edge)]) for edge in _EDGES[scheme]]
     for colour, thickness in ((_UNDER, width), (_LANDMARK, width * 0.5)):
         cv2.polylines(canvas, lines, False, colour, max(1, round(thickness)), cv2.LINE_AA, _SHIFT)
-    for point in points:
-        _dot(canvas, point, 0.8 * width, _LANDMARK, rim=0.3 * width)
+    if scheme != "mesh468":  # its points are where its lines meet
+        for point in points:
+            _dot(canvas, point, 0.8 * width, _LANDMARK, rim=0.3 * width)
 
 
 def _dot(canvas: ndarray, point: ndarray, radius: float, colour: Colour, rim: float) -> None:

@@ -12,7 +12,9 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-Scheme = Literal["ibug68", "kaggle15"]
+from app.vision.mesh_tables import MIRRORED_PAIRS
+
+Scheme = Literal["ibug68", "kaggle15", "mesh468"]
 
 FIVE = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
 """The order of the five points: that of MTCNN's O-Net and of ArcFace's 112-pixel template."""
@@ -39,7 +41,7 @@ KAGGLE15 = (
 )
 """The points of Kaggle's Facial Keypoints Detection, in the order of its columns."""
 
-COUNTS: dict[Scheme, int] = {"ibug68": 68, "kaggle15": 15}
+COUNTS: dict[Scheme, int] = {"ibug68": 68, "kaggle15": 15, "mesh468": 468}
 """The number of points of each scheme."""
 
 _IBUG68_MIRROR = (
@@ -53,11 +55,15 @@ _IBUG68_MIRROR = (
     *range(64, 59, -1),  # inner lip, upper
     *range(67, 64, -1),  # inner lip, lower
 )
+_MESH468_MIRROR = list(range(468))
+for _one, _other in MIRRORED_PAIRS:
+    _MESH468_MIRROR[_one], _MESH468_MIRROR[_other] = _other, _one
 _KAGGLE15_MIRROR = (1, 0, 4, 5, 2, 3, 8, 9, 6, 7, 10, 12, 11, 13, 14)
 
 MIRROR: dict[Scheme, ndarray] = {
     "ibug68": np.array(_IBUG68_MIRROR),
     "kaggle15": np.array(_KAGGLE15_MIRROR),
+    "mesh468": np.array(_MESH468_MIRROR),
 }
 """Index permutations by scheme: point i of a mirrored face is point `MIRROR[scheme][i]` of the original."""
 
@@ -75,6 +81,7 @@ REGIONS: dict[Scheme, dict[str, tuple[int, ...]]] = {
         "eyes": tuple(range(6)),
         "mouth": tuple(range(11, 15)),
     },
+    "mesh468": {"all": tuple(range(468))},
 }
 """The indices of the points of each region of the face. Every point belongs to exactly one region."""
 

@@ -155,6 +155,20 @@ class LandmarkSpec(_Spec):
     scheme: Scheme = Field(description="The points and their order.")
 
 
+class MeshSpec(_Spec):
+    """A face mesh: reads crops of a face, returns 468 points with depth in units of the crop's side.
+
+    The first crop is aligned by the five points, the second by the mesh of the first. The mesh of the second
+    crop is averaged with that of its mirrored image.
+    """
+
+    kind: Literal["mesh"] = "mesh"
+    size: int = Field(description="Side of the input in pixels.")
+    template: Template = Field(description="Template of the first alignment.")
+    extent: float = Field(gt=0, description="Side of the second crop over the longer side of the mesh.")
+    scheme: Literal["mesh468", "ibug68"] = Field(description="The points that are made of the mesh.")
+
+
 class Probability(_Frozen):
     """Logistic curve: P(same person) = sigmoid(slope * similarity + offset), assuming a 50% prior."""
 
@@ -212,7 +226,15 @@ class FusionSpec(ComparedSpec):
 
 
 ModelSpec = Annotated[
-    PNetSpec | AnchorFreeSpec | RNetSpec | ONetSpec | LandmarkSpec | EmbedderSpec | HeadSpec | FusionSpec,
+    PNetSpec
+    | AnchorFreeSpec
+    | RNetSpec
+    | ONetSpec
+    | LandmarkSpec
+    | MeshSpec
+    | EmbedderSpec
+    | HeadSpec
+    | FusionSpec,
     Field(discriminator="kind"),
 ]
 
@@ -224,6 +246,7 @@ TASK_OF_KIND: dict[str, Task] = {
     "rnet": "detect",
     "onet": "detect",
     "landmarks": "landmarks",
+    "mesh": "landmarks",
     "embedder": "embed",
     "head": "embed",
     "fusion": "embed",

@@ -8,7 +8,7 @@ import pytest
 
 from app.runtime.model_store import FileEntry, ModelEntry, read_manifest, sha256
 from app.vision.points import COUNTS
-from app.vision.spec import TASK_OF_KIND, ComparedSpec, EmbedderSpec, FusionSpec, HeadSpec, LandmarkSpec
+from app.vision.spec import TASK_OF_KIND, ComparedSpec, EmbedderSpec, FusionSpec, HeadSpec, LandmarkSpec, MeshSpec
 from tests.sessions import MODELS, graph, session
 
 MANIFEST = read_manifest(MODELS)
@@ -121,6 +121,10 @@ def test_outputs_are_what_the_spec_says(model: ModelEntry, file: FileEntry) -> N
         assert ((probability >= 0) & (probability <= 1)).all()
         swapped = net.run(np.ascontiguousarray(pairs[:, ::-1]))["probability"]
         assert swapped == pytest.approx(probability, abs=1e-6)
+    if isinstance(spec, MeshSpec):
+        outputs = net.run(np.zeros((2, spec.size, spec.size, 3), np.uint8))
+        assert outputs["points"].shape == (2, 3 * COUNTS["mesh468"])
+        assert outputs["presence"].shape == (2, 1)
     if isinstance(spec, LandmarkSpec):
         image = np.zeros((2, spec.size, spec.size, 3), np.uint8)
         assert net.run(image)["points"].shape == (2, 2 * COUNTS[spec.scheme])

@@ -56,6 +56,11 @@ def embedder(source: Outputs) -> dict[str, ndarray]:
     return {"embedding": vectors / np.linalg.norm(vectors, axis=1, keepdims=True)}
 
 
+def mesh(source: Outputs) -> dict[str, ndarray]:
+    """Points in units of the crop's side, and the logit of the presence of a face."""
+    return {"points": source["points"] / 192, "presence": source["presence"]}
+
+
 @dataclass(frozen=True)
 class Source:
     """A net's stored outputs, what they are in served terms, and how far a served file may be from them."""
@@ -78,6 +83,7 @@ LEAST_SCORE = 2e-3
 YUNET = Source("yunet", yunet, 3e-5)
 PNET, RNET, ONET = (Source(f"mtcnn-{stage}", mtcnn, 1e-5) for stage in ("pnet", "rnet", "onet"))
 SFACE, DLIB = Source("sface", embedder, 1e-3), Source("dlib", embedder, 3e-4)
+MESH = Source("mesh", mesh, 3e-5)
 SOURCES = {
     "cascade-pnet.onnx": YUNET,
     "cascade-rnet.onnx": RNET,
@@ -88,6 +94,8 @@ SOURCES = {
     "mtcnn_thorough-pnet.onnx": PNET,
     "mtcnn_thorough-rnet.onnx": RNET,
     "mtcnn_thorough-onet.onnx": ONET,
+    "mesh.onnx": MESH,
+    "mesh68.onnx": MESH,
     "sface.onnx": SFACE,
     "dlib.onnx": DLIB,
 }
@@ -98,6 +106,7 @@ ONE_OF_EACH = (
     "mtcnn-pnet.onnx",
     "mtcnn-rnet.onnx",
     "mtcnn-onet.onnx",
+    "mesh.onnx",
     "sface.onnx",
     "dlib.onnx",
 )

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 from app.vision import points
 
 
-@pytest.mark.parametrize("scheme", ["ibug68", "kaggle15"])
+@pytest.mark.parametrize("scheme", ["ibug68", "kaggle15", "mesh468"])
 def test_mirror_permutation_undoes_itself(scheme: points.Scheme) -> None:
     order = points.MIRROR[scheme]
     assert sorted(order) == list(range(points.COUNTS[scheme]))
     assert order[order].tolist() == list(range(len(order)))
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["ibug68", "kaggle15"]), st.integers(2, 4000))
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["ibug68", "kaggle15", "mesh468"]), st.integers(2, 4000))
 def test_mirroring_twice_is_the_identity(seed: int, scheme: points.Scheme, width: int) -> None:
     face = np.random.default_rng(seed).uniform(0, width, (3, points.COUNTS[scheme], 2)).astype(np.float32)
     twice = points.mirror(points.mirror(face, width, scheme), width, scheme)
@@ -62,7 +62,7 @@ def test_fifteen_points_of_a_mirrored_face_are_its_fifteen_points_mirrored() -> 
     assert points.fifteen_of_ibug68(points.mirror(face, 100, "ibug68")) == pytest.approx(first, abs=1e-4)
 
 
-@pytest.mark.parametrize("scheme", ["ibug68", "kaggle15"])
+@pytest.mark.parametrize("scheme", ["ibug68", "kaggle15", "mesh468"])
 def test_every_point_is_of_one_region_and_mirrors_into_it(scheme: points.Scheme) -> None:
     regions = points.REGIONS[scheme]
     assert sorted(i for index in regions.values() for i in index) == list(range(points.COUNTS[scheme]))

@@ -1,31 +1,27 @@
-"""The default 68 points: a residual U-net whose heatmaps are read by their centre of mass, on 300-W.
+"""68 points by the trunk of MediaPipe's face mesh, whose heatmaps are read by their centre of mass, on 300-W.
 
     python -m training.prepare landmarks --data DATA --out cache/300w
-    python -m training.train landmarks68_strong --data cache/300w
     python -m training.train landmarks68 --data cache/300w
-    python -m training.evaluate landmarks --data DATA --run runs/landmarks68
 
-The run starts from the weights of `landmarks68_strong` and continues with less augmentation: the ranges of
-the first run exceed the noise of the detector's points by far. The shipped run was stopped after 34 of its 40
-epochs. Validation NME: 4.20% (`training/records/landmarks68`). Test set: models/README.md. Other attempts:
-docs/experiments/landmark-nets.md.
 """
 
 import keras
 
 from training.configs import landmarks68_strong
-from training.models.landmarks68 import landmark_net
+from training.models.landmarks68 import MESH_SIZE, mesh_landmark_net
 
 CONFIG = landmarks68_strong.CONFIG.model_copy(
     update={
         "name": "landmarks68",
-        "start_from": "landmarks68_strong",
-        "epochs": 40,
-        "learning_rate": 1e-3,
-        "warmup_epochs": 1,
+        "size": MESH_SIZE,
+        "start_from": "imported",
+        "epochs": 160,
+        "learning_rate": 1.5e-3,
+        "warmup_epochs": 2,
+        "validate_every": 2,
         "augment": landmarks68_strong.CONFIG.augment.model_copy(
             update={
-                "rotate": 7,
+                "rotate": 8,
                 "scale": 0.12,
                 "shift": 0.03,
                 "stretch": 0.07,
@@ -43,4 +39,4 @@ CONFIG = landmarks68_strong.CONFIG.model_copy(
 
 def build() -> keras.Model:
     """Return the untrained net."""
-    return landmark_net(68, "landmarks68")
+    return mesh_landmark_net(68, "landmarks68")

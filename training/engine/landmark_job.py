@@ -18,6 +18,7 @@ from training.data.storage import landmark_crops
 from training.engine.checkpoints import LogRow, Progress
 from training.engine.fit import TrainingJob, fit, prepare_folder
 from training.engine.optimizer import optimizer
+from training.importers import face_mesh
 from training.losses.landmarks import LOSSES
 from training.metrics.landmarks import nme, rmse, squared_errors
 
@@ -51,7 +52,9 @@ def train(run: Run, config: LandmarkConfig, data: Path, folder: Path, resume: bo
     net = run.build()
     if config.init_output_bias and not resume:
         init_output_bias(net, np.nanmean(served_crops(faces, config.size)[1], axis=0))
-    if config.start_from and not resume:
+    if config.start_from == "imported" and not resume:
+        face_mesh.copy_trunk(net)
+    elif config.start_from and not resume:
         net.load_weights(folder.parent / config.start_from / BEST_WEIGHTS)
     net.compile(optimizer(config, len(batches)), LOSSES[config.loss])
     facts: dict[str, object] = {"faces": {"train": len(faces), "validation": len(images)}, "data": prepared}

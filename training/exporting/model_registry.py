@@ -9,7 +9,7 @@ from training.exporting import published
 from training.exporting.calibration import read_calibration
 from training.exporting.recipes import Product, Recipe
 
-DEFAULTS: dict[Task, str] = {"detect": "cascade", "landmarks": "landmarks68", "embed": "fused"}
+DEFAULTS: dict[Task, str] = {"detect": "cascade", "landmarks": "mesh68", "embed": "fused"}
 
 TRAINED_LANDMARKS = ("landmarks68", "landmarks15", "cnn68", "cnn15", "mobilenet15")
 TRAINED_EMBEDDERS = ("centerloss", "triplet", "siamese")
@@ -28,6 +28,7 @@ def products(models: Path) -> list[Product]:
         published.cascade_detector(detector),
         published.mtcnn_detector("mtcnn", published.MTCNN, detector),
         published.mtcnn_detector("mtcnn_thorough", published.MTCNN_THOROUGH, detector),
+        *(published.mesh_landmarks(name, DEFAULTS["landmarks"]) for name in published.MESHES),
         *(p for name in TRAINED_LANDMARKS for p in _existing(name, "landmarks", [f"{name}.onnx"], models)),
         published.sface_embedder(calibration, embedder),
         published.dlib_embedder(calibration, embedder),

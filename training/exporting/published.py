@@ -7,11 +7,12 @@ from types import ModuleType
 
 import keras
 
-from app.vision.spec import AnchorFreeSpec, EmbedderSpec, FusionSpec, ONetSpec, PNetSpec, RNetSpec
+from app.vision.points import Scheme
+from app.vision.spec import AnchorFreeSpec, EmbedderSpec, FusionSpec, MeshSpec, ONetSpec, PNetSpec, RNetSpec
 from training.config.schema import Stage
 from training.exporting.calibration import Calibrated
 from training.exporting.recipes import Product, Recipe
-from training.importers import dlib_resnet, mtcnn, sface, yunet
+from training.importers import dlib_resnet, face_mesh, mtcnn, sface, yunet
 from training.models.fusion import fusion
 from training.models.yunet import STRIDES
 
@@ -97,6 +98,31 @@ def _mtcnn_stage(name: str, stage: Stage, settings: dict[str, object]) -> Recipe
     kind, shared = _MTCNN_STAGES[stage]
     spec = kind.model_validate(shared | about | settings)
     return Recipe(f"{name}-{stage}.onnx", spec, partial(mtcnn.load, stage), partial(mtcnn.parity, stage))
+
+
+MESHES: dict[str, Scheme] = {"mesh": "mesh468", "mesh68": "ibug68"}
+"""The products of the face mesh, and the points that they return."""
+
+
+def mesh_landmarks(name: str, default: str) -> Product:
+    """Return the face mesh, or iBUG's 68 points that are made of it."""
+    spec = MeshSpec.model_validate(
+        {
+            "model": name,
+            "licence": face_mesh.LICENCE,
+            "research_only": False,
+            "source": face_mesh.SOURCE,
+            "source_sha256": face_mesh.SHA256,
+            "size": face_mesh.INPUT_SIZE,
+            "template": "mesh",
+            "extent": 1.4,
+            "scheme": MESHES[name],
+        }
+    )
+    recipe = Recipe(
+        f"{name}.onnx", spec, face_mesh.load_served, face_mesh.parity, tolerance=1e-4
+    )
+    return Product(name, "landmarks", name == default, (recipe,))
 
 
 def sface_embedder(calibration: dict[str, Calibrated], default: str) -> Product:

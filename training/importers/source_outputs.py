@@ -71,6 +71,7 @@ NETS: dict[str, tuple[Callable[[], Images], str]] = {
     "mtcnn-rnet": (partial(crops, 24), "mtcnn"),
     "mtcnn-onet": (partial(crops, 48), "mtcnn"),
     "yunet": (partial(scenes, 128, 96), "yunet"),
+    "mesh": (partial(crops, 192), "face_mesh"),
     "sface": (partial(crops, 112), "sface"),
     "dlib": (partial(crops, 150), "dlib_resnet"),
 }

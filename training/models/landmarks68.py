@@ -14,10 +14,14 @@ import numpy as np
 from keras import layers, ops
 
 from app.vision.points import COUNTS, fifteen_of_ibug68
+from training.models import face_mesh
 
 SIZE = 128
 WIDTHS = (24, 40, 80, 128, 192)
 """Channels at 1/2, 1/4, ... of the image's side."""
+
+MESH_SIZE = 160
+DECODER_WIDTHS = (128, 96)
 
 
 @keras.saving.register_keras_serializable("training")
@@ -105,6 +109,27 @@ def landmark_net(points: int, name: str, widths: Sequence[int] = WIDTHS) -> kera
     """
     image = keras.Input((SIZE, SIZE, 3), name="image")
     maps = layers.Conv2D(points, 1, name="maps")(trunk(image, widths))
+    return keras.Model(image, CentreOfMass(dtype="float32", name="points")(maps), name=name)
+
+
+def mesh_landmark_net(points: int, name: str, widths: Sequence[int] = DECODER_WIDTHS) -> keras.Model:
+    """Return a net on the trunk of MediaPipe's face mesh: RGB float, 0..255, (n, 160, 160, 3) to (n, 2 * points).
+
+    The trunk's coarsest features, at 1/32 of the side, are upsampled to 1/8, where the finer levels are added.
+
+    Args:
+        points: number of points.
+        name: name of the net.
+        widths: channels of the decoder at 1/16 and 1/8 of the image's side.
+    """
+    image = keras.Input((MESH_SIZE, MESH_SIZE, 3), name="image")
+    levels = face_mesh.trunk(image)
+    x = levels.pop()
+    for i, width in enumerate(widths):
+        x = NearestUpsampling()(_conv(x, width, 1, f"up{i}_in"))
+        x = layers.ReLU()(layers.Add()([x, _conv(levels.pop(), width, 1, f"up{i}_side")]))
+        x = layers.ReLU()(_conv(x, width, 3, f"up{i}_out"))
+    maps = layers.Conv2D(points, 1, name="maps")(x)
     return keras.Model(image, CentreOfMass(dtype="float32", name="points")(maps), name=name)
 
 
