@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from app.pipeline.analyzer import Analyzer
-from app.pipeline.landmarks import Landmarker
+from app.pipeline.landmarks import landmarker_of
 from app.runtime import model_store
 from app.runtime.model_store import LoadOptions
 from app.vision.spec import Task
@@ -76,7 +76,7 @@ def landmarks(
     """Measure a landmark net: NME end to end and from ground-truth boxes, for 68 and 15 points."""
     session = landmark_evaluation.open_session(models, model, run)
     _check_recordable(record, model)
-    landmarker = Landmarker(session)
+    landmarker = landmarker_of(session)
     samples = landmark_evaluation.read_test_samples(data, source, landmarker.scheme)
     predictions = landmark_evaluation.measure(
         samples, landmark_evaluation.load_detector(models, detector), landmarker
@@ -110,7 +110,7 @@ def robustness(
 ) -> None:
     """Measure landmark nets on blurred, rotated and occluded images; write tables and a plot."""
     sessions = [landmark_evaluation.load_session(models, name) for name in model]
-    landmarkers = {name: Landmarker(session) for name, session in zip(model, sessions, strict=True)}
+    landmarkers = {name: landmarker_of(session) for name, session in zip(model, sessions, strict=True)}
     samples = landmark_evaluation.read_test_samples(data, source, "ibug68")
     curves = robustness_evaluation.measure(
         samples, landmark_evaluation.load_detector(models), landmarkers, seed

@@ -19,7 +19,7 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from app.pipeline.detector import Detector
-from app.pipeline.landmarks import Landmarker
+from app.pipeline.landmarks import Landmarker, landmarker_of
 from app.vision import align
 from app.vision.pyramid import ImagePyramid
 from training.data.datasets import kaggle
@@ -102,7 +102,7 @@ def main(
     models: Annotated[Path, typer.Option(help="The model store.")] = Path("models"),
 ) -> None:
     """Write the submission of a net for Kaggle's test images."""
-    landmarker = Landmarker(landmark_evaluation.open_session(models, model, run))
+    landmarker = landmarker_of(landmark_evaluation.open_session(models, model, run))
     _check_scheme(landmarker)
     folder = data / "kaggle15"
     images, lookup = kaggle.read_images(folder, "test"), kaggle.read_lookup_table(folder)

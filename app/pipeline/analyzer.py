@@ -66,8 +66,7 @@ class Analyzer:
         self.models = models
         self.detectors = {m.entry.name: Detector(m.sessions) for m in _of_task(models, "detect")}
         self.landmarkers = {
-            m.entry.name: landmarker_of(next(iter(m.sessions.values())))
-            for m in _of_task(models, "landmarks")
+            m.entry.name: landmarker_of(m.sessions["landmarks"]) for m in _of_task(models, "landmarks")
         }
         self.embedders: dict[str, Embedder] = {}
         for m in sorted(_of_task(models, "embed"), key=lambda m: len(m.entry.parts)):  # the parts come first

@@ -22,7 +22,7 @@ NEUTRAL_PITCH = 9.0
 _JAW_ENDS = ((127, 34), (356, 264))
 """The ends of the jaw: means of two vertices at the subject's right and left temple."""
 
-_JAW_OFFSET = 0.041
+JAW_OFFSET = 0.041
 """How far the chin lies outside of the mesh, in distances of the outer eye corners."""
 
 _JAW_POINTS = 17
@@ -80,21 +80,25 @@ def _unit(vectors: ndarray) -> ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)
 
 
-def ibug68(meshes: Float32[ndarray, "n 468 3"]) -> Float32[ndarray, "n 68 2"]:
+def ibug68(meshes: Float32[ndarray, "n 468 3"], jaw_offset: float = JAW_OFFSET) -> Float32[ndarray, "n 68 2"]:
     """Return iBUG's 68 points of meshes, in pixels.
 
     Brows, nose, eyes and mouth are vertices or means of vertices. The jaw divides the visible contour of the
     mesh below the temples: from each temple to the chin into eight equal parts, moved outward most at the
     chin. The table and the offset were chosen on the training parts of 300-W
     (`training.studies.mesh_points`).
+
+    Args:
+        meshes: the meshes.
+        jaw_offset: how far the chin lies outside of the mesh, in distances of the outer eye corners.
     """
     inner = [meshes[:, list(vertices), :2].mean(axis=1) for vertices in IBUG68_INNER]
-    jaws = [_jaw(mesh) for mesh in meshes]
+    jaws = [_jaw(mesh, jaw_offset) for mesh in meshes]
     jaw = np.stack(jaws) if jaws else np.empty((0, _JAW_POINTS, 2), np.float32)
     return np.concatenate([jaw, np.stack(inner, axis=1)], axis=1).astype(np.float32)
 
 
-def _jaw(mesh: Float32[ndarray, "468 3"]) -> Float32[ndarray, "17 2"]:
+def _jaw(mesh: Float32[ndarray, "468 3"], jaw_offset: float) -> Float32[ndarray, "17 2"]:
     contour = _lower_contour(mesh[:, :2])
     chin = int(np.linalg.norm(contour - mesh[CHIN, :2], axis=1).argmin())
     half = _JAW_POINTS // 2
@@ -103,7 +107,7 @@ def _jaw(mesh: Float32[ndarray, "468 3"]) -> Float32[ndarray, "17 2"]:
     normal = np.stack([-along[:, 1], along[:, 0]], axis=1)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
     width = np.linalg.norm(mesh[LEFT_EYE] - mesh[RIGHT_EYE])
-    offset = _JAW_OFFSET * width * np.sin(np.linspace(0, np.pi, _JAW_POINTS)) ** 2
+    offset = jaw_offset * width * np.sin(np.linspace(0, np.pi, _JAW_POINTS)) ** 2
     return (_at(contour, place) + offset[:, None] * _at(normal, place)).astype(np.float32)
 
 

@@ -263,5 +263,7 @@ def parse(text: str) -> ModelSpec:
 
 
 def stage_of(spec: ModelSpec) -> str:
-    """Return the stage of a net: `pnet` for both kinds of proposal nets, else its kind."""
-    return "pnet" if isinstance(spec, PNetSpec | AnchorFreeSpec) else spec.kind
+    """Return the stage of a net: its kind, but one for both kinds of proposal nets and of landmark nets."""
+    if isinstance(spec, PNetSpec | AnchorFreeSpec):
+        return "pnet"
+    return "landmarks" if isinstance(spec, MeshSpec) else spec.kind

@@ -1,7 +1,7 @@
 """68 points by the trunk of MediaPipe's face mesh, whose heatmaps are read by their centre of mass, on 300-W.
 
-    python -m training.prepare landmarks --data DATA --out cache/300w
-    python -m training.train landmarks68 --data cache/300w
+python -m training.prepare landmarks --data DATA --out cache/300w
+python -m training.train landmarks68 --data cache/300w
 
 """
 

@@ -119,9 +119,7 @@ def mesh_landmarks(name: str, default: str) -> Product:
             "scheme": MESHES[name],
         }
     )
-    recipe = Recipe(
-        f"{name}.onnx", spec, face_mesh.load_served, face_mesh.parity, tolerance=1e-4
-    )
+    recipe = Recipe(f"{name}.onnx", spec, face_mesh.load_served, face_mesh.parity, tolerance=1e-4)
     return Product(name, "landmarks", name == default, (recipe,))
 
 

@@ -12,7 +12,8 @@ from numpy import ndarray
 
 from training.importers.packages import CACHE, PublishedFile, SourceError, fetch
 from training.importers.parity import Images, Outputs, Parity, measure
-from training.models.face_mesh import INPUT_SIZE, face_mesh, published_order
+from training.models.face_mesh import INPUT_SIZE as INPUT_SIZE
+from training.models.face_mesh import face_mesh, published_order
 from training.models.serving import fold_scaling, serving_form
 
 PACKAGE, VERSION = "mediapipe", "0.10.14"
@@ -55,10 +56,7 @@ def parse(data: bytes) -> list[list[ndarray]]:
                 raise BadMesh("The file has weights that are not in half precision.")
             raw = np.asarray(model.buffers[tensor.buffer].data, np.uint8).view(np.float16)
             halves[operator.outputs[0]] = raw.reshape(tensor.shape).astype(np.float32)
-        elif kind == schema.BuiltinOperator.CONV_2D:
-            kernel, bias = (halves[i] for i in operator.inputs[1:])
-            weights.append([kernel.transpose(1, 2, 3, 0), bias])
-        elif kind == schema.BuiltinOperator.DEPTHWISE_CONV_2D:
+        elif kind == schema.BuiltinOperator.CONV_2D or kind == schema.BuiltinOperator.DEPTHWISE_CONV_2D:
             kernel, bias = (halves[i] for i in operator.inputs[1:])
             weights.append([kernel.transpose(1, 2, 3, 0), bias])
         elif kind == schema.BuiltinOperator.PRELU:
@@ -81,7 +79,8 @@ def fill(net: keras.Model, weights: list[list[ndarray]]) -> None:
     try:
         for name, values in zip(names, weights, strict=True):
             if name == "stem":
-                values = list(fold_scaling(*values, 0.0, SCALE))
+                kernel, bias = values
+                values = list(fold_scaling(kernel, bias, 0.0, SCALE))
             net.get_layer(name).set_weights(values)
     except ValueError as error:
         raise BadMesh(f"The file does not contain the face mesh: {error}.") from error
@@ -149,7 +148,7 @@ def parity(net: keras.Model, cache: Path = CACHE) -> Parity:
         cache: folder of published files.
 
     Returns:
-        The largest difference: of points relative to the side of the crop, of the presence relative to its logit.
+        The largest difference: of points relative to the side of the crop, of the presence relative to it.
     """
 
     def difference(images: Images, expected: Outputs) -> float:

@@ -1,6 +1,6 @@
-"""MediaPipe's face mesh (Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile
-GPUs", 2019): 468 points with depth, and whether the crop shows a face.
+"""MediaPipe's face mesh: 468 points with depth, and whether the crop shows a face.
 
+Source: Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs", 2019.
 Residual blocks of a depthwise 3x3 and a pointwise convolution. A block that halves the feature maps pools its
 shortcut and pads it with channels of zeros. At 6x6 the net divides into the head of the points and the head
 of the presence.
@@ -68,7 +68,10 @@ def face_mesh() -> keras.Model:
     """
     image = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="image")
     features = trunk(image)[-1]
-    outputs = {"points": _head(features, 3 * POINTS, 3, "points"), "presence": _head(features, 1, 1, "presence")}
+    outputs = {
+        "points": _head(features, 3 * POINTS, 3, "points"),
+        "presence": _head(features, 1, 1, "presence"),
+    }
     return keras.Model(image, outputs, name="face_mesh")
 
 

@@ -113,9 +113,10 @@ def landmark_net(points: int, name: str, widths: Sequence[int] = WIDTHS) -> kera
 
 
 def mesh_landmark_net(points: int, name: str, widths: Sequence[int] = DECODER_WIDTHS) -> keras.Model:
-    """Return a net on the trunk of MediaPipe's face mesh: RGB float, 0..255, (n, 160, 160, 3) to (n, 2 * points).
+    """Return a net on the trunk of MediaPipe's face mesh, with the inputs and outputs of `landmark_net`.
 
-    The trunk's coarsest features, at 1/32 of the side, are upsampled to 1/8, where the finer levels are added.
+    Its input has 160x160 pixels. The trunk's coarsest features, at 1/32 of the side, are upsampled to 1/8,
+    and the finer levels are added.
 
     Args:
         points: number of points.

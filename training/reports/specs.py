@@ -11,6 +11,7 @@ from app.vision.spec import (
     FusionSpec,
     HeadSpec,
     LandmarkSpec,
+    MeshSpec,
     ModelSpec,
     ONetSpec,
     PNetSpec,
@@ -56,6 +57,13 @@ def describe(spec: ModelSpec) -> str:
             )
         case LandmarkSpec():
             return f"Input {spec.size}x{spec.size}x3, template `{spec.template}`, scheme `{spec.scheme}`"
+        case MeshSpec():
+            made = "its own" if spec.scheme == "mesh468" else "made of them"
+            return (
+                f"Input {spec.size}x{spec.size}x3, first crop by the template `{spec.template}`, second crop "
+                f"{spec.extent:g} times the mesh, averaged with its mirror image; 468 points, scheme "
+                f"`{spec.scheme}` ({made})"
+            )
         case EmbedderSpec():
             return (
                 f"Input {spec.size}x{spec.size}x3, template `{spec.template}`, {spec.dimension} dimensions, "

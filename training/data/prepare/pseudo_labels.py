@@ -19,7 +19,7 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.landmarks import Landmarker
+from app.pipeline.landmarks import Landmarker, landmarker_of
 from app.runtime import model_store
 from app.runtime.timing import Timing
 from app.vision.points import five_of_ibug68, mirror
@@ -65,7 +65,7 @@ def prepare(data: Path, labelled: Path, out: Path, teacher: str, models: Path, m
     if "landmarks" not in loaded:
         raise ValueError(f"{teacher} is not a landmark model. Give a model with 68 points.")
     detector = Detector(loaded["detect"].sessions)
-    landmarker = Landmarker(loaded["landmarks"].sessions["landmarks"])
+    landmarker = landmarker_of(loaded["landmarks"].sessions["landmarks"])
     if landmarker.scheme != "ibug68":
         raise ValueError(f"{teacher} has the scheme {landmarker.scheme}. Give a model with 68 points.")
     shape = CropShape()
