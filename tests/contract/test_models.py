@@ -8,7 +8,15 @@ import pytest
 
 from app.runtime.model_store import FileEntry, ModelEntry, read_manifest, sha256
 from app.vision.points import COUNTS
-from app.vision.spec import TASK_OF_KIND, ComparedSpec, EmbedderSpec, FusionSpec, HeadSpec, LandmarkSpec, MeshSpec
+from app.vision.spec import (
+    TASK_OF_KIND,
+    ComparedSpec,
+    EmbedderSpec,
+    FusionSpec,
+    HeadSpec,
+    LandmarkSpec,
+    MeshSpec,
+)
 from tests.sessions import MODELS, graph, session
 
 MANIFEST = read_manifest(MODELS)

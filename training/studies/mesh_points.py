@@ -70,7 +70,7 @@ def main(
             points = mesh.ibug68(meshes, offset)
             regions = nme_by_region(points, labels, "ibug68")
             rows.append(
-                [offset, split, *(f"{100 * float(errors.mean()):.2f}%" for errors in regions.values())]
+                [f"{offset:g}", split, *(f"{100 * float(errors.mean()):.2f}%" for errors in regions.values())]
             )
         print(markdown.table(["offset of the chin", "part", *regions], rows))
 
