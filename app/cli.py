@@ -45,6 +45,7 @@ MinFaceSize = Annotated[
 ]
 Score = Annotated[float | None, typer.Option("--threshold", help="Minimum score of a face.")]
 MaxFaces = Annotated[int | None, typer.Option(help="Maximum number of faces per image.")]
+Pose = Annotated[bool, typer.Option("--pose", help="Add yaw, pitch and roll of each head.")]
 Orientation = Annotated[
     str | None,
     typer.Option(
@@ -57,6 +58,8 @@ Draw = Annotated[
     typer.Option(metavar="DIR", help="Folder for copies of the images with the results drawn on them."),
 ]
 Device = Annotated[str | None, typer.Option(help="Device: auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N.")]
+MESH = frozenset({"mesh68"})
+"""The model that finds the pose of heads, if the command does not use a face mesh anyway."""
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -95,11 +98,12 @@ def detect(
     threshold: Score = None,
     max_faces: MaxFaces = None,
     orientation: Orientation = None,
+    pose: Pose = False,
     draw: Draw = None,
     device: Device = None,
 ) -> None:
     """Detect faces. Print one JSON line per image; --draw also writes images with the faces drawn on them."""
-    query = _detect_query(model, min_face_size, threshold, max_faces, orientation)
+    query = _detect_query(model, min_face_size, threshold, max_faces, orientation, pose)
     _process(Operations.detect, {"detect": model}, paths, query, draw, device)
 
 
@@ -111,11 +115,12 @@ def landmarks(
     threshold: Score = None,
     max_faces: MaxFaces = None,
     orientation: Orientation = None,
+    pose: Pose = False,
     draw: Draw = None,
     device: Device = None,
 ) -> None:
     """Detect faces and their landmarks. Print one JSON line per image; --draw also writes images."""
-    query = _detect_query(model, min_face_size, threshold, max_faces, orientation)
+    query = _detect_query(model, min_face_size, threshold, max_faces, orientation, pose)
     _process(Operations.landmarks, {"detect": None, "landmarks": model}, paths, query, draw, device)
 
 
@@ -127,10 +132,11 @@ def embed(
     threshold: Score = None,
     max_faces: MaxFaces = None,
     orientation: Orientation = None,
+    pose: Pose = False,
     device: Device = None,
 ) -> None:
     """Detect faces and compute their embeddings. Print one JSON line per image."""
-    query = _detect_query(model, min_face_size, threshold, max_faces, orientation)
+    query = _detect_query(model, min_face_size, threshold, max_faces, orientation, pose)
     _process(Operations.embed, {"detect": None, "embed": model}, paths, query, None, device)
 
 
@@ -168,7 +174,7 @@ def verify(
 def models(device: Device = None) -> None:
     """List the loaded models. Print one JSON line per model."""
     operations = _open(_settings(device=device), None)
-    for model in ModelsResponse.of(operations.analyzer).models:
+    for model in ModelsResponse.of(operations.analyzer, "all").models:
         emit(model.model_dump_json())
 
 
@@ -199,7 +205,7 @@ def _process(
     _check_standard_input(paths)
     settings = _settings(device=device)
     try:
-        operations = _open(settings, tasks)
+        operations = _open(settings, tasks, MESH if query.pose else frozenset())
     except UnknownModel as error:
         unknown = error
 
@@ -219,8 +225,10 @@ def _check_standard_input(paths: list[str]) -> None:
         _exit(2, "Standard input (-) is one image: name it once. A file of this name is ./-")
 
 
-def _open(settings: Settings, tasks: dict[Task, str | None] | None) -> Operations:
-    """Return the operations with the models of the tasks, or with all models if `tasks` is None.
+def _open(
+    settings: Settings, tasks: dict[Task, str | None] | None, also: frozenset[str] = frozenset()
+) -> Operations:
+    """Return the operations with the models of the tasks and others, or all models if `tasks` is None.
 
     Raises:
         UnknownModel: the command line names an unknown model.
@@ -228,7 +236,7 @@ def _open(settings: Settings, tasks: dict[Task, str | None] | None) -> Operation
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
         require_threads(model_threads(settings))
-        return Operations(load_analyzer(settings, only=tasks), limits_of(settings))
+        return Operations(load_analyzer(settings, only=tasks, also=also), limits_of(settings))
     except UnknownModel:
         raise
     except FacetError as error:
@@ -250,6 +258,7 @@ def _detect_query(
     threshold: float | None,
     max_faces: int | None,
     orientation: str | None,
+    pose: bool,
 ) -> DetectQuery:
     return _query(
         DetectQuery,
@@ -258,6 +267,7 @@ def _detect_query(
         threshold=threshold,
         max_faces=max_faces,
         orientation=orientation,
+        pose=pose,
     )
 
 

@@ -64,7 +64,7 @@ def create_app(
     answers = MemoryBudget(settings.max_response_memory_mb << 20)
     metrics = Metrics(bodies, version())
     telemetry = telemetry or metrics
-    service = FaceService(limits_of(settings), admission_of(settings, telemetry))
+    service = FaceService(limits_of(settings), admission_of(settings, telemetry), settings.weights)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -161,7 +161,8 @@ async def _start(
 
     try:
         service.open(await run_sync(prepare, abandon_on_cancel=True))
-        log.info("ready: %s", ", ".join(model.entry.name for model in service.analyzer.models))
+        names = ", ".join(model.entry.name for model in service.analyzer.models)
+        log.info("ready: %s (weights: %s)", names, settings.weights)
     except FacetError as error:
         service.failure = error
     except Exception as error:

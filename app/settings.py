@@ -125,6 +125,11 @@ class Settings(BaseSettings):
         description="Names of the models to load, separated by commas. If it is not set, all models are "
         "loaded. Fewer models start faster and use less memory. At least one detector is required.",
     )
+    weights: Literal["all", "free"] = Field(
+        "all",
+        description="Which weights may be used: all, or free. With free, the files of models that are for "
+        "research only are not opened. The default model of every task is free either way.",
+    )
     detector: str | None = Field(
         None,
         description="Detector for requests that name none. If it is not set, the default of the manifest is "

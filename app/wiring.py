@@ -67,6 +67,7 @@ def load_analyzer(
     telemetry: Telemetry = NULL_TELEMETRY,
     opened: Callable[[ModelSession], None] = lambda session: None,
     only: Mapping[Task, str | None] | None = None,
+    also: frozenset[str] = frozenset(),
 ) -> Analyzer:
     """Load models and return the analyzer that owns them.
 
@@ -76,6 +77,7 @@ def load_analyzer(
         opened: callback, called with each session as soon as it is open.
         only: the tasks to load a model for, each with a model name, or None for the default model. If `only`
             is None, all models of the settings are loaded.
+        also: names of further models to load, if `only` is not None.
 
     Returns:
         The analyzer.
@@ -91,9 +93,9 @@ def load_analyzer(
         "landmarks": settings.landmarks,
         "embed": settings.embedder,
     }
-    names = settings.models
+    names = allowed_models(settings)
     if only is not None:
-        names = _names(settings, defaults, only)
+        names = _names(settings, names, defaults, only) | also
         defaults = {task: name or defaults[task] for task, name in only.items()}
     options = LoadOptions(
         threads=settings.threads,
@@ -105,8 +107,37 @@ def load_analyzer(
     return Analyzer(model_store.load(settings.models_dir, settings.device, names, options, opened), defaults)
 
 
+def allowed_models(settings: Settings) -> frozenset[str] | None:
+    """Return the names of the models that the settings allow; None if they allow all.
+
+    Raises:
+        BadModel: a setting names a model that is for research only, and `weights` is `free`; or the manifest
+            is missing or invalid.
+    """
+    if settings.weights == "all":
+        return settings.models
+    free = model_store.free_models(settings.models_dir)
+    listed = {entry.name for entry in model_store.read_manifest(settings.models_dir).models}
+    chosen = {
+        "FACE_MODELS": settings.models or (),
+        "FACE_DETECTOR": (settings.detector,),
+        "FACE_LANDMARKS": (settings.landmarks,),
+        "FACE_EMBEDDER": (settings.embedder,),
+    }
+    for variable, names in chosen.items():
+        if restricted := sorted(name for name in names if name and name in listed - free):
+            raise BadModel(
+                f"{variable} names {', '.join(restricted)}, but FACE_WEIGHTS=free excludes models that are "
+                "for research only. Remove the name, or set FACE_WEIGHTS=all."
+            )
+    return settings.models or free
+
+
 def _names(
-    settings: Settings, defaults: Mapping[Task, str | None], only: Mapping[Task, str | None]
+    settings: Settings,
+    among: frozenset[str] | None,
+    defaults: Mapping[Task, str | None],
+    only: Mapping[Task, str | None],
 ) -> frozenset[str]:
     """Return the names of the models that the tasks need.
 
@@ -118,7 +149,7 @@ def _names(
     for task, name in only.items():
         try:
             wanted = {task: name or defaults[task]}
-            names |= model_store.models_for(settings.models_dir, wanted, settings.models)
+            names |= model_store.models_for(settings.models_dir, wanted, among)
         except UnknownModel as error:
             if name is None and defaults[task] is not None:
                 raise BadModel(error.detail) from None

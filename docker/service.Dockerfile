@@ -3,6 +3,7 @@
 #   docker build -f docker/service.Dockerfile --target gpu -t facet:gpu .
 # The GPU image needs no CUDA base image: CUDA 13 and cuDNN 9 are installed as wheels, the host has the driver.
 # For another base image (from a mirror, or with a digest): --build-arg BASE=...
+# Without the models that are for research only: --build-arg WEIGHTS=free
 # To read HEIC and HEIF images (libheif and libde265, LGPL): --build-arg HEIF=1
 
 ARG BASE=python:3.13.18-slim-trixie
@@ -20,16 +21,24 @@ HEALTHCHECK --interval=15s --timeout=3s --start-period=60s --retries=3 \
     CMD ["python", "-c", "from urllib.request import ProxyHandler as P, build_opener; build_opener(P({})).open('http://127.0.0.1:8000/readyz', timeout=2)"]
 CMD ["python", "-m", "app", "serve", "--host", "0.0.0.0", "--port", "8000"]
 
+FROM base AS models
+ARG WEIGHTS=all
+COPY docker/select_models.py ./
+COPY models/ models/
+RUN python select_models.py models "${WEIGHTS}"
+
 FROM base AS gpu
 ARG HEIF
+ARG WEIGHTS=all
 COPY requirements/gpu.txt requirements/heif.txt requirements/
 RUN pip install --no-cache-dir --require-hashes -r requirements/gpu.txt ${HEIF:+-r requirements/heif.txt}
-COPY models/ models/
+COPY --from=models /srv/facet/models/ models/
 COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
 COPY app/ app/
 RUN python -m compileall -q app
 # Without the two NVIDIA variables the container runtime provides the GPU but not libcuda.
 ENV FACE_DEVICE=cuda \
+    FACE_WEIGHTS=${WEIGHTS} \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     CUDA_CACHE_PATH=/tmp/cuda
@@ -37,11 +46,13 @@ USER 10001
 
 FROM base AS cpu
 ARG HEIF
+ARG WEIGHTS=all
 COPY requirements/cpu.txt requirements/heif.txt requirements/
 RUN pip install --no-cache-dir --require-hashes -r requirements/cpu.txt ${HEIF:+-r requirements/heif.txt}
-COPY models/ models/
+COPY --from=models /srv/facet/models/ models/
 COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
 COPY app/ app/
 RUN python -m compileall -q app
-ENV FACE_DEVICE=cpu
+ENV FACE_DEVICE=cpu \
+    FACE_WEIGHTS=${WEIGHTS}
 USER 10001

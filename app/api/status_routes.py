@@ -44,7 +44,7 @@ class Status(BaseModel):
 )
 async def models(service: ServiceDep) -> ModelsResponse:
     """Return the loaded models with their licences, sources, thresholds and execution providers."""
-    return ModelsResponse.of(service.analyzer)
+    return ModelsResponse.of(service.analyzer, service.weights)
 
 
 @router.head("/livez", include_in_schema=False)
@@ -80,9 +80,9 @@ async def readyz(service: ServiceDep) -> Status:
     response_description="The versions.",
     responses={401: openapi.PROBLEMS[401]},
 )
-async def version() -> VersionResponse:
-    """Return the versions of Facet, ONNX Runtime and Python."""
-    return VersionResponse.current()
+async def version(service: ServiceDep) -> VersionResponse:
+    """Return the versions of Facet, ONNX Runtime and Python, and which weights the service may use."""
+    return VersionResponse.current(service.weights)
 
 
 @router.head("/problems/{name}", include_in_schema=False)

@@ -53,6 +53,7 @@ class ModelEntry(_Entry):
     task: Task = Field(description="What the model does.")
     default: bool = Field(description="Whether it is the default model of its task.")
     parts: tuple[str, ...] = Field((), description="Names of the models that it combines, in order.")
+    research_only: bool = Field(False, description="Whether the terms of its weights forbid commercial use.")
     files: tuple[FileEntry, ...] = Field(description="Its ONNX files.")
 
 
@@ -159,6 +160,17 @@ def models_for(
             raise UnknownModel(name, task, sorted(e.name for e in candidates))
         chosen.add(matching[0])
     return frozenset(chosen)
+
+
+def free_models(folder: Path) -> frozenset[str]:
+    """Return the names of the models whose weights, and those of their parts, are not for research only.
+
+    Raises:
+        BadModel: the manifest is missing or invalid.
+    """
+    entries = read_manifest(folder).models
+    restricted = {entry.name for entry in entries if entry.research_only}
+    return frozenset(e.name for e in entries if restricted.isdisjoint({e.name, *e.parts}))
 
 
 def load(
@@ -294,6 +306,9 @@ def _open_model(
                 f"{path} says it is {spec.model} ({spec.kind}), but the manifest says {entry.name} "
                 f"({entry.task})."
             )
+        if spec.research_only != entry.research_only:
+            says = "is" if spec.research_only else "is not"
+            raise BadModel(f"{path} says it {says} for research only, but the manifest says the opposite.")
         if isinstance(spec, FusionSpec) and spec.parts != entry.parts:
             raise BadModel(f"{path} says it consists of {spec.parts}, but the manifest says {entry.parts}.")
         sessions[stage_of(spec)] = ScheduledSession(session, scheduler)

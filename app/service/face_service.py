@@ -11,6 +11,7 @@ from app.pipeline.analyzer import Analyzer
 from app.runtime.admission import Admission
 from app.runtime.request_context import RequestContext
 from app.service.limits import Limits
+from app.service.model_info import Weights
 from app.service.operations import Operations
 
 T = TypeVar("T")
@@ -22,18 +23,27 @@ class FaceService:
     Args:
         limits: limits on requests.
         admission: the worker threads and the queue in front of them.
+        weights: which weights may be used, see FACE_WEIGHTS.
         small_request_bytes: memory that a request with a small image needs, including that of its nets. The
             service is not ready without it.
 
     Attributes:
         limits: limits on requests.
         admission: the worker threads and the queue in front of them.
+        weights: which weights may be used, `all` or `free`.
         failure: the error that made the start fail, or None.
         is_degraded: whether fewer worker processes are ready than are wanted. This one serves nevertheless.
     """
 
-    def __init__(self, limits: Limits, admission: Admission, small_request_bytes: int = 16 << 20) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        admission: Admission,
+        weights: Weights = "all",
+        small_request_bytes: int = 16 << 20,
+    ) -> None:
         self.limits = limits
+        self.weights = weights
         self.admission = admission
         self.failure: FacetError | None = None
         self.is_degraded = False

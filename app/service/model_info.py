@@ -29,6 +29,14 @@ from app.vision.spec import (
     Task,
 )
 
+Weights = Literal["all", "free"]
+"""Which weights the service may use."""
+
+_WEIGHTS = Field(
+    description="Which weights the service may use: `all`, or `free`, which excludes models that are for "
+    "research only."
+)
+
 
 class Input(BaseModel):
     """Input of the nets of a model."""
@@ -154,11 +162,12 @@ class ModelsResponse(BaseModel):
     """All loaded models."""
 
     models: list[ModelInfo] = Field(description="The loaded models, in the order of the manifest.")
+    weights: Weights = _WEIGHTS
 
     @classmethod
-    def of(cls, analyzer: Analyzer) -> Self:
+    def of(cls, analyzer: Analyzer, weights: Weights) -> Self:
         """Return the information on all models that the analyzer owns."""
-        return cls(models=[ModelInfo.of(model, analyzer) for model in analyzer.models])
+        return cls(models=[ModelInfo.of(model, analyzer) for model in analyzer.models], weights=weights)
 
 
 class VersionResponse(BaseModel):
@@ -167,11 +176,17 @@ class VersionResponse(BaseModel):
     version: str = Field(description="Version of Facet.", examples=["0.1.0"])
     onnxruntime: str = Field(description="Version of ONNX Runtime.", examples=["1.31.1"])
     python: str = Field(description="Version of Python.", examples=["3.11.7"])
+    weights: Weights = _WEIGHTS
 
     @classmethod
-    def current(cls) -> Self:
-        """Return the versions that this process runs."""
-        return cls(version=version(), onnxruntime=runtime_version(), python=platform.python_version())
+    def current(cls, weights: Weights) -> Self:
+        """Return the versions that this process runs, and which weights it may use."""
+        return cls(
+            version=version(),
+            onnxruntime=runtime_version(),
+            python=platform.python_version(),
+            weights=weights,
+        )
 
 
 @cache

@@ -188,7 +188,10 @@ class Operations:
             if "min_face_size" in query.model_fields_set:
                 expect_pixels(timing, enlarged * LEVELS)
             faces = detector.detect(picture, options, timing)
-        return image, picture, self.analyzer.poses(picture, faces, timing) if query.pose else faces
+        if query.pose:
+            timing.expect(len(faces) * MS_PER_LANDMARKS)
+            faces = self.analyzer.poses(picture, faces, timing)
+        return image, picture, faces
 
     def _check_scale(self, detector: Detector, picture: ImagePyramid, min_face_size: float) -> float:
         """Check that the search does not enlarge the image beyond the pixel limit.

@@ -110,6 +110,7 @@ class Product:
             "task": self.task,
             "default": self.default,
             **({"parts": list(self.parts)} if self.parts else {}),
+            **({"research_only": True} if any(r.spec.research_only for r in self.recipes) else {}),
             "files": [describe(models / recipe.file) for recipe in self.recipes],
         }
 
