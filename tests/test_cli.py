@@ -20,7 +20,7 @@ from tests.stores import write_store
 PHOTOS = Path("tests/photos")
 OBAMA, AGAIN, BIDEN = (str(PHOTOS / f"{name}.jpg") for name in ("obama", "obama2", "biden"))
 
-LISTED = ("cascade", "mtcnn", "landmarks68", "landmarks15", "sface", "dlib", "fused", "triplet")
+LISTED = ("cascade", "mtcnn", "mesh68", "landmarks15", "sface", "dlib", "fused", "triplet")
 
 
 def run(*arguments: str, input: bytes | None = None) -> Result:
@@ -131,8 +131,10 @@ def test_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     [
         ("detect AGAIN", ["cascade"]),
         ("detect AGAIN --model mtcnn", ["mtcnn"]),
-        ("landmarks AGAIN", ["cascade", "landmarks68"]),
+        ("landmarks AGAIN", ["cascade", "mesh68"]),
         ("landmarks AGAIN --model landmarks15", ["cascade", "landmarks15"]),
+        ("landmarks AGAIN --model landmarks15 --pose", ["cascade", "landmarks15", "mesh68"]),
+        ("detect AGAIN --pose", ["cascade", "", "mesh68"]),
         ("embed AGAIN", ["cascade", "fused", "sface", "dlib"]),
         ("embed AGAIN --model dlib", ["cascade", "dlib"]),
         ("verify AGAIN AGAIN", ["cascade", "fused", "sface", "dlib"]),
@@ -143,14 +145,15 @@ def test_a_command_opens_only_the_models_it_needs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, needed: list[str]
 ) -> None:
     """The folder lists all models, and has only the files of those that the command needs."""
-    store = write_store(tmp_path, LISTED, present=needed)
+    store = write_store(tmp_path, LISTED, present=[name for name in needed if name])
     monkeypatch.setenv("FACE_MODELS_DIR", str(store))
     arguments = [AGAIN if word == "AGAIN" else word for word in command.split()]
     result = run(*arguments)
     assert result.exit_code == 0, (result.stdout[:500], result.stderr)
     (entry,) = lines(result)
     used = {entry[key] for key in ("model", "detector") if key in entry}
-    assert used == {needed[0], needed[1] if len(needed) > 1 else needed[0]}
+    assert used == {needed[0], needed[1] if len(needed) > 1 and needed[1] else needed[0]}
+    assert ("pose" in entry["faces"][0] if "faces" in entry else False) is ("--pose" in command)
     next(store.glob(f"{needed[-1]}*.onnx")).unlink()
     without = run(*arguments)
     assert without.exit_code == 1
@@ -202,7 +205,7 @@ def test_a_setting_that_names_an_unknown_model(monkeypatch: pytest.MonkeyPatch, 
     ("command", "known"),
     [
         (["detect", AGAIN], {"cascade", "mtcnn"}),
-        (["landmarks", AGAIN], {"landmarks68", "landmarks15"}),
+        (["landmarks", AGAIN], {"mesh68", "landmarks15"}),
         (["embed", AGAIN], {"sface", "dlib", "fused", "triplet"}),
         (["verify", AGAIN, AGAIN], {"sface", "dlib", "fused", "triplet"}),
     ],
