@@ -1,7 +1,7 @@
 """Landmark regression: aligns faces by five points, and predicts the points of a scheme."""
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from app.errors import BadModel
@@ -55,13 +55,28 @@ class Landmarker:
             points: five points per face, in pixels of the image.
             timing: receives the times of the stages `align` and `landmarks`.
         """
+        assert isinstance(self.spec, LandmarkSpec)
         timing = timing or Timing()
         with timing.stage("align"):
             transforms = align.umeyama(points, self._template)
             crops = align.warp(picture, transforms, self.spec.size)
         with timing.stage("landmarks"):
-            unit = self._session.run(crops)["points"].reshape(len(crops), COUNTS[self.scheme], 2)
+            unit = self._unit(crops, self.scheme, 2, self.spec.flip_average)
             return align.apply(align.invert(transforms), unit * self.spec.size - 0.5)
+
+    def _unit(
+        self, crops: UInt8[ndarray, "n size size 3"], scheme: Scheme, dimensions: int, mirrored: bool
+    ) -> Float32[ndarray, "n k d"]:
+        """Return the net's points in units of the crops; if `mirrored`, averaged with the mirrored crops'."""
+        n = len(crops)
+        if mirrored:
+            crops = np.concatenate([crops, crops[:, :, ::-1]])
+        unit = self._session.run(crops)["points"].reshape(len(crops), COUNTS[scheme], dimensions)
+        if mirrored:
+            other = unit[n:, MIRROR[scheme]]
+            other[:, :, 0] = 1 - other[:, :, 0]
+            unit = (unit[:n] + other) / 2
+        return unit
 
 
 class MeshLandmarker(Landmarker):
@@ -122,18 +137,11 @@ class MeshLandmarker(Landmarker):
         mirrored: bool = False,
     ) -> Float32[ndarray, "n 468 3"]:
         """Return the meshes of crops; if `mirrored`, averaged with those of the mirrored crops."""
-        size, n = self.spec.size, len(transforms)
+        size = self.spec.size
         with timing.stage("align"):
             crops = align.warp(picture, transforms, size)
-            if mirrored:
-                crops = np.concatenate([crops, crops[:, :, ::-1]])
         with timing.stage("landmarks"):
-            unit = self._session.run(crops)["points"].reshape(len(crops), COUNTS["mesh468"], 3)
-            if mirrored:
-                other = unit[n:, MIRROR["mesh468"]] * np.array([-1, 1, 1], np.float32) + np.array(
-                    [1, 0, 0], np.float32
-                )
-                unit = (unit[:n] + other) / 2
+            unit = self._unit(crops, "mesh468", 3, mirrored)
             back = align.invert(transforms)
             flat = align.apply(back, unit[:, :, :2] * size - 0.5)
             side = size * np.linalg.norm(back[:, :, 0], axis=1)  # of the crop, in pixels of the image

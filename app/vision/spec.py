@@ -153,6 +153,9 @@ class LandmarkSpec(_Spec):
     size: int = Field(description="Side of the input in pixels.")
     template: Template = Field(description="Template of the alignment.")
     scheme: Scheme = Field(description="The points and their order.")
+    flip_average: bool = Field(
+        False, description="Whether the points are averaged with those of the mirrored crop."
+    )
 
 
 class MeshSpec(_Spec):

@@ -18,6 +18,19 @@ def photo(name: str) -> bytes:
 
 
 @cache
+def opened(name: str) -> Pil.Image:
+    """A photograph as RGB."""
+    return Pil.open(io.BytesIO(photo(name))).convert("RGB")
+
+
+def written(image: Pil.Image, format: str = "PNG", **options: Any) -> bytes:
+    """An encoded image."""
+    out = io.BytesIO()
+    image.save(out, format, **options)
+    return out.getvalue()
+
+
+@cache
 def picture(width: int = 200, height: int = 120, bright: bool = True, format: str = "JPEG") -> bytes:
     """A picture in which the fake detector finds two faces; in a dark one it finds none."""
     left, right = ((220, 60, 60), (60, 60, 220)) if bright else ((0, 0, 0), (0, 0, 0))

@@ -20,21 +20,10 @@ from app.settings import Settings
 from app.vision.boxes import iou
 from app.vision.image import decode
 from app.vision.pyramid import ImagePyramid
-from tests.api.pictures import photo, problem
+from tests.api.pictures import opened, photo, problem, written
 from tests.servers import client_of, serving
 
 JPEG = {"content-type": "image/jpeg"}
-
-
-@cache
-def opened(name: str) -> Pil.Image:
-    return Pil.open(io.BytesIO(photo(name))).convert("RGB")
-
-
-def written(image: Pil.Image, format: str = "PNG", **options: Any) -> bytes:
-    out = io.BytesIO()
-    image.save(out, format, **options)
-    return out.getvalue()
 
 
 @cache

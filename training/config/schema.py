@@ -73,7 +73,11 @@ class RunConfig(_Frozen):
     patience: int = Field(
         0, ge=0, description="Epochs without improvement after which training stops; 0 disables it."
     )
-    start_from: str = Field("", description="Run in the same folder whose best weights initialise the net.")
+    start_from: str = Field(
+        "",
+        description="Run in the same folder whose best weights initialise the net; `imported` for published "
+        "weights.",
+    )
     seed: int = 0
     augment: Augmentation = Augmentation()
 
@@ -86,6 +90,9 @@ class LandmarkConfig(RunConfig):
     loss: LossName
     choose_by: SelectionMetric = Field(
         "validation_error", description="Metric whose minimum selects the best weights."
+    )
+    flip_average: bool = Field(
+        False, description="Whether the served points are averaged with those of the mirrored crop."
     )
     backbone: str = Field(
         "",

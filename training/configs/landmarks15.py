@@ -1,7 +1,7 @@
-"""The default 15 points: `landmarks68` mapped to Kaggle's points, fine-tuned on Kaggle's rows.
+"""The 15 points: `landmarks68_unet` mapped to Kaggle's points, fine-tuned on Kaggle's rows.
 
     python -m training.prepare landmarks --data DATA --source kaggle15 --out cache/kaggle15
-    python -m training.train landmarks68 --data cache/300w
+    python -m training.train landmarks68_unet --data cache/300w
     python -m training.train landmarks15 --data cache/kaggle15
 
 The loss leaves out missing labels. Validation RMSE: 1.36 px of the net's input
@@ -10,14 +10,14 @@ The loss leaves out missing labels. Validation RMSE: 1.36 px of the net's input
 
 import keras
 
-from training.configs import landmarks68
+from training.configs import landmarks68_unet
 from training.models.landmarks68 import fifteen_net
 
-CONFIG = landmarks68.CONFIG.model_copy(
+CONFIG = landmarks68_unet.CONFIG.model_copy(
     update={
         "name": "landmarks15",
         "scheme": "kaggle15",
-        "start_from": "landmarks68",
+        "start_from": "landmarks68_unet",
         "epochs": 6,
         "learning_rate": 2e-4,
         "warmup_epochs": 0.3,

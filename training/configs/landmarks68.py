@@ -1,8 +1,11 @@
 """68 points by the trunk of MediaPipe's face mesh, whose heatmaps are read by their centre of mass, on 300-W.
 
-python -m training.prepare landmarks --data DATA --out cache/300w
-python -m training.train landmarks68 --data cache/300w
+    python -m training.prepare landmarks --data DATA --out cache/300w
+    python -m training.train landmarks68 --data cache/300w
 
+The trunk starts from the published weights. The service averages the points with those of the mirrored crop.
+Validation NME: VAL (`training/records/landmarks68`), without the mirrored crop. Test set: models/README.md.
+Other attempts: docs/experiments/landmark-nets.md.
 """
 
 import keras
@@ -15,6 +18,7 @@ CONFIG = landmarks68_strong.CONFIG.model_copy(
         "name": "landmarks68",
         "size": MESH_SIZE,
         "start_from": "imported",
+        "flip_average": True,
         "epochs": 160,
         "learning_rate": 1.5e-3,
         "warmup_epochs": 2,

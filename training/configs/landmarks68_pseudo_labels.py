@@ -1,9 +1,9 @@
-"""`landmarks68` trained further on 300-W and on faces that it labelled itself. Not shipped.
+"""`landmarks68_unet` trained further on 300-W and on faces that it labelled itself. Not shipped.
 
     python -m training.prepare landmarks --data DATA --out cache/300w
     python -m training.train landmarks68_strong --data cache/300w
-    python -m training.train landmarks68 --data cache/300w
-    python -m training.export runs/landmarks68 --models models
+    python -m training.train landmarks68_unet --data cache/300w
+    python -m training.export runs/landmarks68_unet --name landmarks68_unet --models models
     python -m training.prepare pseudo-labels --data DATA --beside cache/300w --out cache/pseudo-labels
     python -m training.train landmarks68_pseudo_labels --data cache/pseudo-labels
 
@@ -12,13 +12,13 @@ The run has not been completed: docs/experiments/landmark-nets.md.
 
 import keras
 
-from training.configs import landmarks68
+from training.configs import landmarks68_unet
 from training.models.landmarks68 import landmark_net
 
-CONFIG = landmarks68.CONFIG.model_copy(
+CONFIG = landmarks68_unet.CONFIG.model_copy(
     update={
         "name": "landmarks68_pseudo_labels",
-        "start_from": "landmarks68",
+        "start_from": "landmarks68_unet",
         "epochs": 6,
         "learning_rate": 7e-4,
         "warmup_epochs": 0.5,

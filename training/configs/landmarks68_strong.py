@@ -1,4 +1,4 @@
-"""The first part of `landmarks68`'s training: strong augmentation and a high learning rate.
+"""The first part of `landmarks68_unet`'s training: strong augmentation and a high learning rate.
 
     python -m training.prepare landmarks --data DATA --out cache/300w
     python -m training.train landmarks68_strong --data cache/300w

@@ -100,6 +100,7 @@ class KerasSession:
             size=config.size,
             template=config.template,
             scheme=config.scheme,
+            flip_average=config.flip_average,
         )
 
     def run(self, images: ndarray) -> dict[str, ndarray]:

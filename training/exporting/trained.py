@@ -15,6 +15,7 @@ from training.exporting.calibration import Calibrated
 from training.exporting.published import StageSettings, calibrated
 from training.exporting.recipes import RESEARCH_ONLY, Product, Recipe
 from training.models.cascade import serve
+from training.models.serving import serving_form
 
 DATASETS = {
     "300w": "300-W (HELEN, AFW, LFPW training parts)",
@@ -84,11 +85,16 @@ def _landmarks(run: Path, name: str) -> Recipe:
     sources = " and ".join(DATASETS[source] for source in data["sources"])
     spec = LandmarkSpec.model_validate(
         _about(name, f"{sources}{_start(config)}", config, data)
-        | {"size": config.size, "template": config.template, "scheme": config.scheme}
+        | {
+            "size": config.size,
+            "template": config.template,
+            "scheme": config.scheme,
+            "flip_average": config.flip_average,
+        }
     )
 
     def build(cache: Path) -> keras.Model:
-        net = build_trained(run)
+        net = serving_form(build_trained(run))
         return keras.Model(net.input, {"points": net.output})
 
     return Recipe(f"{name}.onnx", spec, build, half=True, tolerance=2e-3)
@@ -167,6 +173,8 @@ def _about(name: str, sources: str, config: RunConfig, data: Mapping[str, object
 
 
 def _start(config: RunConfig) -> str:
+    if config.start_from == "imported":
+        return ", from published weights"
     return f", from the weights of {config.start_from}" if config.start_from else ""
 
 

@@ -20,7 +20,7 @@ def listed() -> list[Product]:
 def test_every_imported_net_is_compared_with_its_source(listed: list[Product]) -> None:
     recipes = [recipe for product in listed for recipe in product.recipes]
     imported = [r for r in recipes if r.build is not None and not isinstance(r.spec, FusionSpec)]
-    assert len(imported) == 11
+    assert len(imported) == 13
     assert all(recipe.parity is not None for recipe in imported)
 
 
@@ -41,4 +41,4 @@ def test_a_trained_net_names_the_commands_that_make_it(listed: list[Product]) ->
 
 def test_a_trained_net_without_a_file_is_left_out(tmp_path: Path) -> None:
     names = {product.name for product in products(tmp_path)}
-    assert names == {"cascade", "mtcnn", "mtcnn_thorough", "sface", "dlib", "fused"}
+    assert names == {"cascade", "mtcnn", "mtcnn_thorough", "mesh", "mesh68", "sface", "dlib", "fused"}

@@ -49,11 +49,11 @@ def test_a_landmark_run_is_one_file(tmp_path: Path) -> None:
 
 
 def test_the_source_names_all_datasets_and_the_run_that_it_starts_from(tmp_path: Path) -> None:
-    run = run_without_weights(tmp_path, "landmarks68", ["300w", "kaggle15"])
+    run = run_without_weights(tmp_path, "landmarks68_unet", ["300w", "kaggle15"])
     (spec,) = specs(product_of([run], "other", {}))
     assert spec.model == "other"
     assert " and Kaggle's Facial Keypoints format" in spec.source
-    assert ", from the weights of landmarks68_strong: training/configs/landmarks68.py" in spec.source
+    assert ", from the weights of landmarks68_strong: training/configs/landmarks68_unet.py" in spec.source
 
 
 def test_an_embedding_run_is_one_file_with_its_calibration(tmp_path: Path) -> None:

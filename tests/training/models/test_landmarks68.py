@@ -9,8 +9,16 @@ from numpy import ndarray
 
 from app.vision.points import fifteen_of_ibug68
 from tests.training.learning import gradients, share_left
+from training.importers import face_mesh as importer
 from training.losses.landmarks import wing
-from training.models.landmarks68 import CentreOfMass, fifteen_net, landmark_net
+from training.models.face_mesh import face_mesh
+from training.models.landmarks68 import (
+    MESH_SIZE,
+    CentreOfMass,
+    fifteen_net,
+    landmark_net,
+    mesh_landmark_net,
+)
 
 POINTS = 5
 
@@ -37,6 +45,32 @@ def test_all_weights_have_a_gradient_and_a_few_steps_lower_the_loss() -> None:
     without = {path for path, size in gradients(net, wing, images, labels).items() if size < 1e-6}
     assert without == {"maps/bias"}  # the softmax does not depend on it
     assert share_left(net, wing, images, labels, steps=3, rate=1e-2) < 0.85
+
+
+def test_all_weights_of_the_net_on_the_trunk_of_the_mesh_have_a_gradient() -> None:
+    keras.utils.set_random_seed(0)
+    images = np.random.default_rng(0).uniform(0, 255, (2, MESH_SIZE, MESH_SIZE, 3)).astype(np.float32)
+    labels = np.random.default_rng(1).uniform(0.2, 0.8, (2, 2 * POINTS)).astype(np.float32)
+    net = mesh_landmark_net(POINTS, "narrow", widths=(8, 8))
+    assert net.output_shape == (None, 2 * POINTS)
+    # Without the scaling of the published first layer, the colours are large.
+    stem = net.get_layer("stem")
+    stem.set_weights([stem.get_weights()[0] / 255, stem.get_weights()[1]])
+    without = {path for path, size in gradients(net, wing, images, labels).items() if size == 0}
+    assert without == set()
+
+
+def test_the_trunk_gets_the_published_weights_and_the_decoder_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    published, net = face_mesh(), mesh_landmark_net(POINTS, "narrow", widths=(8, 8))
+    monkeypatch.setattr(importer, "load", lambda cache: published)
+    decoder = net.get_layer("up0_out").get_weights()[0].copy()
+    importer.copy_trunk(net)
+    for name in ("stem", "stem_prelu", "stage1_0_point", "stage4_2_depth", "stage4_2_prelu"):
+        for found, expected in zip(
+            net.get_layer(name).get_weights(), published.get_layer(name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(net.get_layer("up0_out").get_weights()[0], decoder)
 
 
 @pytest.mark.slow
