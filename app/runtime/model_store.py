@@ -20,7 +20,7 @@ from app.runtime.dynamic_batching import BatchingScheduler
 from app.runtime.scheduler import DeviceScheduler, ScheduledSession
 from app.runtime.session import ModelSession, OrtSession
 from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
-from app.vision.spec import TASK_OF_KIND, FusionSpec, Task, stage_of
+from app.vision.spec import TASK_OF_KIND, FusionSpec, LandmarkSpec, MeshSpec, Task, stage_of
 
 log = logging.getLogger(__name__)
 
@@ -301,6 +301,9 @@ def _open_model(
         content = next(contents)  # the bytes that were hashed, even if the file has changed since
         session = OrtSession(path, device, parallel=entry.task == "detect", content=content)
         spec = session.spec
+        if isinstance(spec, MeshSpec) or (isinstance(spec, LandmarkSpec) and spec.flip_average):
+            # Two crops of one face run at the same time, which is faster than two threads for each.
+            session = OrtSession(path, device, parallel=True, content=content)
         if spec.model != entry.name or TASK_OF_KIND[spec.kind] != entry.task:
             raise BadModel(
                 f"{path} says it is {spec.model} ({spec.kind}), but the manifest says {entry.name} "

@@ -4,7 +4,7 @@
     python -m training.train landmarks68 --data cache/300w
 
 The trunk starts from the published weights. The service averages the points with those of the mirrored crop.
-Validation NME: VAL (`training/records/landmarks68`), without the mirrored crop. Test set: models/README.md.
+Validation NME: 3.75% (`training/records/landmarks68`), without the mirrored crop. Test set: models/README.md.
 Other attempts: docs/experiments/landmark-nets.md.
 """
 

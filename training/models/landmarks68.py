@@ -148,14 +148,13 @@ class FifteenOfIbug68(layers.Layer):  # type: ignore[misc] # Keras has no types
         return (shape[0], 2 * COUNTS["kaggle15"])
 
 
-def fifteen_net(name: str, widths: Sequence[int] = WIDTHS) -> keras.Model:
-    """Return `landmark_net` of 68 points, mapped to Kaggle's 15: unit coordinates (n, 30).
+def fifteen_net(net: keras.Model, name: str) -> keras.Model:
+    """Return a net of 68 points, mapped to Kaggle's 15: unit coordinates (n, 30).
 
     It has the weights of the net of 68 points, so it loads the weights file of such a run.
 
     Args:
+        net: `landmark_net` or `mesh_landmark_net` of 68 points.
         name: name of the net.
-        widths: channels at 1/2, 1/4, ... of the image's side.
     """
-    net = landmark_net(COUNTS["ibug68"], name, widths)
     return keras.Model(net.input, FifteenOfIbug68(dtype="float32", name="fifteen")(net.output), name=name)

@@ -111,7 +111,7 @@ def test_outputs_are_unit_coordinates(points: int) -> None:
 def test_the_net_of_15_points_has_the_weights_of_the_net_of_68() -> None:
     keras.utils.set_random_seed(0)
     whole = landmark_net(68, "whole", widths=(8, 12, 16, 20, 24))
-    read = fifteen_net("read", widths=(8, 12, 16, 20, 24))
+    read = fifteen_net(landmark_net(68, "whole", widths=(8, 12, 16, 20, 24)), "read")
     read.set_weights(whole.get_weights())
     images, _ = faces(2)
     expected = fifteen_of_ibug68(np.asarray(whole(images)).reshape(2, 68, 2))
