@@ -85,7 +85,7 @@ def test_a_setting_that_names_a_restricted_model_stops_the_start(setting: str, v
 
 def test_free_weights_with_chosen_models() -> None:
     settings = Settings(weights="free", models=frozenset({"cascade", "mesh68"}))
-    assert allowed_models(settings) == {"cascade", "mesh68"}
+    assert allowed_models(settings) == frozenset({"cascade", "mesh68"})
 
 
 @pytest.mark.parametrize(("name", "says"), [("cnn15", "is"), ("mesh", "is not")])

@@ -13,7 +13,7 @@ from tests.servers import http, until
 
 pytestmark = pytest.mark.integration
 
-SMALL, LARGE = picture(320, 240), picture(5000, 4000)
+SMALL, LARGE = picture(320, 240), picture(8000, 6000)
 
 
 def limit_memory(pid: int, free: int | None) -> None:

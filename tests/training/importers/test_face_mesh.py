@@ -1,6 +1,6 @@
 """The importer of the face mesh, on a small file in the published format and on random weights."""
 
-import flatbuffers
+import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from numpy import ndarray
@@ -28,7 +28,7 @@ def tflite(layers: list[tuple[int, list[ndarray]]], dtype: type = np.float16) ->
             buffer.data = np.frombuffer(values.astype(dtype).tobytes(), np.uint8)
             model.buffers.append(buffer)
             made.buffer = len(model.buffers) - 1
-            made.type = {np.float16: schema.TensorType.FLOAT16, np.float32: schema.TensorType.FLOAT32}[dtype]
+            made.type = schema.TensorType.FLOAT16 if dtype is np.float16 else schema.TensorType.FLOAT32
         graph.tensors.append(made)
         return len(graph.tensors) - 1
 
