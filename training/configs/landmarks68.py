@@ -10,10 +10,10 @@ Other attempts: docs/experiments/landmark-nets.md.
 
 import keras
 
-from training.configs import landmarks68_strong
+from training.configs import landmarks68_unet
 from training.models.landmarks68 import MESH_SIZE, mesh_landmark_net
 
-CONFIG = landmarks68_strong.CONFIG.model_copy(
+CONFIG = landmarks68_unet.CONFIG.model_copy(
     update={
         "name": "landmarks68",
         "size": MESH_SIZE,
@@ -22,21 +22,7 @@ CONFIG = landmarks68_strong.CONFIG.model_copy(
         "epochs": 160,
         "learning_rate": 1.5e-3,
         "warmup_epochs": 2,
-        "validate_every": 2,
-        "augment": landmarks68_strong.CONFIG.augment.model_copy(
-            update={
-                "rotate": 8,
-                "scale": 0.12,
-                "shift": 0.03,
-                "stretch": 0.07,
-                "blur_share": 0.1,
-                "shrink_share": 0.12,
-                "noise_share": 0.1,
-                "jpeg_share": 0.12,
-                "occlude_share": 0.2,
-                "occlude": 0.35,
-            }
-        ),
+        "augment": landmarks68_unet.CONFIG.augment.model_copy(update={"rotate": 8}),
     }
 )
 
