@@ -66,7 +66,8 @@ def main(
 
 def _run(name: str, service: Service) -> Figures:
     module = importlib.import_module(f"benchmarks.faults.{name}")
-    return dict(module.run(service))
+    folder = str(service.checkout.resolve())
+    return {measure: value.replace(folder, "CHECKOUT") for measure, value in module.run(service)}
 
 
 def _record(name: str, other: Figures, here: Figures, out: Path) -> None:
