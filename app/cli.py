@@ -19,7 +19,7 @@ from app.service import problems
 from app.service.console import OutputError, discard_unwritten, emit, report
 from app.service.file_reading import STANDARD_INPUT, read
 from app.service.local_files import FileRun, line, problem_of
-from app.service.model_info import ModelsResponse
+from app.service.model_info import ModelInfo
 from app.service.operations import ImageResult, Operations
 from app.service.requests import DetectQuery, VerifyQuery
 from app.service.upload import Upload
@@ -174,8 +174,8 @@ def verify(
 def models(device: Device = None) -> None:
     """List the loaded models. Print one JSON line per model."""
     operations = _open(_settings(device=device), None)
-    for model in ModelsResponse.of(operations.analyzer, "all").models:
-        emit(model.model_dump_json())
+    for model in operations.analyzer.models:
+        emit(ModelInfo.of(model, operations.analyzer).model_dump_json())
 
 
 def main() -> None:

@@ -77,7 +77,7 @@ def load_analyzer(
         opened: callback, called with each session as soon as it is open.
         only: the tasks to load a model for, each with a model name, or None for the default model. If `only`
             is None, all models of the settings are loaded.
-        also: names of further models to load, if `only` is not None.
+        also: names of further models to load if the settings allow them, if `only` is not None.
 
     Returns:
         The analyzer.
@@ -95,7 +95,7 @@ def load_analyzer(
     }
     names = allowed_models(settings)
     if only is not None:
-        names = _names(settings, names, defaults, only) | also
+        names = _names(settings, names, defaults, only) | (also if names is None else also & names)
         defaults = {task: name or defaults[task] for task, name in only.items()}
     options = LoadOptions(
         threads=settings.threads,

@@ -1,5 +1,6 @@
 """Drawing: boxes with scores, the five points and landmarks on an image."""
 
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -113,16 +114,28 @@ def _five(canvas: ndarray, points: ndarray, width: float) -> None:
 def _landmarks(canvas: ndarray, points: ndarray, scheme: Scheme, width: float) -> None:
     points = points[:, :2]
     if scheme == "mesh468":
-        net = [_fixed(points[list(edge)]) for edge in _MESH_EDGES]
-        under = canvas.copy()
-        cv2.polylines(canvas, net, False, _MESH, max(1, round(width * 0.3)), cv2.LINE_AA, _SHIFT)
-        cv2.addWeighted(canvas, _MESH_OPACITY, under, 1 - _MESH_OPACITY, 0, dst=canvas)
+        _net(canvas, points, width)
     lines = [_fixed(points[list(edge)]) for edge in _EDGES[scheme]]
     for colour, thickness in ((_UNDER, width), (_LANDMARK, width * 0.5)):
         cv2.polylines(canvas, lines, False, colour, max(1, round(thickness)), cv2.LINE_AA, _SHIFT)
     if scheme != "mesh468":  # its points are where its lines meet
         for point in points:
             _dot(canvas, point, 0.8 * width, _LANDMARK, rim=0.3 * width)
+
+
+def _net(canvas: ndarray, points: ndarray, width: float) -> None:
+    """Draw the triangles of a mesh, half transparent, on the part of the canvas that they cover."""
+    margin = math.ceil(width) + 1
+    size = np.array(canvas.shape[1::-1])
+    left, top = np.clip(np.floor(points.min(axis=0)) - margin, 0, size).astype(int)
+    right, bottom = np.clip(np.ceil(points.max(axis=0)) + margin + 1, 0, size).astype(int)
+    if right <= left or bottom <= top:
+        return
+    part = canvas[top:bottom, left:right]
+    drawn = part.copy()
+    lines = _fixed(points[np.array(_MESH_EDGES)] - np.array([left, top]))
+    cv2.polylines(drawn, list(lines), False, _MESH, max(1, round(width * 0.3)), cv2.LINE_AA, _SHIFT)
+    part[:] = cv2.addWeighted(drawn, _MESH_OPACITY, part, 1 - _MESH_OPACITY, 0)
 
 
 def _dot(canvas: ndarray, point: ndarray, radius: float, colour: Colour, rim: float) -> None:

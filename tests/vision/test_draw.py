@@ -96,3 +96,19 @@ def test_any_box_can_be_drawn(corners: list[float], height: int, width: int) -> 
     box = np.array([[min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)]], np.float32)
     points = np.tile(box[:, None, :2], (1, 5, 1))
     assert draw(grey(height, width), box, SCORES, points).shape == (height, width, 3)
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (-60, -70), (90, 120), (-5000, 0), (1e6, -1e6)])
+def test_a_mesh_is_drawn_where_it_is(shift: tuple[float, float]) -> None:
+    """Also if parts of it lie outside of the picture: the same lines, cut at the edge."""
+    spread = np.random.default_rng(0).uniform((50, 60, -9), (130, 160, 9), (1, 468, 3)).astype(np.float32)
+    spread[..., :2] += np.array(shift, np.float32)
+    marks, none = Marks(spread, "mesh468"), np.full((1, 5, 2), -1e4, np.float32)
+    far = np.full((1, 4), -1e4, np.float32)
+    seen = changed(draw(grey(), far, SCORES, none, marks), grey())
+    wide = np.pad(grey(), ((200, 200), (200, 200), (0, 0)), constant_values=128)
+    moved = Marks(spread + np.array([200, 200, 0], np.float32), "mesh468")
+    expected = changed(draw(wide, far, SCORES, none, moved), wide)[200:-200, 200:-200]
+    # A line that is cut at the edge is clipped before it is drawn, which moves single pixels.
+    assert (seen != expected).mean() < 0.01
+    assert seen.any() == (shift[0] > -1000 and shift[0] < 1000)

@@ -27,37 +27,28 @@ def astronaut() -> ndarray:
     return MeshLandmarker(session("mesh.onnx")).meshes(picture, FIVE, Timing())
 
 
-def turned(meshes: ndarray, degrees: float) -> ndarray:
-    """Meshes in an image that is turned clockwise."""
+def rotated(meshes: ndarray, first: int, second: int, degrees: float) -> ndarray:
+    """Meshes whose axis `first` is turned towards the axis `second`."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     out = meshes.copy()
-    out[..., 0], out[..., 1] = (
-        meshes[..., 0] * c - meshes[..., 1] * s,
-        meshes[..., 0] * s + meshes[..., 1] * c,
-    )
+    out[..., first] = meshes[..., first] * c - meshes[..., second] * s
+    out[..., second] = meshes[..., first] * s + meshes[..., second] * c
     return out
+
+
+def turned(meshes: ndarray, degrees: float) -> ndarray:
+    """Meshes in an image that is turned clockwise."""
+    return rotated(meshes, 0, 1, degrees)
 
 
 def looking(meshes: ndarray, degrees: float) -> ndarray:
     """Meshes of heads that are turned to their own left, about the vertical axis of the image."""
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    out = meshes.copy()
-    out[..., 0], out[..., 2] = (
-        meshes[..., 0] * c - meshes[..., 2] * s,
-        meshes[..., 0] * s + meshes[..., 2] * c,
-    )
-    return out
+    return rotated(meshes, 0, 2, degrees)
 
 
 def nodding(meshes: ndarray, degrees: float) -> ndarray:
     """Meshes of heads that are raised, about the horizontal axis of the image."""
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    out = meshes.copy()
-    out[..., 1], out[..., 2] = (
-        meshes[..., 1] * c + meshes[..., 2] * s,
-        meshes[..., 2] * c - meshes[..., 1] * s,
-    )
-    return out
+    return rotated(meshes, 2, 1, degrees)
 
 
 def mirrored(meshes: ndarray) -> ndarray:
