@@ -1,12 +1,15 @@
-"""Mine the candidates that R- and O-Net are trained on.
+r"""Mine the candidates that R- and O-Net are trained on.
 
     python -m training.mine_candidates --data DATA --out cache/rnet.npz
     python -m training.mine_candidates --data DATA --run runs/cascade_rnet --out cache/onet.npz
     python -m training.mine_candidates --data DATA --model cascade --portraits --out cache/onet.npz
+    python -m training.mine_candidates --data DATA --run runs/mtcnn_here_pnet --run runs/mtcnn_here_rnet \
+        --faces cache/300w --out cache/onet.npz
 
 A detector of the store, with the given runs in place of its stages, proposes boxes in WIDER FACE's training
 photos. Its thresholds are lower than in the service, so that the candidates include those that the service
-drops. For O-Net, each portrait of MTFL gets a box that lies around its points as the detector's boxes do.
+drops. For O-Net, the detector also gives each portrait of MTFL, and each face of `--faces`, the box in which
+O-Net gets it.
 """
 
 from pathlib import Path
@@ -18,7 +21,6 @@ from jaxtyping import Float32
 from numpy import ndarray
 
 from app.pipeline.detector import Detector
-from app.runtime.model_store import load
 from training.config.registry import config_of
 from training.config.schema import StageConfig
 from training.data.datasets import scenes
@@ -30,7 +32,7 @@ from training.exporting.detector_stages import detector_with
 from training.exporting.published import StageSettings
 
 LOW_THRESHOLDS: StageSettings = {
-    "pnet": {"threshold": 0.1, "max_candidates": 400},
+    "pnet": {"threshold": 0.004, "max_candidates": 400},
     "rnet": {"threshold": 0.02, "max_candidates": 80},
 }
 
@@ -43,22 +45,26 @@ def main(
     with_portraits: Annotated[
         bool, typer.Option("--portraits", help="Write boxes of the portraits in any case.")
     ] = False,
+    faces: Annotated[
+        Path | None, typer.Option(help="O-Net: a prepared folder of faces with 68 points.")
+    ] = None,
     model: Annotated[str, typer.Option(help="Detector of the store for stages without a run.")] = "mtcnn",
     models: Annotated[Path, typer.Option(help="The model store.")] = Path("models"),
 ) -> None:
-    """Mine candidates in the training photos, and estimate the box of each portrait."""
+    """Mine candidates in the training photos, and for O-Net the box of each portrait."""
     with one_line_errors():
         detector = detector_with(run or [], models, LOW_THRESHOLDS, model)
         refined = refined or any(config_of(r, StageConfig).stage == "rnet" for r in run or [])
-        served = Detector(load(models, "cpu", names=frozenset({model}))[0].sessions)
-        photos, boxes = _read(data, served if refined or with_portraits else None)
+        photos, boxes = _read(data, faces, detector if refined or with_portraits else None)
     mined = mine(detector, photos, refined)
     out.parent.mkdir(parents=True, exist_ok=True)
     candidates.save(out, mined, boxes)
     print(f"{len(mined)} candidates, {len(boxes)} portraits")
 
 
-def _read(data: Path, detector: Detector | None) -> tuple[list[Scene], Float32[ndarray, "n 4"]]:
+def _read(
+    data: Path, faces: Path | None, detector: Detector | None
+) -> tuple[list[Scene], Float32[ndarray, "n 4"]]:
     """Return the training photos, and a box for each portrait if there is a detector.
 
     Raises:
@@ -67,7 +73,7 @@ def _read(data: Path, detector: Detector | None) -> tuple[list[Scene], Float32[n
     boxes = np.empty((0, 4), np.float32)
     try:
         if detector is not None:
-            boxes = portrait_boxes(detector, scenes.read_mtfl(data / "mtfl5", "training"))
+            boxes = portrait_boxes(detector, scenes.read_portraits(data, faces))
         return scenes.read_wider(data / "wider", "train"), boxes
     except ValueError as error:
         raise UserError(str(error)) from error

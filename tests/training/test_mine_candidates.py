@@ -1,16 +1,20 @@
 """`python -m training.mine_candidates`: the file that it writes, and its errors."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
 from tests.training.finished_runs import write_finished_run, write_run_file
+from tests.training.landmark_sets import synthetic_faces
 from training import mine_candidates
-from training.config.registry import find
-from training.data.storage import candidates
+from training.config.registry import BEST_WEIGHTS, find
+from training.data.storage import candidates, landmark_crops
+from training.engine import checkpoints
 
 
 def command(*arguments: str | Path) -> Result:
@@ -49,15 +53,36 @@ def test_candidates_for_rnet_are_pnets_proposals(data: Path, tmp_path: Path) -> 
 
 
 def test_behind_a_run_of_rnet_portraits_get_boxes(data: Path, tmp_path: Path) -> None:
-    write_finished_run(tmp_path / "cascade_rnet", "cascade_rnet", ["wider"])
+    run = tmp_path / "cascade_rnet_scratch"
+    net = write_finished_run(run, run.name, ["wider"])
+    heads = net.get_layer("heads")
+    heads.set_weights([np.zeros_like(weight) for weight in heads.get_weights()])  # P-Net's boxes are kept
+    checkpoints.save_weights(run / BEST_WEIGHTS, net)
     out = tmp_path / "onet.npz"
-    result = command("--data", data, "--out", out, "--run", tmp_path / "cascade_rnet")
+    result = command("--data", data, "--out", out, "--run", run)
     assert result.exit_code == 0, result.output
     mined, portraits = candidates.load(out)
     assert result.output.splitlines()[-1] == f"{len(mined)} candidates, 1 portraits"
     (box,) = portraits
     assert (box[:2] < [130, 63]).all()
     assert (box[2:] > [165, 95]).all()
+
+
+def test_faces_with_68_points_get_boxes_after_the_portraits_of_mtfl(data: Path, tmp_path: Path) -> None:
+    photo = cv2.imread(str(data / "mtfl5/p.png"), cv2.IMREAD_COLOR_RGB)
+    assert photo is not None
+    left = 40
+    face = photo[None, :180, left : left + 180]
+    middle = np.array([148 - left, 83])
+    points = (middle + np.random.default_rng(0).uniform(-9, 9, (1, 68, 2))).astype(np.float32)
+    faces = replace(synthetic_faces(1, 0), images=face, points=points)
+    landmark_crops.save(tmp_path / "train.tfrecord", faces)
+    out = tmp_path / "onet.npz"
+    result = command("--data", data, "--out", out, "--portraits", "--faces", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1].endswith(" candidates, 2 portraits")
+    of_mtfl, of_68 = candidates.load(out)[1]
+    np.testing.assert_allclose(of_mtfl - [left, 0, left, 0], of_68, atol=8)
 
 
 def assert_refused(result: Result, message: str) -> None:

@@ -12,6 +12,7 @@ from app.vision.points import Scheme
 
 LossName = Literal["mean_squared", "pairwise_squared", "root_mean_squared", "wing"]
 SelectionMetric = Literal["validation_error", "validation_loss", "validation_rmse"]
+StageMetric = Literal["validation_error", "validation_false_positive_rate"]
 Objective = Literal["softmax", "triplet", "siamese"]
 TripletMining = Literal["semi_hard", "hardest", "random"]
 PairLoss = Literal["cross_entropy", "contrastive", "all_pairs"]
@@ -164,6 +165,9 @@ class StageConfig(RunConfig):
     )
     box_weight: float = Field(1.0, ge=0, description="Weight of the box loss.")
     points_weight: float = Field(0.0, ge=0, description="Weight of the points loss.")
+    choose_by: StageMetric = Field(
+        "validation_error", description="Metric whose minimum selects the best weights."
+    )
     validation_share: float = Field(
         0.08, ge=0, lt=1, description="Share of WIDER FACE's training photos that is held out."
     )

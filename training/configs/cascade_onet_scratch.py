@@ -1,6 +1,7 @@
 r"""O-Net of the cascade from random weights, on WIDER FACE, MTFL and pseudo-labelled faces. Not shipped.
 
-    python -m training.mine_candidates --data DATA --model cascade --portraits --out cache/onet.npz
+    python -m training.mine_candidates --data DATA --model cascade --portraits --faces cache/pseudo-labels \
+        --out cache/onet.npz
     python -m training.train cascade_onet_scratch --data DATA --candidates cache/onet.npz \
         --faces cache/pseudo-labels
 

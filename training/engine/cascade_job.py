@@ -1,7 +1,7 @@
 """Training of one stage of the cascade on WIDER FACE's photos and MTFL's portraits.
 
 P-Net trains on tiles of the photos. R- and O-Net train on candidates from `training.mine_candidates`. The
-best weights have the greatest average precision on windows or crops of photos that are held out.
+best weights are chosen on windows or crops of photos that are held out, by the config's `choose_by`.
 """
 
 from dataclasses import dataclass
@@ -30,10 +30,13 @@ from training.engine.optimizer import optimizer
 from training.importers.mtcnn import load_into_trainable
 from training.importers.packages import CACHE
 from training.losses.detection import cascade_loss
-from training.metrics.detection import Matches, average_precision
+from training.metrics.detection import Matches, average_precision, false_positive_rate
 
 VALIDATION_STEPS = 24
 VALIDATION_SEED = 2024
+MIN_RECALL = 0.95
+"""Share of the faces' windows or crops that the threshold of the logged false positive rate keeps."""
+
 MAX_IOU_PAIRS = 5000
 """Validation boxes whose mean IoU is logged."""
 
@@ -62,13 +65,13 @@ def read(
         data: the folder that holds `wider/` and `mtfl5/`.
         config: the run.
         candidates_file: R- and O-Net: the file that `training.mine_candidates` wrote.
-        faces: O-Net: a folder of crops with 68 points, whose five points are used besides MTFL's.
+        faces: O-Net: a prepared folder of crops with 68 points, whose five points are used besides MTFL's.
 
     Returns:
         The training batches, the validation batches, and what `run.json` says about them.
 
     Raises:
-        RunError: R- or O-Net has no candidates.
+        RunError: R- or O-Net has no candidates, or they are of other portraits.
         FileNotFoundError: a file is missing.
     """
     if config.stage == "pnet":
@@ -116,7 +119,7 @@ def read(
 
 @dataclass(frozen=True)
 class _Portraits:
-    """Portraits with their estimated boxes, and the label files they come from."""
+    """Portraits with their boxes, and the label files they come from."""
 
     portraits: list[Portrait]
     boxes: Float32[ndarray, "m 4"]
@@ -137,13 +140,15 @@ class _Portraits:
 def _read_portraits(
     data: Path, config: StageConfig, portrait_boxes: Float32[ndarray, "m 4"], faces: Path | None
 ) -> _Portraits:
-    portraits = scenes.read_mtfl(data / "mtfl5", "training") if config.sample_shares.portraits else []
-    files = [data / "mtfl5" / "training.txt"] if portraits else []
-    if faces is not None:
-        more = scenes.read_landmark_crops(faces / "train.tfrecord")
-        portrait_boxes = np.concatenate([portrait_boxes, scenes.boxes_like(portraits, portrait_boxes, more)])
-        portraits += more
-        files.append(faces / "prepare.json")
+    if not config.sample_shares.portraits:
+        return _Portraits([], portrait_boxes[:0], [])
+    portraits = scenes.read_portraits(data, faces)
+    if len(portraits) != len(portrait_boxes):
+        raise RunError(
+            f"The candidates have boxes of {len(portrait_boxes)} portraits, and there are {len(portraits)}. "
+            "Give training.mine_candidates the same --data and --faces."
+        )
+    files = [data / "mtfl5" / "training.txt", *([faces / "prepare.json"] if faces else [])]
     return _Portraits(portraits, portrait_boxes, files)
 
 
@@ -179,15 +184,17 @@ def train(run: Run, config: StageConfig, data: CascadeData, folder: Path, resume
         data.training,
         lambda: validate(net, data.validation, config),
         {"data": data.facts},
+        choose_by=config.choose_by,
         error_label="1 - average precision on validation",
     )
     return fit(job, config, folder, resume)
 
 
 def validate(net: keras.Model, batches: list[LabelledBatch], config: StageConfig) -> LogRow:
-    """Return loss, 1 - average precision of the score, mean IoU of the boxes, and O-Net's points error.
+    """Return loss, errors of the score, mean IoU of the boxes, and O-Net's points error.
 
-    The points error is the mean distance over the eye distance.
+    The errors of the score are 1 - average precision, and the false positive rate at a recall of 0.95. The
+    points error is the mean distance over the eye distance.
     """
     outputs = [np.asarray(net(images, training=False), np.float32) for images, _ in batches]
     loss = cascade_loss(config)
@@ -196,10 +203,12 @@ def validate(net: keras.Model, batches: list[LabelledBatch], config: StageConfig
     out = np.concatenate([rows.reshape(-1, rows.shape[-1]) for rows in outputs])
     known, near = labels[:, CascadeLabel.FACE_WEIGHT] > 0, labels[:, CascadeLabel.OFFSETS_WEIGHT] > 0
     hit = labels[known, CascadeLabel.FACE] > 0
-    matches = Matches(out[known, CascadeOutput.LOGIT], hit, np.zeros(len(hit), bool), int(hit.sum()))
+    logits = out[known, CascadeOutput.LOGIT]
+    matches = Matches(logits, hit, np.zeros(len(hit), bool), int(hit.sum()))
     row = {
         "validation_loss": float(np.mean(losses)),
         "validation_error": 1 - average_precision([matches]),
+        "validation_false_positive_rate": false_positive_rate(logits, hit, MIN_RECALL),
         "validation_iou": _mean_iou(labels[near, CascadeLabel.OFFSETS], out[near, CascadeOutput.OFFSETS]),
     }
     if labels.shape[-1] == CascadeLabel.WIDTH_WITH_POINTS:

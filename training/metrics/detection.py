@@ -94,6 +94,26 @@ def average_precision(matches: Sequence[Matches]) -> float:
     return float(np.sum(np.diff(recalls, prepend=0.0) * envelope))
 
 
+def false_positive_rate(
+    scores: Float[ndarray, " n"], positive: Bool[ndarray, " n"], min_recall: float
+) -> float:
+    """Return the share of the negatives that score at least as high as a share of the positives.
+
+    Args:
+        scores: scores of the samples.
+        positive: whether a sample is positive.
+        min_recall: share of the positives that the threshold keeps, above 0.
+
+    Returns:
+        The rate at the highest threshold that keeps them; 1 if there are no positives.
+    """
+    if not positive.any():
+        return 1.0
+    descending = np.sort(scores[positive])[::-1]
+    threshold = descending[int(np.ceil(min_recall * len(descending))) - 1]
+    return float((scores[~positive] >= threshold).sum() / max(1, (~positive).sum()))
+
+
 def recall(matches: Sequence[Matches]) -> float:
     """Return the share of faces that are detected."""
     return sum(int(m.hits.sum()) for m in matches) / max(1, sum(m.faces for m in matches))

@@ -57,7 +57,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
 
 def test_a_run_writes_what_export_needs(whole: FinishedRun) -> None:
     assert [row["epoch"] for row in whole.progress.rows] == [1, 2]
-    metrics = {"validation_loss", "validation_error", "validation_iou"}
+    metrics = {"validation_loss", "validation_error", "validation_false_positive_rate", "validation_iou"}
     assert all(metrics <= set(row) and np.isfinite(list(row.values())).all() for row in whole.progress.rows)
     assert config_of(whole.folder, StageConfig) == TINY
     assert json.loads((whole.folder / RUN_FILE).read_text())["data"] == cascade_data(TINY).facts
@@ -170,6 +170,7 @@ def test_validation_figures_of_outputs_that_equal_the_labels() -> None:
 
     row = validate(Answers(), data.validation, ONET)
     assert row["validation_error"] == pytest.approx(0, abs=1e-12)
+    assert row["validation_false_positive_rate"] == 0
     assert row["validation_iou"] == pytest.approx(1)
     assert row["validation_points"] == 0
     assert row["validation_loss"] < 1e-3
@@ -244,6 +245,21 @@ def test_pnet_needs_no_candidates(folder: Path) -> None:
     assert isinstance(data.training, TileBatches)
     assert data.facts["sources"] == ["wider"]
     assert len(batches_of(data.training, 0)) == 2
+
+
+def test_candidates_of_other_portraits_are_refused(folder: Path, tmp_path: Path) -> None:
+    mined, boxes = candidates.load(folder / "c.npz")
+    candidates.save(tmp_path / "c.npz", mined, boxes[:-1])
+    with pytest.raises(RunError, match=r"boxes of 11 portraits, and there are 12\."):
+        read(folder, SMALL, tmp_path / "c.npz")
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_the_config_says_by_which_metric_weights_are_chosen(tmp_path: Path) -> None:
+    for metric in ("validation_error", "validation_false_positive_rate"):
+        config = TINY.model_copy(update={"choose_by": metric, "epochs": 1})
+        progress = train(Tiny, config, cascade_data(config), tmp_path / metric, resume=False)
+        assert progress.best == progress.rows[0][metric]
 
 
 @pytest.mark.parametrize("stage", ["rnet", "onet"])

@@ -6,6 +6,7 @@ from numpy import ndarray
 
 from training.metrics.detection import (
     average_precision,
+    false_positive_rate,
     false_positives_per_image,
     match,
     precision_recall,
@@ -69,3 +70,26 @@ def test_images_without_detections_and_without_faces() -> None:
     assert without_faces.hits.tolist() == [False]
     assert false_positives_per_image([without_faces]) == 1
     assert recall([without_faces]) == 0
+
+
+def test_the_false_positive_rate_is_that_of_the_threshold_which_keeps_enough_positives() -> None:
+    positive = np.array([True, False, True, False, False, True, False, True])
+    falling = scores(0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
+    assert [false_positive_rate(falling, positive, r) for r in (0.25, 0.5, 0.51, 0.75, 1)] == [
+        0,
+        0.25,
+        0.75,
+        0.75,
+        1,
+    ]
+    mixed = np.array([6, 2, 7, 0, 4, 1, 5, 3])
+    assert false_positive_rate(falling[mixed], positive[mixed], 0.75) == 0.75
+
+
+def test_a_negative_with_the_score_of_the_threshold_is_a_false_positive() -> None:
+    assert false_positive_rate(scores(0.5, 0.5, 0.1), np.array([True, False, False]), 0.95) == 0.5
+
+
+def test_without_positives_the_false_positive_rate_is_one_and_without_negatives_zero() -> None:
+    assert false_positive_rate(scores(0.5, 0.1), np.array([False, False]), 0.95) == 1
+    assert false_positive_rate(scores(0.5, 0.1), np.array([True, True]), 0.95) == 0

@@ -4,12 +4,14 @@ A crop is labelled as in MTCNN (Zhang et al., 2016): positive from an IoU of 0.6
 negative below 0.3. The box is shifted and scaled at random, and the label is that of the moved box.
 """
 
+import cv2
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 from numpy import ndarray
 
 from app.vision import align, boxes
 from app.vision.points import FIVE_MIRROR
+from app.vision.pyramid import ImagePyramid
 from training.config.columns import CascadeLabel, cascade_label_width
 from training.config.schema import StageConfig
 from training.data.batches import augment
@@ -25,7 +27,8 @@ _FACES, _NEAR_FACES, _PORTRAITS, _NEGATIVES = range(4)
 class CropBatches(EpochBatches):
     """Batches of crops (b, size, size, 3) and labels (b, 7 or 18), see `CascadeLabel`.
 
-    Portraits have points, and a score as positives. Their boxes are estimates without an offset label.
+    Portraits have points, and a score as positives. Their boxes are a detector's, without an offset label.
+    The border of a share of them, `edge_share`, is continued by its mirror image. The others are black there.
     """
 
     def __init__(
@@ -108,7 +111,10 @@ class CropBatches(EpochBatches):
         index = int(rng.integers(len(self._portraits)))
         portrait = self._portraits[index]
         matrix, flipped = self._matrix(rng, moved(rng, self._portrait_boxes[index], config))
-        image = align.warp(portrait.picture, matrix[None].astype(np.float32), config.size)[0]
+        picture, to_crop = portrait.picture, matrix
+        if config.augment.edge_share and rng.random() < config.augment.edge_share:
+            picture, to_crop = _with_mirrored_border(picture, matrix)
+        image = align.warp(picture, to_crop[None].astype(np.float32), config.size)[0]
         labels = np.zeros(cascade_label_width(config.stage), np.float32)
         labels[[CascadeLabel.FACE, CascadeLabel.FACE_WEIGHT]] = 1
         if config.stage == "onet":
@@ -125,6 +131,17 @@ class CropBatches(EpochBatches):
         matrix = augment.compose(augment.random_affine(rng, self._augment, size), served)
         flip = bool(rng.random() < self._augment.flip_share)
         return (augment.mirrored(matrix, size) if flip else matrix), flip
+
+
+def _with_mirrored_border(
+    picture: ImagePyramid, matrix: Float64[ndarray, "2 3"]
+) -> tuple[ImagePyramid, Float64[ndarray, "2 3"]]:
+    """Return a picture with a border of half its shorter side, and the matrix from there to the crop."""
+    border = min(picture.width, picture.height) // 2
+    wide = cv2.copyMakeBorder(picture[0], border, border, border, border, cv2.BORDER_REFLECT_101)
+    from_picture = matrix.copy()
+    from_picture[:, 2] -= matrix[:, :2].sum(axis=1) * border
+    return ImagePyramid(wide), from_picture
 
 
 def moved(rng: np.random.Generator, box: ndarray, config: StageConfig) -> Float32[ndarray, " 4"]:

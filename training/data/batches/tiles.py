@@ -106,7 +106,8 @@ def label_windows(
     flat = squares.reshape(-1, 4)
     labels = np.zeros((len(flat), CascadeLabel.WIDTH), np.float32)
     labels[:, CascadeLabel.FACE_WEIGHT] = 1
-    inside = np.flatnonzero(((faces[:, 2:] > 0) & (faces[:, :2] < config.tile_size)).all(axis=1))
+    in_tile = ((faces[:, 2:] > 0) & (faces[:, :2] < config.tile_size)).all(axis=1)
+    inside = np.flatnonzero(in_tile & _of_similar_size(faces, config))
     if len(inside):
         overlaps = boxes.iou(flat, boxes.square(faces[inside]))
         excluded = ignored[inside]
@@ -123,3 +124,15 @@ def label_windows(
         labels[:, CascadeLabel.OFFSETS] = boxes.offsets_to(flat, faces[inside][best])
         labels[~part, CascadeLabel.OFFSETS] = 0
     return labels.reshape(*squares.shape[:2], CascadeLabel.WIDTH)
+
+
+def _of_similar_size(faces: Float32[ndarray, "n 4"], config: StageConfig) -> Bool[ndarray, " n"]:
+    """Return whether a window can overlap a face enough to be no negative.
+
+    The IoU of two squares is at most the ratio of their areas.
+    """
+    ratio = ((faces[:, 2:] - faces[:, :2]).max(axis=1) / config.face_size) ** 2
+    similar: Bool[ndarray, " n"] = np.minimum(ratio, 1 / np.maximum(ratio, 1e-9)) >= min(
+        config.negative_iou, config.part_iou
+    )
+    return similar

@@ -100,17 +100,12 @@ def read_landmark_crops(path: Path) -> list[Portrait]:
     return [Portrait(name, ImagePyramid(faces.images[i]), five[i]) for i, name in enumerate(faces.names)]
 
 
-def boxes_like(
-    known: list[Portrait], boxes: Float32[ndarray, "n 4"], others: list[Portrait]
-) -> Float32[ndarray, "m 4"]:
-    """Return boxes for other portraits that lie around their points as the known boxes do (median)."""
-    unit = np.median((boxes - _centres(known)) / _spreads(known), axis=0)
-    return (_centres(others) + unit * _spreads(others)).astype(np.float32)
+def read_portraits(data: Path, faces: Path | None) -> list[Portrait]:
+    """Return the portraits of O-Net's training.
 
-
-def _centres(portraits: list[Portrait]) -> ndarray:
-    return np.tile(np.stack([p.points for p in portraits]).mean(axis=1), 2)
-
-
-def _spreads(portraits: list[Portrait]) -> ndarray:
-    return np.stack([p.points for p in portraits]).std(axis=1).mean(axis=1)[:, None]
+    Args:
+        data: the folder that holds `mtfl5/`.
+        faces: a prepared folder of crops with 68 points, whose portraits follow those of MTFL.
+    """
+    portraits = read_mtfl(data / "mtfl5", "training")
+    return portraits + (read_landmark_crops(faces / "train.tfrecord") if faces else [])

@@ -29,6 +29,7 @@ CONFIG = StageConfig(
     final_learning_rate=1e-4,
     augment=Augmentation(flip_share=0.5, shift=0.05, scale=0.1, rotate=10),
 )
+WHITE = np.full((32, 32, 3), 200, np.uint8)
 KINDS = [CascadeLabel.FACE, CascadeLabel.FACE_WEIGHT, CascadeLabel.OFFSETS_WEIGHT]
 
 
@@ -43,7 +44,11 @@ def around(centre: tuple[float, float], side: float) -> ndarray:
 
 
 def crop_batches(
-    shares: SampleShares, candidates: ndarray, ignored: bool = False, **changes: Any
+    shares: SampleShares,
+    candidates: ndarray,
+    ignored: bool = False,
+    picture: ndarray = WHITE,
+    **changes: Any,
 ) -> CropBatches:
     """Return the batches of one photo and one portrait.
 
@@ -51,6 +56,7 @@ def crop_batches(
         shares: shares of the samples.
         candidates: candidates in the photo (n, 4).
         ignored: whether the photo's face is ignored.
+        picture: the pixels of the portrait.
         changes: fields of the augmentation, or `stage` or `seed` of the run.
     """
     run = {name: changes.pop(name) for name in ("stage", "seed") if name in changes}
@@ -60,7 +66,7 @@ def crop_batches(
     count = len(candidates)
     of_photo = Candidates(np.zeros(count, np.int64), candidates, np.ones(count, np.float32))
     points = np.array([[8, 8], [24, 8], [16, 16], [10, 24], [22, 24]], np.float32)
-    portrait = Portrait("b.jpg", ImagePyramid(np.full((32, 32, 3), 200, np.uint8)), points)
+    portrait = Portrait("b.jpg", ImagePyramid(picture), points)
     box = np.array([[4, 2, 28, 30]], np.float32)
     return CropBatches([scene(ignored)], of_photo, ([portrait], box), config)
 
@@ -108,6 +114,32 @@ def test_portraits_have_points_which_are_mirrored_with_the_image() -> None:
     assert (points[:, 3, 0] < points[:, 4, 0]).all()
     positions = np.unique(points[:, 3, 0].round(3))
     assert len(positions) == 2  # the corners of the mouth lie at different distances from the centre
+
+
+def test_the_border_of_a_portrait_is_black_or_its_mirror_image() -> None:
+    shares = SampleShares(faces=0, near_faces=0, portraits=1)
+    (black, labels), (mirrored, same) = (
+        crop_batches(shares, FACE[None], edge_share=share, flip_share=0.0)[0] for share in (0.0, 1.0)
+    )
+    np.testing.assert_array_equal(labels, same)
+    assert (black == 0).any()
+    inside = (black == 200).all(axis=-1)
+    assert inside.any()
+    assert (mirrored == 200).all()
+
+
+def test_a_mirrored_border_continues_the_picture_and_leaves_it_in_place() -> None:
+    shade = np.broadcast_to(np.arange(40, 200, 5, dtype=np.uint8)[None, :, None], (32, 32, 3))
+    shares = SampleShares(faces=0, near_faces=0, portraits=1)
+    black, mirrored = (
+        crop_batches(shares, FACE[None], picture=shade, edge_share=share)[0][0][0, 16, :, 0]
+        for share in (0.0, 1.0)
+    )
+    inside = np.flatnonzero(black >= 40)
+    np.testing.assert_allclose(mirrored[inside], black[inside], atol=1)
+    first = inside[0]
+    assert first > 2
+    np.testing.assert_allclose(mirrored[:first], mirrored[first + 1 : 2 * first + 1][::-1], atol=8)
 
 
 def test_labels_of_rnet_have_no_points() -> None:

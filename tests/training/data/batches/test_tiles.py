@@ -46,6 +46,16 @@ def test_windows_are_labelled_by_the_square_around_the_face() -> None:
     assert ignored[20, 20, WEIGHT] == 1
 
 
+def test_faces_of_other_sizes_give_only_negatives() -> None:
+    squares = window_squares(CONFIG)
+    centre = np.array([[26, 26, 26, 26]], np.float32)
+    none = np.array([False])
+    for half, labelled in ((3.2, False), (3.4, True), (10.9, True), (11.1, False)):
+        face = centre + np.array([[-half, -half, half, half]], np.float32)
+        labels = label_windows(squares, face, none, CONFIG)
+        assert (labels[..., WEIGHT] == 0).any() == labelled, half
+
+
 def test_tiles_show_the_faces_where_the_labels_say() -> None:
     config = CONFIG.model_copy(
         update={"augment": Augmentation(flip_share=0.5), "batch": 40, "seed": 1, "steps": 1}

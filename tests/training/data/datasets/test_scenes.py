@@ -8,9 +8,7 @@ import pytest
 
 from app.vision.points import five_of_ibug68
 from tests.training.landmark_sets import synthetic_faces
-from tests.training.white_faces import photo
 from training.data.datasets import scenes
-from training.data.datasets.scenes import Portrait
 from training.data.storage import landmark_crops
 
 
@@ -54,15 +52,6 @@ def test_mtfl_files_from_other_systems_are_read(tmp_path: Path, encoding: str, e
     assert portrait.points.tolist() == [[1, 6], [2, 7], [3, 8], [4, 9], [5, 10]]
 
 
-def test_boxes_of_other_portraits_lie_around_their_points_in_the_same_way() -> None:
-    points = np.array([[30, 40], [50, 40], [40, 52], [33, 62], [47, 62]], np.float32)
-    known = [Portrait("a", photo(), points), Portrait("b", photo(), points + 7)]
-    boxes = np.array([[20, 20, 60, 75], [27, 27, 67, 82]], np.float32)
-    other = Portrait("c", photo(), points * 2 + np.array([5, -3], np.float32))
-    (box,) = scenes.boxes_like(known, boxes, [other])
-    assert box == pytest.approx(boxes[0] * 2 + [5, -3, 5, -3], abs=1e-3)
-
-
 def test_crops_with_68_points_are_portraits_with_five(tmp_path: Path) -> None:
     faces = synthetic_faces(2, 0)
     landmark_crops.save(tmp_path / "train.tfrecord", faces)
@@ -70,3 +59,13 @@ def test_crops_with_68_points_are_portraits_with_five(tmp_path: Path) -> None:
     assert [p.name for p in portraits] == list(faces.names)
     assert portraits[1].points == pytest.approx(five_of_ibug68(faces.points)[1])
     np.testing.assert_array_equal(portraits[1].picture[0], faces.images[1])
+
+
+def test_the_faces_of_a_prepared_folder_follow_the_portraits_of_mtfl(tmp_path: Path) -> None:
+    (tmp_path / "mtfl5").mkdir()
+    cv2.imwrite(str(tmp_path / "mtfl5" / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "mtfl5" / "training.txt").write_text("a.png 1 2 3 4 5 6 7 8 9 10\n")
+    faces = synthetic_faces(2, 0)
+    landmark_crops.save(tmp_path / "train.tfrecord", faces)
+    assert [p.name for p in scenes.read_portraits(tmp_path, None)] == ["a.png"]
+    assert [p.name for p in scenes.read_portraits(tmp_path, tmp_path)] == ["a.png", *faces.names]

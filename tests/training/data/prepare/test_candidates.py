@@ -1,15 +1,13 @@
-"""Candidates that a detector proposes, and estimated boxes of portraits."""
+"""Candidates that a detector proposes, and its boxes of portraits."""
 
 import numpy as np
 import pytest
 from numpy import ndarray
 
-from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.faces import NO_FACES, Faces
-from app.runtime.timing import Timing
+from app.pipeline.detector import Detector
 from app.vision.pyramid import ImagePyramid
 from training.data.datasets.scenes import Portrait, Scene
-from training.data.prepare.candidates import PORTRAIT_STEP, mine, portrait_boxes
+from training.data.prepare.candidates import mine, portrait_boxes
 
 
 class Proposals:
@@ -22,9 +20,8 @@ class Proposals:
 class StagedDetector(Detector):
     """Proposes as many boxes as the photo's first pixel says; R-Net keeps the first, moved by 1 pixel."""
 
-    def __init__(self, faces: Faces = NO_FACES) -> None:
-        self.faces = faces
-        self.detections = 0
+    def __init__(self) -> None:
+        pass
 
     def propose(self, picture: ImagePyramid, min_face_size: float) -> Proposals:  # type: ignore[override]
         count = int(picture[0][0, 0, 0])
@@ -33,10 +30,6 @@ class StagedDetector(Detector):
 
     def refine(self, picture: ImagePyramid, proposals: Proposals) -> Proposals:  # type: ignore[override]
         return Proposals(proposals.boxes[:1] + 1, proposals.scores[:1])
-
-    def detect(self, picture: ImagePyramid, options: DetectOptions, timing: Timing) -> Faces:
-        self.detections += 1
-        return self.faces
 
 
 def photo(count: int) -> Scene:
@@ -58,24 +51,45 @@ def test_behind_rnet_its_boxes_are_candidates() -> None:
 
 
 FIVE = np.array([[30, 40], [50, 40], [40, 52], [33, 62], [47, 62]], np.float32)
+CUT = np.array([[35, 20, 60, 75]], np.float32)
+"""A box that does not contain all of `FIVE`."""
+AROUND = np.array([[20, 20, 60, 75]], np.float32)
+
+
+class PortraitDetector(Detector):
+    """R-Net returns the given boxes for the pictures whose first pixel is their number."""
+
+    def __init__(self, boxes: dict[int, ndarray]) -> None:
+        self.boxes = boxes
+
+    def propose(self, picture: ImagePyramid, min_face_size: float) -> Proposals:  # type: ignore[override]
+        return Proposals(np.empty((0, 4), np.float32), np.empty(0, np.float32))
+
+    def refine(self, picture: ImagePyramid, proposals: Proposals) -> Proposals:  # type: ignore[override]
+        boxes = self.boxes.get(int(picture[0][0, 0, 0]), np.empty((0, 4), np.float32))
+        return Proposals(boxes, np.linspace(0.9, 0.1, len(boxes), dtype=np.float32))
 
 
 def portraits(count: int) -> list[Portrait]:
-    image = ImagePyramid(np.zeros((100, 100, 3), np.uint8))
-    return [Portrait(str(i), image, FIVE * (1 + i / 10)) for i in range(count)]
+    return [
+        Portrait(str(i), ImagePyramid(np.full((100, 100, 3), i, np.uint8)), FIVE * (1 + i / 10))
+        for i in range(count)
+    ]
 
 
-def test_a_portrait_gets_a_box_around_its_points_as_the_detectors_box_lies() -> None:
-    box = np.array([[20, 20, 60, 75]], np.float32)
-    around = np.concatenate([np.array([[90, 90, 99, 99]], np.float32), box])  # the first holds no centre
-    detector = StagedDetector(Faces(around, np.ones(2, np.float32), np.zeros((2, 5, 2), np.float32)))
-    boxes = portrait_boxes(detector, portraits(PORTRAIT_STEP))
-    assert detector.detections == 1
-    assert boxes[0] == pytest.approx(box[0], abs=1e-3)
-    for i, scaled in enumerate(boxes):
-        assert scaled == pytest.approx(box[0] * (1 + i / 10), abs=1e-3)
+def test_a_portrait_gets_the_best_box_that_contains_its_points() -> None:
+    found = np.concatenate([CUT, AROUND, AROUND + 3])
+    boxes = portrait_boxes(PortraitDetector({0: found, 1: AROUND + 4}), portraits(2))
+    np.testing.assert_array_equal(boxes, np.concatenate([AROUND, AROUND + 4]))
+
+
+def test_a_portrait_without_such_a_box_gets_one_that_lies_around_its_points_as_the_others_do() -> None:
+    detector = PortraitDetector({i: AROUND * (1 + i / 10) for i in range(3)} | {3: CUT})
+    boxes = portrait_boxes(detector, portraits(5))
+    for i, box in enumerate(boxes):
+        assert box == pytest.approx(AROUND[0] * (1 + i / 10), abs=1e-3)
 
 
 def test_portraits_in_which_no_face_is_found_are_an_error() -> None:
     with pytest.raises(ValueError, match="found no face in any of the portraits"):
-        portrait_boxes(StagedDetector(), portraits(2))
+        portrait_boxes(PortraitDetector({0: CUT}), portraits(2))
