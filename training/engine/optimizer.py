@@ -4,12 +4,16 @@ import keras
 
 from training.config.schema import RunConfig
 
+UNDECAYED = ("bias", "alpha", "beta", "gamma")
+"""Names of the variables that do not decay."""
+
 
 def optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
     """Return AdamW with a linear warm-up and a cosine decay to the last step of the run.
 
-    With a weight decay of 0 it is Adam; with a final rate equal to the first the rate is constant. The
-    epsilon is far below the default of 1e-7: the gradients of squared unit coordinates are of that order.
+    Kernels decay; biases, slopes of PReLU and the parameters of batch normalisation do not. With a weight
+    decay of 0 it is Adam; with a final rate equal to the first the rate is constant. The epsilon is far below
+    the default of 1e-7: the gradients of squared unit coordinates are of that order.
     Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization" (2017).
 
     Args:
@@ -24,10 +28,13 @@ def optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
         warmup_target=config.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    return keras.optimizers.AdamW(
+    adamw = keras.optimizers.AdamW(
         schedule,
         weight_decay=config.weight_decay,
         epsilon=1e-10,
         use_ema=config.ema > 0,
         ema_momentum=config.ema,
     )
+    # Keras searches the name of the variable; with TensorFlow that is its path, with a number at the end.
+    adamw.exclude_from_weight_decay(var_names=[rf"(^|/){name}(:\d+)?$" for name in UNDECAYED])
+    return adamw

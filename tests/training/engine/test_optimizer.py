@@ -48,3 +48,31 @@ def test_the_options_of_the_config_are_those_of_the_optimizer() -> None:
     options = optimizer(CONFIG, STEPS).get_config()
     assert (options["weight_decay"], options["use_ema"], options["ema_momentum"]) == (0.3, True, 0.8)
     assert optimizer(CONFIG.model_copy(update={"ema": 0.0}), STEPS).get_config()["use_ema"] is False
+
+
+def test_only_kernels_decay() -> None:
+    """With gradients of 0 a step changes nothing but what decays."""
+    layers = keras.layers
+    net = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(4, 3),
+            layers.BatchNormalization(),
+            layers.PReLU(shared_axes=[1, 2], alpha_initializer="ones"),
+            layers.DepthwiseConv2D(3),
+            layers.Flatten(),
+            layers.Dense(2, bias_initializer="ones"),
+        ]
+    )
+    before = {variable.path: variable.numpy() for variable in net.trainable_variables}
+    constant = CONFIG.model_copy(update={"final_learning_rate": 0.1, "warmup_epochs": 0.0, "ema": 0.0})
+    chosen = optimizer(constant, STEPS)
+    chosen.apply([keras.ops.zeros_like(v) for v in net.trainable_variables], net.trainable_variables)
+    changed = {
+        variable.name
+        for variable in net.trainable_variables
+        if not np.array_equal(variable.numpy(), before[variable.path])
+    }
+    assert changed == {"kernel"}
+    kernel = next(v for v in net.trainable_variables if v.name == "kernel")
+    np.testing.assert_allclose(kernel.numpy(), before[kernel.path] * (1 - 0.1 * 0.3), rtol=1e-4)
