@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -16,11 +17,14 @@ from pydantic import ValidationError
 from app.errors import FacetError, UnknownModel
 from app.runtime.process_limits import require_threads
 from app.service import problems
+from app.service.calibrate import Calibrator
+from app.service.calibration_file import CalibrationFile
 from app.service.console import OutputError, discard_unwritten, emit, report
 from app.service.file_reading import STANDARD_INPUT, read
 from app.service.local_files import FileRun, line, problem_of
 from app.service.model_info import ModelInfo
 from app.service.operations import ImageResult, Operations
+from app.service.people_folder import PeopleFolder, Refused
 from app.service.requests import DetectQuery, VerifyQuery
 from app.service.upload import Upload
 from app.settings import Settings, explain, is_loopback, unknown_variables
@@ -46,6 +50,7 @@ MinFaceSize = Annotated[
 Score = Annotated[float | None, typer.Option("--threshold", help="Minimum score of a face.")]
 MaxFaces = Annotated[int | None, typer.Option(help="Maximum number of faces per image.")]
 Pose = Annotated[bool, typer.Option("--pose", help="Add yaw, pitch and roll of each head.")]
+Quality = Annotated[bool, typer.Option("--quality", help="Add the quality of each face for recognition.")]
 Orientation = Annotated[
     str | None,
     typer.Option(
@@ -58,8 +63,8 @@ Draw = Annotated[
     typer.Option(metavar="DIR", help="Folder for copies of the images with the results drawn on them."),
 ]
 Device = Annotated[str | None, typer.Option(help="Device: auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N.")]
-MESH = frozenset({"mesh68"})
-"""The model that finds the pose of heads, if the command does not use a face mesh anyway."""
+_MESH, _JUDGE = "mesh68", "fused"
+"""The models that find the pose of heads and the quality of faces, if the command uses neither anyway."""
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -99,11 +104,12 @@ def detect(
     max_faces: MaxFaces = None,
     orientation: Orientation = None,
     pose: Pose = False,
+    quality: Quality = False,
     draw: Draw = None,
     device: Device = None,
 ) -> None:
     """Detect faces. Print one JSON line per image; --draw also writes images with the faces drawn on them."""
-    query = _detect_query(model, min_face_size, threshold, max_faces, orientation, pose)
+    query = _detect_query(model, min_face_size, threshold, max_faces, orientation, pose, quality)
     _process(Operations.detect, {"detect": model}, paths, query, draw, device)
 
 
@@ -116,11 +122,12 @@ def landmarks(
     max_faces: MaxFaces = None,
     orientation: Orientation = None,
     pose: Pose = False,
+    quality: Quality = False,
     draw: Draw = None,
     device: Device = None,
 ) -> None:
     """Detect faces and their landmarks. Print one JSON line per image; --draw also writes images."""
-    query = _detect_query(model, min_face_size, threshold, max_faces, orientation, pose)
+    query = _detect_query(model, min_face_size, threshold, max_faces, orientation, pose, quality)
     _process(Operations.landmarks, {"detect": None, "landmarks": model}, paths, query, draw, device)
 
 
@@ -133,10 +140,11 @@ def embed(
     max_faces: MaxFaces = None,
     orientation: Orientation = None,
     pose: Pose = False,
+    quality: Quality = False,
     device: Device = None,
 ) -> None:
     """Detect faces and compute their embeddings. Print one JSON line per image."""
-    query = _detect_query(model, min_face_size, threshold, max_faces, orientation, pose)
+    query = _detect_query(model, min_face_size, threshold, max_faces, orientation, pose, quality)
     _process(Operations.embed, {"detect": None, "embed": model}, paths, query, None, device)
 
 
@@ -168,6 +176,55 @@ def verify(
         emit(line(files, problem=problem_of(error, limits)))
         _exit(1)
     emit(line(files, answer))
+
+
+@cli.command()
+def calibrate(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Folder with a folder of images for each person.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of an embedder, see `facet models`. May be repeated."),
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The calibration file to write.")] = Path(
+        "calibration.json"
+    ),
+    device: Device = None,
+) -> None:
+    """Calibrate thresholds on images of known people. Print the rates, and write a calibration file."""
+    if folder is None or not folder.is_dir():
+        _exit(2, "Name a folder with a folder of images for each person, as in: facet calibrate people")
+    if not out.parent.is_dir():
+        _exit(2, f"{out} cannot be written: the folder {out.parent} does not exist.")
+    settings = _settings(device=device)
+    names: list[str | None] = [*model] if model else [None]
+    try:
+        operations = _open(settings, {"detect": None, "embed": names[0]}, frozenset(filter(None, names[1:])))
+        analyzer, limits = operations.analyzer, operations.limits
+        embedders = [analyzer.embedder(name) for name in names]
+        people = PeopleFolder(folder, limits)
+        faces = people.read(analyzer, embedders)
+        for text in (*people.failures, *people.summary.lines()):
+            report(text)
+        calibrators = {embedder.spec.model: Calibrator(embedder, faces) for embedder in embedders}
+        for calibrator in calibrators.values():
+            for text in calibrator.lines():
+                emit(text)
+        file = CalibrationFile(
+            version=1,
+            created=datetime.now(UTC).replace(microsecond=0),
+            embedders={name: one.calibration(analyzer) for name, one in calibrators.items()},
+        )
+    except UnknownModel as error:
+        _exit(1, error.detail)
+    except Refused as error:
+        _exit(1, "\nfacet: ".join(error.args))
+    try:
+        file.write(out)
+    except OSError as error:
+        _exit(1, f"{out} cannot be written: {error.strerror}.")
+    report(f"{out} is written. FACE_CALIBRATION={out} makes the service use it.")
 
 
 @cli.command()
@@ -205,7 +262,8 @@ def _process(
     _check_standard_input(paths)
     settings = _settings(device=device)
     try:
-        operations = _open(settings, tasks, MESH if query.pose else frozenset())
+        also = {_MESH: query.pose, _JUDGE: query.quality}
+        operations = _open(settings, tasks, frozenset(name for name, wanted in also.items() if wanted))
     except UnknownModel as error:
         unknown = error
 
@@ -259,6 +317,7 @@ def _detect_query(
     max_faces: int | None,
     orientation: str | None,
     pose: bool,
+    quality: bool,
 ) -> DetectQuery:
     return _query(
         DetectQuery,
@@ -268,6 +327,7 @@ def _detect_query(
         max_faces=max_faces,
         orientation=orientation,
         pose=pose,
+        quality=quality,
     )
 
 

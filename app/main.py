@@ -162,7 +162,8 @@ async def _start(
     try:
         service.open(await run_sync(prepare, abandon_on_cancel=True))
         names = ", ".join(model.entry.name for model in service.analyzer.models)
-        log.info("ready: %s (weights: %s)", names, settings.weights)
+        int8 = [m.entry.name for m in service.analyzer.models if service.analyzer.precision(m) == "int8"]
+        log.info("ready: %s (weights: %s; int8: %s)", names, settings.weights, ", ".join(int8) or "none")
     except FacetError as error:
         service.failure = error
     except Exception as error:

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.keys import KeyFile, parse_keys
+from app.service.calibration_file import CalibrationFile
 
 _SECRET = frozenset({"api_keys", "api_keys_file"})
 
@@ -95,6 +96,13 @@ class Settings(BaseSettings):
         "else the CPU, with a warning. With any other value the start fails if the device is unusable. Set "
         "it explicitly in production, so that a broken driver is noticed.",
     )
+    precision: Literal["auto", "float", "int8"] = Field(
+        "auto",
+        description="Precision of the nets: auto, float or int8. auto uses the int8 files of sface and dlib, "
+        "and so of fused, on a CPU with VNNI (x86) or dot product (ARM) instructions, which Linux lists in "
+        "/proc/cpuinfo; on any other device it is float. With int8 the start fails on a device that auto "
+        "would run in float. Embeddings of both precisions can be compared.",
+    )
     threads: int = Field(
         0,
         ge=0,
@@ -144,6 +152,13 @@ class Settings(BaseSettings):
         None,
         description="Embedder for requests that name none. If it is not set, the default of the manifest is "
         "used.",
+    )
+
+    calibration: Annotated[CalibrationFile | None, NoDecode] = Field(
+        None,
+        description="Calibration file that `facet calibrate` wrote. Its thresholds and probabilities replace "
+        "those of the embedders it names. If the file is invalid, or was made with other weights or with "
+        "another default detector, the start fails. The file is read once, when the service starts.",
     )
 
     max_image_bytes: int = Field(
@@ -275,6 +290,11 @@ class Settings(BaseSettings):
     @classmethod
     def _read_key_file(cls, value: object) -> object:
         return KeyFile.read(Path(value)) if isinstance(value, str | Path) else value
+
+    @field_validator("calibration", mode="before")
+    @classmethod
+    def _read_calibration(cls, value: object) -> object:
+        return CalibrationFile.read(Path(value)) if isinstance(value, str | Path) else value
 
     @field_validator("host")
     @classmethod

@@ -13,7 +13,7 @@ from app.runtime.session import ModelSession
 from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
 from app.service.limits import Limits
 from app.settings import Settings
-from app.vision.spec import Task
+from app.vision.spec import SimilarityCalibration, Task
 
 _OTHER_THREADS = 8
 
@@ -51,7 +51,7 @@ def model_threads(settings: Settings) -> int:
     nets = 0
     with suppress(BadModel):  # loading the models reports it
         entries = model_store.select(model_store.read_manifest(settings.models_dir), settings.models)
-        nets = sum(len(entry.files) for entry in entries if entry.task != "detect")
+        nets = sum(len(entry.files) for entry in entries if entry.task == "landmarks")
     return nets * (threads - 1) + threads + _OTHER_THREADS
 
 
@@ -83,8 +83,8 @@ def load_analyzer(
         The analyzer.
 
     Raises:
-        BadModel: a model file or the manifest is missing, changed or invalid, or a setting names an unknown
-            model.
+        BadModel: a model file or the manifest is missing, changed or invalid, a setting names an unknown
+            model, or the calibration file does not fit the models.
         DeviceUnavailable: the device cannot run the models.
         UnknownModel: `only` names an unknown model.
     """
@@ -94,6 +94,7 @@ def load_analyzer(
         "embed": settings.embedder,
     }
     names = allowed_models(settings)
+    calibrations = _calibrations(settings, names, strict=only is None)
     if only is not None:
         names = _names(settings, names, defaults, only) | (also if names is None else also & names)
         defaults = {task: name or defaults[task] for task, name in only.items()}
@@ -102,7 +103,9 @@ def load_analyzer(
         memory_mb=settings.gpu_memory_mb,
         engine_cache=settings.tensorrt_cache,
         dynamic_batching=settings.dynamic_batching,
+        precision=settings.precision,
         telemetry=telemetry,
+        calibrations=calibrations,
     )
     return Analyzer(model_store.load(settings.models_dir, settings.device, names, options, opened), defaults)
 
@@ -131,6 +134,27 @@ def allowed_models(settings: Settings) -> frozenset[str] | None:
                 "for research only. Remove the name, or set FACE_WEIGHTS=all."
             )
     return settings.models or free
+
+
+def _calibrations(
+    settings: Settings, allowed: frozenset[str] | None, *, strict: bool
+) -> dict[str, SimilarityCalibration]:
+    """Return the calibrations of the calibration file by embedder; none if no file is set.
+
+    Args:
+        settings: the settings.
+        allowed: names of the models that the settings allow; None allows all.
+        strict: whether each calibrated embedder must be among the loaded models.
+
+    Raises:
+        BadModel: the file does not fit the models, or a setting names an unknown model.
+    """
+    if settings.calibration is None:
+        return {}
+    manifest = model_store.read_manifest(settings.models_dir)
+    (detector,) = _names(settings, allowed, {"detect": settings.detector}, {"detect": None})
+    loaded = {entry.name for entry in model_store.select(manifest, allowed)} if strict else None
+    return settings.calibration.calibrations(manifest, detector, loaded)
 
 
 def _names(

@@ -140,9 +140,9 @@ def detection(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Lo
     return contest("detection, 1024x768", default, runs, len(images), rounds)
 
 
-def _embedded(embedder: Embedder, detector: Detector, image: ndarray, face: Faces) -> ndarray:
+def _embedded(analyzer: Analyzer, embedder: Embedder, image: ndarray, face: Faces) -> ndarray:
     picture = ImagePyramid(image)
-    return embedder(picture, detector.refine_points(picture, face.points))
+    return embedder(picture, analyzer.align(picture, face.points, embedder, Timing()))
 
 
 def embedding(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[LogRow]:
@@ -154,7 +154,7 @@ def embedding(analyzer: Analyzer, images: list[ndarray], rounds: int) -> list[Lo
     faces = [(image, found.largest(*SIZE)) for image, found in faces if len(found)]
     sface, resnet = others.SFace(), others.DlibResNet()
     runs: dict[str, Callable[[int], object]] = {
-        f"facet {name}": lambda i, e=embedder: _embedded(e, analyzer.detector(None), *faces[i])  # type: ignore[misc]
+        f"facet {name}": lambda i, e=embedder: _embedded(analyzer, e, *faces[i])  # type: ignore[misc]
         for name, embedder in analyzer.embedders.items()
     }
     runs["OpenCV SFace"] = lambda i: sface.embed(faces[i][0], faces[i][1].boxes[0], faces[i][1].points[0])

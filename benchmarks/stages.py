@@ -65,7 +65,7 @@ def main(
             with timing.stage("landmarks"):
                 landmarker(picture, faces.points)
             with timing.stage("embed"):
-                embedder(picture, analyzer.detector(None).refine_points(picture, faces.points))
+                embedder(picture, analyzer.align(picture, faces.points, embedder, Timing()))
             times.append(timing.ms)
         table[name] = {stage: float(np.median([t[stage] for t in times[2:]])) for stage in times[0]}
     provider = next(iter(analyzer.models[0].sessions.values())).provider

@@ -11,14 +11,19 @@ import sys
 from pathlib import Path
 
 
+def _needed(model: dict) -> set[str]:
+    """Return the names of a model and of those that it needs."""
+    return {model["name"], *model.get("parts", []), model.get("mesh", model["name"])}
+
+
 def keep_free(folder: Path) -> None:
     """Remove the research-only models of a folder, and every ONNX file that the manifest does not list."""
     manifest = folder / "manifest.json"
     models = json.loads(manifest.read_text())["models"]
     restricted = {model["name"] for model in models if model.get("research_only")}
-    free = [model for model in models if restricted.isdisjoint({model["name"], *model.get("parts", [])})]
+    free = [model for model in models if restricted.isdisjoint(_needed(model))]
     manifest.write_text(json.dumps({"models": free}, indent=2) + "\n")
-    kept = {file["file"] for model in free for file in model["files"]}
+    kept = {file["file"] for model in free for file in [*model["files"], *model.get("int8", [])]}
     for path in folder.glob("*.onnx"):
         if path.name not in kept:
             path.unlink()

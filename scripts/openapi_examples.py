@@ -65,7 +65,7 @@ def _kept(key: str, current: Any, stored: Any) -> Any:
 
 def main() -> None:
     """Start the service in this process, and write its responses."""
-    settings = Settings(device="cpu")
+    settings = Settings(device="cpu", precision="float")
     app = create_app(settings, load_analyzer(settings))
     with TestClient(app, base_url="http://127.0.0.1") as client:
         while (ready := client.get("/readyz")).status_code == 503:

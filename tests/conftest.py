@@ -32,8 +32,8 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 
 @pytest.fixture(scope="session")
 def analyzer() -> Analyzer:
-    """The analyzer with the models of this checkout, on the CPU."""
-    return load_analyzer(Settings(device="cpu"))
+    """The analyzer with the models of this checkout, on the CPU, in float on every machine."""
+    return load_analyzer(Settings(device="cpu", precision="float"))
 
 
 @pytest.fixture(scope="session")

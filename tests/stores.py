@@ -29,6 +29,6 @@ def write_store(folder: Path, listed: Iterable[str], present: Iterable[str] | No
     manifest = {"models": [entry.model_dump(mode="json") for entry in models]}
     (folder / MANIFEST).write_text(json.dumps(manifest))
     for entry in models if present is None else entries(present):
-        for file in entry.files:
+        for file in (*entry.files, *entry.int8):
             (folder / file.file).symlink_to(MODELS / file.file)
     return folder

@@ -135,10 +135,11 @@ def test_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("landmarks AGAIN --model landmarks15", ["cascade", "landmarks15"]),
         ("landmarks AGAIN --model landmarks15 --pose", ["cascade", "landmarks15", "mesh68"]),
         ("detect AGAIN --pose", ["cascade", "", "mesh68"]),
-        ("embed AGAIN", ["cascade", "fused", "sface", "dlib"]),
-        ("embed AGAIN --model dlib", ["cascade", "dlib"]),
-        ("verify AGAIN AGAIN", ["cascade", "fused", "sface", "dlib"]),
-        ("verify AGAIN AGAIN --model dlib", ["cascade", "dlib"]),
+        ("detect AGAIN --quality", ["cascade", "", "mesh68", "sface", "dlib", "fused"]),
+        ("embed AGAIN", ["cascade", "fused", "sface", "dlib", "mesh68"]),
+        ("embed AGAIN --model dlib", ["cascade", "dlib", "mesh68"]),
+        ("verify AGAIN AGAIN", ["cascade", "fused", "sface", "dlib", "mesh68"]),
+        ("verify AGAIN AGAIN --model dlib", ["cascade", "dlib", "mesh68"]),
     ],
 )
 def test_a_command_opens_only_the_models_it_needs(
@@ -153,8 +154,11 @@ def test_a_command_opens_only_the_models_it_needs(
     (entry,) = lines(result)
     used = {entry[key] for key in ("model", "detector") if key in entry}
     assert used == {needed[0], needed[1] if len(needed) > 1 and needed[1] else needed[0]}
-    assert ("pose" in entry["faces"][0] if "faces" in entry else False) is ("--pose" in command)
-    next(store.glob(f"{needed[-1]}*.onnx")).unlink()
+    for option in ("pose", "quality"):
+        given = option in entry["faces"][0] if "faces" in entry else False
+        assert given is (f"--{option}" in command)
+    for path in list(store.glob(f"{needed[-1]}*.onnx")):
+        path.unlink()
     without = run(*arguments)
     assert without.exit_code == 1
     assert without.stderr.startswith("facet: cannot start: ")
@@ -299,7 +303,7 @@ def test_the_library_of_numpy_starts_no_threads(given: str | None, used: str) ->
 
 def test_help_tells_of_every_command() -> None:
     text = run("--help").stdout
-    for command in ("serve", "detect", "landmarks", "embed", "verify", "models"):
+    for command in ("serve", "detect", "landmarks", "embed", "verify", "calibrate", "models"):
         assert command in text
 
 

@@ -23,7 +23,8 @@ NAMES = frozenset({"mtcnn", "cnn68", "dlib"})
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """A store with a detector, a landmark model and an embedder, to be spoilt."""
-    for name in ("manifest.json", "cnn68.onnx", "dlib.onnx", *(f"mtcnn-{k}net.onnx" for k in "pro")):
+    nets = ["cnn68", "mesh68", "dlib", "dlib-int8", *(f"mtcnn-{stage}net" for stage in "pro")]
+    for name in ("manifest.json", *(f"{net}.onnx" for net in nets)):
         shutil.copy(Path("models") / name, tmp_path)
     return tmp_path
 

@@ -11,6 +11,7 @@ from app.errors import BadModel
 from app.main import create_app
 from app.runtime import model_store
 from app.runtime.model_store import free_models, read_manifest
+from app.runtime.precision import has_int8_instructions
 from app.settings import Settings
 from app.wiring import allowed_models, load_analyzer
 from tests.servers import client_of, serving
@@ -26,7 +27,7 @@ def only_free_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     (folder / "manifest.json").write_bytes((MODELS / "manifest.json").read_bytes())
     for entry in read_manifest(MODELS).models:
-        for file in entry.files if entry.name in FREE else ():
+        for file in (*entry.files, *entry.int8) if entry.name in FREE else ():
             (folder / file.file).symlink_to((MODELS / file.file).resolve())
     return folder
 
@@ -60,7 +61,11 @@ def test_the_service_with_free_weights(only_free_files: Path, caplog: pytest.Log
         assert refused["type"].endswith("unknown-model")
         assert refused["known"] == ["mesh", "mesh68"]
     (ready,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("ready:")]
-    assert ready.endswith("(weights: free)")
+    int8 = "sface, dlib, fused" if has_int8_instructions() else "none"
+    assert ready.endswith(f"(weights: free; int8: {int8})")
+    assert {model["name"] for model in found["models"] if model["precision"] == "int8"} == set(
+        () if int8 == "none" else int8.split(", ")
+    )
 
 
 def test_all_weights_open_all_files(only_free_files: Path) -> None:
@@ -116,7 +121,7 @@ def test_an_image_with_free_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     select(tmp_path, "free", monkeypatch)
     entries = read_manifest(tmp_path).models
     assert {entry.name for entry in entries} == FREE
-    files = {file.file for entry in entries for file in entry.files}
+    files = {file.file for entry in entries for file in (*entry.files, *entry.int8)}
     assert {path.name for path in tmp_path.iterdir()} == files | {"manifest.json"}
     with pytest.raises(SystemExit, match="must be all or free"):
         select(tmp_path, "some", monkeypatch)

@@ -18,16 +18,20 @@ from app.pipeline.analyzer import Analyzer
 from app.pipeline.landmarks import landmarker_of
 from app.runtime import model_store
 from app.runtime.model_store import LoadOptions
+from app.runtime.precision import PrecisionSetting
 from app.vision.spec import Task
 from training.data.datasets.identities import IdentityImage, read_people
 from training.data.datasets.lfw import read_pairs
+from training.evaluation import calibrate as calibration_evaluation
 from training.evaluation import detection as detection_evaluation
 from training.evaluation import face_vectors
 from training.evaluation import landmarks as landmark_evaluation
 from training.evaluation import rates as rate_evaluation
 from training.evaluation import robustness as robustness_evaluation
 from training.evaluation import verification as verification_evaluation
+from training.evaluation.populations import pairs_of, read_populations
 from training.evaluation.user_errors import UserError, one_line_errors
+from training.exporting.model_registry import TRAINED_EMBEDDERS
 from training.reports import detection as detection_report
 from training.reports import landmarks as landmark_report
 from training.reports import model_cards, pages
@@ -46,6 +50,7 @@ Source = Annotated[str, typer.Option(help="The dataset whose test split is used:
 Need = tuple[Task, str | None]
 """A task and the name of a model; None is the default model."""
 
+Precision = Annotated[PrecisionSetting, typer.Option(help="Precision of the embedders: float, int8 or auto.")]
 Threads = Annotated[int, typer.Option(help="Number of CPU threads; 0 uses all cores.")]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -153,37 +158,58 @@ def verification(
     run: Annotated[list[Path] | None, typer.Option(help="Folder of a training run. May be repeated.")] = None,
     models: Models = Path("models"),
     threads: Threads = 0,
+    precision: Precision = "float",
     detector: Detector = None,
     pairs: Annotated[str, typer.Option(help="The pairs file in the folder lfw.")] = "pairsDevTest.txt",
     record: Record = False,
-    calibrate: Annotated[
-        bool, typer.Option(help="Keep thresholds and probability for the next export of the model.")
-    ] = False,
     roc: Annotated[Path | None, typer.Option(help="The PNG file of the ROC curves.")] = None,
 ) -> None:
     """Measure embedders on LFW's pairs: accuracy, AUC, EER, TAR at FAR."""
     names: list[str | None] = [*model] if model else [] if run else [None]
-    analyzer = _analyzer(models, threads, [("detect", detector), *(("embed", name) for name in names)])
+    needed: list[Need] = [("detect", detector), *(("embed", name) for name in names)]
+    analyzer = _analyzer(models, threads, needed, precision)
     listed, curves = read_pairs(data / "lfw", pairs), {}
     run_embedders = [face_vectors.embedder_of(folder) for folder in run or []]
     faces = verification_evaluation.locate_pairs(analyzer, listed)
     for folder, embedder in zip(run or [], run_embedders, strict=True):
-        figures = verification_evaluation.measure(embedder, listed, faces)
+        figures = verification_evaluation.measure(analyzer, embedder, listed, faces)
         curves[folder.name] = figures.curve
         print("\n".join(verification_report.lines(figures, pairs)), flush=True)
         verification_report.save(folder / "verification.json", figures, pairs)
     for name in (name or analyzer.defaults["embed"] for name in names):
-        figures = verification_evaluation.measure(analyzer.embedder(name), listed, faces)
+        figures = verification_evaluation.measure(analyzer, analyzer.embedder(name), listed, faces)
         curves[name] = figures.curve
         print("\n".join(verification_report.lines(figures, pairs)), flush=True)
         if record:
             command = f"python -m training.evaluate verification --data DATA --model {name}"
             command += f" --detector {detector}" if detector else ""
             model_cards.record(models, name, verification_report.card_rows(figures, pairs), command)
-        if calibrate:
-            verification_evaluation.keep_calibration(models, figures, pairs)
     if roc is not None:
         verification_report.plot(curves, roc, f"LFW {pairs}, end to end")
+
+
+@app.command()
+def calibrate(
+    data: Data,
+    model: Embedders = None,
+    models: Models = Path("models"),
+    threads: Threads = 0,
+    cache: Annotated[Path, typer.Option(help="The folder of kept vectors.")] = Path("cache/vectors"),
+    record: Record = False,
+) -> None:
+    """Calibrate embedders on several populations, for the next export of the models."""
+    analyzer = _analyzer(models, threads, [("detect", None), *(("embed", name) for name in model or (None,))])
+    populations = read_populations(data)
+    for name in model or [analyzer.defaults["embed"]]:
+        # The nets that are trained here know the people of the others.
+        suitable = populations[:1] if name in TRAINED_EMBEDDERS else populations
+        pairs = {one.name: pairs_of(analyzer, name, one, cache) for one in suitable}
+        calibration, figures = calibration_evaluation.calibrate(analyzer.embedder(name).spec, pairs)
+        calibration_evaluation.keep_calibration(models, name, calibration)
+        print("\n".join(verification_report.calibration_lines(name, figures)), flush=True)
+        if record:
+            command = f"python -m training.evaluate calibrate --data DATA --model {name}"
+            model_cards.record(models, name, verification_report.calibration_card_rows(figures), command)
 
 
 @app.command()
@@ -192,18 +218,19 @@ def rates(
     model: Embedders = None,
     models: Models = Path("models"),
     threads: Threads = 0,
+    precision: Precision = "float",
     most: Annotated[int, typer.Option(help="Maximum number of images per person.")] = 8,
     record: Record = False,
 ) -> None:
     """Measure the calibrated thresholds on other people: FAR and TAR over all pairs of their images."""
     needed: list[Need] = [("detect", None), *(("embed", name) for name in model or (None,))]
-    analyzer = _analyzer(models, threads, needed)
+    analyzer = _analyzer(models, threads, needed, precision)
     images = rate_evaluation.limit_per_person(_read_people(source), most)
     faces = face_vectors.locate(analyzer, [i.path for i in images], [i.person for i in images])
     named = [(kind, Path(folder).name) for kind, _, folder in (one.partition(":") for one in source)]
     people = " and ".join(folder for _, folder in named)
     for name in model or [analyzer.defaults["embed"]]:
-        figures = rate_evaluation.measure_rates(analyzer.embedder(name), faces)
+        figures = rate_evaluation.measure_rates(analyzer, analyzer.embedder(name), faces)
         print("\n".join(verification_report.rate_lines(figures, name, people)), flush=True)
         if record:
             sources = " ".join(f"--source {kind}:DATA/identities/{folder}" for kind, folder in named)
@@ -211,9 +238,12 @@ def rates(
             model_cards.record(models, name, verification_report.rate_card_rows(figures, people), command)
 
 
-def _analyzer(models: Path, threads: int, needed: Sequence[Need]) -> Analyzer:
+def _analyzer(
+    models: Path, threads: int, needed: Sequence[Need], precision: PrecisionSetting = "float"
+) -> Analyzer:
     names = frozenset(n for task, name in needed for n in model_store.models_for(models, {task: name}))
-    return Analyzer(model_store.load(models, "cpu", names=names, options=LoadOptions(threads=threads)))
+    options = LoadOptions(threads=threads, precision=precision)
+    return Analyzer(model_store.load(models, "cpu", names=names, options=options))
 
 
 def _read_people(source: list[str]) -> list[IdentityImage]:

@@ -5,8 +5,9 @@
 
 An imported net is fetched, checked, rebuilt in Keras, compared with its source implementation
 (`training.importers.parity`) and exported. If it differs from its source by more than its limit, the
-command ends before it writes the file. Trained nets stay as they are: their data cannot be redistributed,
-and `training.export` exports them.
+command ends before it writes the file. The int8 file of an embedder is made of its float file and of stored
+activation ranges (`training.measure_ranges`). Trained nets stay as they are: their data cannot be
+redistributed, and `training.export` exports them.
 """
 
 import sys
@@ -16,7 +17,9 @@ from typing import Annotated
 import typer
 
 from app.runtime.model_store import MANIFEST, read_manifest, sha256
-from training.exporting import manifest
+from training.exporting import activation_ranges, manifest
+from training.exporting.activation_ranges import RangesMissing
+from training.exporting.float_graph import UnknownGraph
 from training.exporting.model_registry import products
 from training.exporting.onnx import ParityError
 from training.exporting.recipes import Recipe, golden_path
@@ -46,6 +49,8 @@ def main(
             if not only or product.name in only:
                 _build(recipe, models, cache)
             print(f"{recipe.file:22} {_verdict(before.get(recipe.file), models / recipe.file)}")
+            if recipe.int8 and (not only or product.name in only):
+                _quantise(recipe, models, before)
         entries.append(product.entry(models))
     names = {entry["name"] for entry in entries}
     entries += [entry for entry in manifest.entries(models) if entry["name"] not in names]
@@ -73,10 +78,20 @@ def _build(recipe: Recipe, models: Path, cache: Path) -> None:
     print(f"{recipe.file:22} ONNX differs from Keras by at most {worst:.2g}")
 
 
+def _quantise(recipe: Recipe, models: Path, before: dict[str, str]) -> None:
+    try:
+        path, cosine = activation_ranges.make_int8(models, recipe.file)
+    except (RangesMissing, UnknownGraph) as error:
+        sys.exit(str(error))
+    print(f"{path.name:22} vectors have a mean cosine of {cosine.mean} to float, at least {cosine.minimum}")
+    print(f"{path.name:22} {_verdict(before.get(path.name), path)}")
+
+
 def _hashes(models: Path) -> dict[str, str]:
     if not (models / MANIFEST).exists():
         return {}
-    return {file.file: file.sha256 for model in read_manifest(models).models for file in model.files}
+    listed = (file for model in read_manifest(models).models for file in (*model.files, *model.int8))
+    return {file.file: file.sha256 for file in listed}
 
 
 def _verdict(before: str | None, path: Path) -> str:

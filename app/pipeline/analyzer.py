@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
 from app.errors import BadModel, BadParameter, NoFace, UnknownModel
-from app.pipeline import verifier
+from app.pipeline import quality, verifier
 from app.pipeline.detector import DetectOptions, Detector
-from app.pipeline.embedder import CosineEmbedder, Embedder, FusedEmbedder, SiameseEmbedder
+from app.pipeline.embedder import CosineEmbedder, Embedder, FacePoints, FusedEmbedder, SiameseEmbedder
 from app.pipeline.faces import Faces
 from app.pipeline.landmarks import Landmarker, MeshLandmarker, landmarker_of
 from app.pipeline.orientation import Orientation
+from app.pipeline.quality import Signals
 from app.pipeline.verifier import DecisionThreshold, Verdict
 from app.runtime.model_store import LoadedModel
+from app.runtime.precision import Precision
 from app.runtime.timing import Timing
 from app.vision import mesh
 from app.vision.pyramid import AnyImage, ImagePyramid
@@ -68,6 +71,9 @@ class Analyzer:
         self.landmarkers = {
             m.entry.name: landmarker_of(m.sessions["landmarks"]) for m in _of_task(models, "landmarks")
         }
+        self._meshes = {
+            name: model for name, model in self.landmarkers.items() if isinstance(model, MeshLandmarker)
+        }
         self.embedders: dict[str, Embedder] = {}
         for m in sorted(_of_task(models, "embed"), key=lambda m: len(m.entry.parts)):  # the parts come first
             self.embedders[m.entry.name] = self._embedder(m)
@@ -99,6 +105,12 @@ class Analyzer:
         """
         return self._pick(self.embedders, name, "embed")
 
+    def precision(self, model: LoadedModel) -> Precision:
+        """Return the precision of a loaded model: int8 if it or one of its parts is."""
+        own = {model.entry.name, *model.entry.parts}
+        used = {other.precision for other in self.models if other.entry.name in own}
+        return "int8" if "int8" in used else "float"
+
     def landmarks(self, picture: ImagePyramid, faces: Faces, landmarker: Landmarker, timing: Timing) -> Faces:
         """Return the faces with landmarks in pixels of the image.
 
@@ -121,16 +133,61 @@ class Analyzer:
         Raises:
             BadParameter: no face mesh is loaded.
         """
-        meshes = (model for model in self.landmarkers.values() if isinstance(model, MeshLandmarker))
-        model = next(meshes, None)
+        model = next(iter(self._meshes.values()), None)
         if model is None:
             raise BadParameter(
                 "The parameter pose needs a face mesh, and none is loaded. Add mesh68 to FACE_MODELS.", "pose"
             )
         return replace(faces, poses=mesh.pose(model.meshes(picture, faces.points, timing)))
 
-    def embed(self, picture: ImagePyramid, faces: Faces, embedder: Embedder, timing: Timing) -> Faces:
-        """Return the faces with embeddings. The default detector refines the points for the alignment.
+    def embed(
+        self,
+        picture: ImagePyramid,
+        faces: Faces,
+        embedder: Embedder,
+        timing: Timing,
+        with_quality: bool = False,
+    ) -> Faces:
+        """Return the faces with embeddings.
+
+        Args:
+            picture: the image.
+            faces: the faces, with five points each.
+            embedder: the embedder.
+            timing: receives the times of the stages `align` and `embed`.
+            with_quality: whether to add the qualities, see `qualities`.
+
+        Raises:
+            BadParameter: `with_quality` is set, and no loaded embedder measures it.
+        """
+        if with_quality:
+            faces = self.qualities(picture, faces, timing)
+            if embedder is self._judge():
+                return faces
+        points = self.align(picture, faces.points, embedder, timing)
+        with timing.stage("embed"):
+            return replace(faces, embeddings=embedder(picture, points))
+
+    def qualities(self, picture: ImagePyramid, faces: Faces, timing: Timing) -> Faces:
+        """Return the faces with their qualities, and with the embeddings of the model that measures them.
+
+        Args:
+            picture: the image.
+            faces: the faces, with five points each.
+            timing: receives the times of the stages `align` and `embed`.
+
+        Raises:
+            BadParameter: no loaded embedder measures the quality.
+        """
+        judge = self._judge()
+        assert judge.spec.quality is not None
+        embeddings, signals = self.measure(picture, faces, judge, timing)
+        return replace(faces, embeddings=embeddings, qualities=quality.quality(signals, judge.spec.quality))
+
+    def measure(
+        self, picture: ImagePyramid, faces: Faces, embedder: FusedEmbedder, timing: Timing
+    ) -> tuple[Float32[ndarray, "n d"], Signals]:
+        """Return the embeddings of faces, and the signals of their quality.
 
         Args:
             picture: the image.
@@ -138,9 +195,23 @@ class Analyzer:
             embedder: the embedder.
             timing: receives the times of the stages `align` and `embed`.
         """
-        points = self._refined(picture, faces, timing)
+        points, presence = self._align(picture, faces.points, embedder, timing)
         with timing.stage("embed"):
-            return replace(faces, embeddings=embedder(picture, points))
+            embeddings, norms = embedder.embed_and_measure(picture, points)
+        return embeddings, quality.signals(norms, presence, faces.points, points.crop)
+
+    def represent(self, picture: ImagePyramid, faces: Faces, embedder: Embedder, timing: Timing) -> Faces:
+        """Return the faces with the vectors that `Embedder.compare` takes as their embeddings.
+
+        Args:
+            picture: the image.
+            faces: the faces, with five points each.
+            embedder: the embedder.
+            timing: receives the times of the stages `align` and `embed`.
+        """
+        points = self.align(picture, faces.points, embedder, timing)
+        with timing.stage("embed"):
+            return replace(faces, embeddings=embedder.represent(picture, points))
 
     def verify(
         self,
@@ -172,9 +243,7 @@ class Analyzer:
             face = detections.largest(picture.width, picture.height)
             if len(face) == 0:
                 raise NoFace(f"No face was found in {field}. {_NO_FACE_HINT[orientation]}.", field)
-            points = self._refined(picture, face, timing)
-            with timing.stage("embed"):
-                faces.append(replace(face, embeddings=embedder.represent(picture, points)))
+            faces.append(self.represent(picture, face, embedder, timing))
         a, b = faces
         assert a.embeddings is not None
         assert b.embeddings is not None
@@ -183,14 +252,54 @@ class Analyzer:
         verdict = Verdict(similarity, verifier.probability(embedder.spec, similarity), threshold)
         return Comparison(verdict, a, b)
 
-    def _refined(self, picture: ImagePyramid, faces: Faces, timing: Timing) -> Float32[ndarray, "n 5 2"]:
+    def align(
+        self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"], embedder: Embedder, timing: Timing
+    ) -> FacePoints:
+        """Return the points by which an embedder aligns faces.
+
+        The default detector refines its points for the crop. Those of a face mesh, whose errors differ, align
+        the mirrored crop if the embedder names a mesh.
+
+        Args:
+            picture: the image.
+            points: five points per face, in pixels of the image.
+            embedder: the embedder.
+            timing: receives the times of the stages `align` and `landmarks`.
+        """
+        return self._align(picture, points, embedder, timing)[0]
+
+    def _align(
+        self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"], embedder: Embedder, timing: Timing
+    ) -> tuple[FacePoints, Float32[ndarray, " n"]]:
+        """Return the points that align faces, and the logits of presence by the mesh; zeros without one."""
         with timing.stage("align"):
-            return self.detector(None).refine_points(picture, faces.points)
+            refined = self.detector(None).refine_points(picture, points)
+        if embedder.spec.mesh is None:
+            return FacePoints(refined, refined), np.zeros(len(points), np.float32)
+        meshes, presence = self._meshes[embedder.spec.mesh].first_pass(picture, points, timing)
+        return FacePoints(refined, mesh.five_points(meshes)), presence
+
+    def _judge(self) -> FusedEmbedder:
+        """Return the embedder that measures the quality of faces.
+
+        Raises:
+            BadParameter: none is loaded.
+        """
+        for embedder in self.embedders.values():
+            if isinstance(embedder, FusedEmbedder) and embedder.spec.quality is not None:
+                return embedder
+        raise BadParameter(
+            "The parameter quality needs an embedder that measures it, and none is loaded. Add fused to "
+            "FACE_MODELS.",
+            "quality",
+        )
 
     def _embedder(self, model: LoadedModel) -> Embedder:
         sessions, missing = model.sessions, [p for p in model.entry.parts if p not in self.embedders]
         if missing:
             raise BadModel(f"{model.entry.name} needs {', '.join(missing)}, which is not a loaded embedder.")
+        if model.entry.mesh is not None and model.entry.mesh not in self._meshes:
+            raise BadModel(f"{model.entry.name} needs {model.entry.mesh}, which is not a loaded face mesh.")
         if "fusion" in sessions:
             return FusedEmbedder([self.embedders[p] for p in model.entry.parts], sessions["fusion"])
         if "head" in sessions:

@@ -14,6 +14,7 @@ from app.runtime.device import Device
 from app.runtime.session import ModelSession
 from app.vision import boxes, pyramid, tiling
 from app.vision.pyramid import ImagePyramid
+from app.vision.scores import logit, sigmoid
 from app.vision.spec import AnchorFreeSpec
 from app.vision.tiling import Tile, TilingPolicy
 
@@ -67,8 +68,8 @@ class AnchorFreeProposer:
 
         def scan(chosen: list[int]) -> list[tuple[ndarray, ndarray]]:
             batch = [tiles[i].render(images[tiles[i].level], policy) for i in chosen]
-            maps = self._net.run(np.stack(batch))
-            return [_decode(maps, row, tiles[i], spec) for row, i in enumerate(chosen)]
+            maps = self._net.run(np.stack(batch) if len(batch) > 1 else batch[0][None])
+            return [_candidates(maps, row, tiles[i], spec) for row, i in enumerate(chosen)]
 
         # The most expensive calls come first, so that no slot still runs a large one at the end.
         calls = sorted(
@@ -91,6 +92,22 @@ class AnchorFreeProposer:
         keep = keep[: limit.count(scores[keep], search.max_faces)]
         voted = boxes.vote(found[keep], found, spec.vote) if spec.vote < 1 else found[keep]
         return Candidates.of_first_net(voted, scores[keep])
+
+
+def _candidates(
+    maps: Mapping[str, ndarray], row: int, tile: Tile, spec: AnchorFreeSpec
+) -> tuple[Float32[ndarray, "n 4"], Float32[ndarray, " n"]]:
+    """Return boxes, in pixels of the level, and scores, reduced by the penalty of the spec for small boxes.
+
+    A scale after the first has less detail of a small face than the first one, so its box and score are
+    less reliable.
+    """
+    found, scores = _decode(maps, row, tile, spec)
+    if tile.level == 0 or not spec.coarse_penalty:
+        return found, scores
+    side = np.sqrt(np.maximum(boxes.area(found), 1))
+    share = np.clip(np.log2(np.float32(spec.coarse_side) / side), 0, 1)
+    return found, sigmoid(logit(scores) - np.float32(spec.coarse_penalty) * share)
 
 
 def _decode(

@@ -25,6 +25,12 @@ from app.vision.spec import AnchorFreeSpec, ONetSpec, PNetSpec, RNetSpec, ScoreC
 
 S = TypeVar("S", RNetSpec, ONetSpec)
 
+_MAX_LOGIT = logit(np.ones(1, np.float32))
+"""The logit of a net that is certain of a face."""
+
+_REACH_MARGIN = np.float32(0.1)
+"""Difference of logits that covers the rounding of scores when candidates are dropped early."""
+
 CERTAIN_SCORE, CERTAIN_PER_FACE = 0.5, 2
 """Limit of certain candidates of R-Net: docs/experiments/detector-settings.md, "Crowds"."""
 
@@ -103,12 +109,13 @@ class Detector:
 
     def _search(self, picture: ImagePyramid, options: DetectOptions, timing: Timing) -> Faces:
         search = Search(options.min_face_size, options.max_faces, options.search_pixels)
+        threshold = self.spec.threshold if options.threshold is None else options.threshold
         with timing.stage("pnet"):
-            candidates = self._proposer.propose(picture, search)
+            candidates = self._within_reach(self._proposer.propose(picture, search), threshold)
         with timing.stage("rnet"):
             candidates = self.refine(picture, candidates, options.max_faces)
+            candidates = self._within_reach(candidates, threshold)
         with timing.stage("onet"):
-            threshold = self.spec.threshold if options.threshold is None else options.threshold
             faces, logits = self._output(picture, candidates, threshold)
         with timing.stage(orientation.STAGE):
             right = self._orientation.right_way_round(picture, faces, logits[:, 1:].mean(axis=1))
@@ -236,11 +243,26 @@ class Detector:
     ) -> tuple[Float32[ndarray, " n"], Float32[ndarray, "n more"]]:
         """Return the scores of a stage fused with those of the earlier nets, and the logits of all nets."""
         logits = np.concatenate([earlier, logit(scores)[:, None]], axis=1)
-        weighting = self.spec.score_weights
-        weights = np.array([weighting.proposal, weighting.rnet, 1], np.float32)[: logits.shape[1]]
+        weights = self._score_weights()[: logits.shape[1]]
         if not weights[:2].any():
             return scores, logits
         return sigmoid(logits @ weights / weights.sum()), logits
+
+    def _score_weights(self) -> Float32[ndarray, " nets"]:
+        weighting = self.spec.score_weights
+        return np.array([weighting.proposal, weighting.rnet, 1], np.float32)
+
+    def _within_reach(self, candidates: Candidates, threshold: float) -> Candidates:
+        """Return the candidates whose final score exceeds the threshold if the later nets are certain.
+
+        This saves crops and changes no answer. The other candidates cannot be returned. They cannot suppress
+        one of these either, because the later nets have the same weights for all candidates.
+        """
+        weights = self._score_weights()
+        known = candidates.logits.shape[1]
+        best = candidates.logits @ weights[:known] + weights[known:].sum() * _MAX_LOGIT
+        least = np.float32(least_logit(threshold, self.spec.score_calibration)) - _REACH_MARGIN
+        return candidates.take(np.flatnonzero(best >= least * weights.sum()))
 
 
 def calibrate(scores: Float32[ndarray, " n"], curve: ScoreCalibration) -> Float32[ndarray, " n"]:
@@ -254,6 +276,17 @@ def calibrate(scores: Float32[ndarray, " n"], curve: ScoreCalibration) -> Float3
         return scores
     logits = logit(scores)
     return sigmoid(logits + curve.bias + (curve.slope - 1) * np.maximum(0, logits - np.float32(curve.knee)))
+
+
+def least_logit(threshold: float, curve: ScoreCalibration) -> float:
+    """Return the logit whose calibrated score is a threshold; the inverse of `calibrate`.
+
+    Args:
+        threshold: a calibrated score, 0 to 1.
+        curve: the parameters of the calibration.
+    """
+    wanted = float(logit(np.array([threshold], np.float32))[0]) - curve.bias
+    return wanted if wanted <= curve.knee else curve.knee + (wanted - curve.knee) / curve.slope
 
 
 def _proposer(session: ModelSession | None) -> tuple[Proposer, int]:

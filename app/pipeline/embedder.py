@@ -1,6 +1,7 @@
-"""Embedding: turns an aligned crop of a face into a unit vector, and compares two faces."""
+"""Embedding: turns aligned crops of a face into a unit vector, and compares two faces."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -14,6 +15,19 @@ from app.vision.pyramid import ImagePyramid
 from app.vision.spec import ComparedSpec, EmbedderSpec, FusionSpec, HeadSpec
 
 
+@dataclass(frozen=True)
+class FacePoints:
+    """Two estimates of the five points of faces, in pixels of the image.
+
+    Attributes:
+        crop: the points that align the crop.
+        mirrored: the points that align the crop that is then mirrored.
+    """
+
+    crop: Float32[ndarray, "n 5 2"]
+    mirrored: Float32[ndarray, "n 5 2"]
+
+
 @runtime_checkable
 class Embedder(Protocol):
     """A model that turns faces into vectors and compares them."""
@@ -22,20 +36,20 @@ class Embedder(Protocol):
     def spec(self) -> ComparedSpec:
         """How two vectors are compared."""
 
-    def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+    def __call__(self, picture: ImagePyramid, points: FacePoints) -> Float32[ndarray, "n d"]:
         """Return the embeddings of faces, vectors of length 1.
 
         Args:
             picture: the image.
-            points: five points per face, in pixels of the image.
+            points: the points of the faces.
         """
 
-    def represent(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+    def represent(self, picture: ImagePyramid, points: FacePoints) -> Float32[ndarray, "n d"]:
         """Return the input of `compare`: the embeddings, or the branch outputs of a Siamese network.
 
         Args:
             picture: the image.
-            points: five points per face, in pixels of the image.
+            points: the points of the faces.
         """
 
     def compare(self, a: Float32[ndarray, "n d"], b: Float32[ndarray, "n d"]) -> Float32[ndarray, " n"]:
@@ -65,34 +79,46 @@ class CosineEmbedder:
         self.spec = self._crops.spec
         self._session = session
 
-    def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+    def __call__(self, picture: ImagePyramid, points: FacePoints) -> Float32[ndarray, "n d"]:
         """Return the embeddings of faces; see `Embedder`."""
-        return self.vectors(picture, points, self.spec.flip_average)
+        return mean_vectors(self.vectors(picture, points, self.spec.flip_average).units)
 
-    def vectors(
-        self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"], flip_average: bool
-    ) -> Float32[ndarray, "n d"]:
-        """Return the embeddings of faces, vectors of length 1.
+    def vectors(self, picture: ImagePyramid, points: FacePoints, mirrored: bool) -> "CropVectors":
+        """Return the vectors of the crops of faces.
 
         Args:
             picture: the image.
-            points: five points per face, in pixels of the image.
-            flip_average: whether to add the vector of the mirrored crop before normalising to length 1.
+            points: the points of the faces.
+            mirrored: whether to add the mirrored crops.
         """
-        crops = self._crops(picture, points)
-        if not flip_average:
-            return self._session.run(crops)["embedding"]
-        both = self._session.run(np.concatenate([crops, crops[:, :, ::-1]]))["embedding"]
-        total = both[: len(crops)] + both[len(crops) :]
-        return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+        crops = self._crops(picture, points.crop)
+        if mirrored:
+            crops = np.concatenate([crops, self._crops(picture, points.mirrored)[:, :, ::-1]])
+        out = self._session.run(crops)
+        sides, n = (2 if mirrored else 1), len(points.crop)
+        norms = out["norm"].reshape(sides, n) if "norm" in out else None
+        return CropVectors(out["embedding"].reshape(sides, n, self.spec.dimension), norms)
 
-    def represent(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+    def represent(self, picture: ImagePyramid, points: FacePoints) -> Float32[ndarray, "n d"]:
         """Return the unit vectors."""
         return self(picture, points)
 
     def compare(self, a: Float32[ndarray, "n d"], b: Float32[ndarray, "n d"]) -> Float32[ndarray, " n"]:
         """Return the cosines."""
         return cosine(a, b)
+
+
+@dataclass(frozen=True)
+class CropVectors:
+    """The vectors of the crops of faces.
+
+    Attributes:
+        units: the vectors of length 1, of the crops and, if requested, of the mirrored crops.
+        norms: the lengths of the vectors before they were normalised; None if the net has no such output.
+    """
+
+    units: Float32[ndarray, "crops n d"]
+    norms: Float32[ndarray, "crops n"] | None
 
 
 class SiameseEmbedder:
@@ -117,13 +143,13 @@ class SiameseEmbedder:
         self._branch = branch
         self._head = head
 
-    def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+    def __call__(self, picture: ImagePyramid, points: FacePoints) -> Float32[ndarray, "n d"]:
         """Return the embeddings of faces; see `Embedder`."""
-        return self._branch.run(self._crops(picture, points))["embedding"]
+        return self._branch.run(self._crops(picture, points.crop))["embedding"]
 
-    def represent(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+    def represent(self, picture: ImagePyramid, points: FacePoints) -> Float32[ndarray, "n d"]:
         """Return the branch outputs of faces; see `Embedder`."""
-        return self._branch.run(self._crops(picture, points))["branch"]
+        return self._branch.run(self._crops(picture, points.crop))["branch"]
 
     def compare(self, a: Float32[ndarray, "n d"], b: Float32[ndarray, "n d"]) -> Float32[ndarray, " n"]:
         """Return the probabilities that the faces of each pair are the same person; see `Embedder`."""
@@ -159,12 +185,37 @@ class FusedEmbedder:
         self._parts = list(zip(nets, self.spec.flip_average, strict=True))
         self._session = session
 
-    def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+    def __call__(self, picture: ImagePyramid, points: FacePoints) -> Float32[ndarray, "n d"]:
         """Return the embeddings of faces; see `Embedder`."""
-        vectors = [part.vectors(picture, points, flip) for part, flip in self._parts]
+        return self._fuse([mean_vectors(v.units) for v in self._vectors(picture, points)])
+
+    def embed_and_measure(
+        self, picture: ImagePyramid, points: FacePoints
+    ) -> tuple[Float32[ndarray, "n d"], Float32[ndarray, " n"]]:
+        """Return the embeddings of faces, and the lengths of the first part's vectors.
+
+        Returns:
+            The embeddings, and the lengths before normalising, the means over both crops.
+
+        Raises:
+            BadModel: the first part does not give the lengths.
+        """
+        vectors = self._vectors(picture, points)
+        norms = vectors[0].norms
+        if norms is None:
+            raise BadModel(
+                f"{self.spec.model} cannot measure quality: {self.spec.parts[0]} has no output norm. Make "
+                "the models again with `make models`."
+            )
+        return self._fuse([mean_vectors(v.units) for v in vectors]), norms.mean(axis=0)
+
+    def _vectors(self, picture: ImagePyramid, points: FacePoints) -> list[CropVectors]:
+        return [part.vectors(picture, points, mirrored) for part, mirrored in self._parts]
+
+    def _fuse(self, vectors: list[Float32[ndarray, "n d"]]) -> Float32[ndarray, "n e"]:
         return self._session.run(np.concatenate(vectors, axis=1))["embedding"]
 
-    def represent(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> Float32[ndarray, "n d"]:
+    def represent(self, picture: ImagePyramid, points: FacePoints) -> Float32[ndarray, "n d"]:
         """Return the unit vectors."""
         return self(picture, points)
 
@@ -195,6 +246,14 @@ class AlignedCrops:
     def __call__(self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]) -> ndarray:
         """Return the crops, RGB (n, size, size, 3) uint8, of faces with five points each, in pixels."""
         return align.warp(picture, align.umeyama(points, self._template), self.spec.size)
+
+
+def mean_vectors(units: Float32[ndarray, "crops n d"]) -> Float32[ndarray, "n d"]:
+    """Return the means of the vectors of the crops of each face, normalised to length 1."""
+    if len(units) == 1:
+        return units[0]
+    total = units.sum(axis=0)
+    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
 
 def cosine(a: Float32[ndarray, "n d"], b: Float32[ndarray, "n d"]) -> Float32[ndarray, " n"]:

@@ -37,6 +37,7 @@ class Faces:
     embeddings: Float32[ndarray, "n e"] | None = None
     rotations: Int64[ndarray, " n"] | None = None
     poses: Float32[ndarray, "n 3"] | None = None
+    qualities: Float32[ndarray, " n"] | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -51,6 +52,7 @@ class Faces:
             None if self.embeddings is None else self.embeddings[index],
             None if self.rotations is None else self.rotations[index],
             None if self.poses is None else self.poses[index],
+            None if self.qualities is None else self.qualities[index],
         )
 
     def largest(self, width: int, height: int) -> "Faces":

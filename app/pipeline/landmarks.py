@@ -1,5 +1,7 @@
 """Landmark regression: aligns faces by five points, and predicts the points of a scheme."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
@@ -61,22 +63,26 @@ class Landmarker:
             transforms = align.umeyama(points, self._template)
             crops = align.warp(picture, transforms, self.spec.size)
         with timing.stage("landmarks"):
-            unit = self._unit(crops, self.scheme, 2, self.spec.flip_average)
+            unit, _ = self._unit(crops, self.scheme, 2, self.spec.flip_average)
             return align.apply(align.invert(transforms), unit * self.spec.size - 0.5)
 
     def _unit(
         self, crops: UInt8[ndarray, "n size size 3"], scheme: Scheme, dimensions: int, mirrored: bool
-    ) -> Float32[ndarray, "n k d"]:
-        """Return the net's points in units of the crops; if `mirrored`, averaged with the mirrored crops'."""
+    ) -> tuple[Float32[ndarray, "n k d"], Mapping[str, ndarray]]:
+        """Return the net's points in units of the crops, and all of its outputs.
+
+        If `mirrored`, the points are averaged with those of the mirrored crops, which the outputs include.
+        """
         n = len(crops)
         if mirrored:
             crops = np.concatenate([crops, crops[:, :, ::-1]])
-        unit = self._session.run(crops)["points"].reshape(len(crops), COUNTS[scheme], dimensions)
+        out = self._session.run(crops)
+        unit = out["points"].reshape(len(crops), COUNTS[scheme], dimensions)
         if mirrored:
             other = unit[n:, MIRROR[scheme]]
             other[:, :, 0] = 1 - other[:, :, 0]
             unit = (unit[:n] + other) / 2
-        return unit
+        return unit, out
 
 
 class MeshLandmarker(Landmarker):
@@ -125,9 +131,21 @@ class MeshLandmarker(Landmarker):
             points: five points per face, in pixels of the image.
             timing: receives the times of the stages `align` and `landmarks`.
         """
-        first = self._pass(picture, align.umeyama(points, self._template), timing)
+        first, _ = self.first_pass(picture, points, timing)
         second = mesh.regions(first, self.spec.extent, self.spec.size)
-        return self._pass(picture, second, timing, mirrored=True)
+        return self._pass(picture, second, timing, mirrored=True)[0]
+
+    def first_pass(
+        self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"], timing: Timing
+    ) -> tuple[Float32[ndarray, "n 468 3"], Float32[ndarray, " n"]]:
+        """Return the meshes of the first crops, and the logits of the presence of a face in them.
+
+        Args:
+            picture: the image.
+            points: five points per face, in pixels of the image.
+            timing: receives the times of the stages `align` and `landmarks`.
+        """
+        return self._pass(picture, align.umeyama(points, self._template), timing)
 
     def _pass(
         self,
@@ -135,17 +153,21 @@ class MeshLandmarker(Landmarker):
         transforms: Float32[ndarray, "n 2 3"],
         timing: Timing,
         mirrored: bool = False,
-    ) -> Float32[ndarray, "n 468 3"]:
-        """Return the meshes of crops; if `mirrored`, averaged with those of the mirrored crops."""
+    ) -> tuple[Float32[ndarray, "n 468 3"], Float32[ndarray, " n"]]:
+        """Return the meshes of crops, and the logits of the presence of a face.
+
+        If `mirrored`, the meshes are averaged with those of the mirrored crops.
+        """
         size = self.spec.size
         with timing.stage("align"):
             crops = align.warp(picture, transforms, size)
         with timing.stage("landmarks"):
-            unit = self._unit(crops, "mesh468", 3, mirrored)
+            unit, out = self._unit(crops, "mesh468", 3, mirrored)
             back = align.invert(transforms)
             flat = align.apply(back, unit[:, :, :2] * size - 0.5)
             side = size * np.linalg.norm(back[:, :, 0], axis=1)  # of the crop, in pixels of the image
-            return np.concatenate([flat, unit[:, :, 2:] * side[:, None, None]], axis=2)
+            meshes = np.concatenate([flat, unit[:, :, 2:] * side[:, None, None]], axis=2)
+            return meshes, out["presence"][: len(crops), 0]
 
 
 def landmarker_of(session: ModelSession) -> Landmarker:

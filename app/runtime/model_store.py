@@ -9,7 +9,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,10 +17,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from app.errors import BadModel, DeviceUnavailable, UnknownModel
 from app.runtime.device import Device, candidate_devices, preload_gpu_libraries
 from app.runtime.dynamic_batching import BatchingScheduler
+from app.runtime.precision import Precision, PrecisionSetting, precision_on
 from app.runtime.scheduler import DeviceScheduler, ScheduledSession
 from app.runtime.session import ModelSession, OrtSession
 from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
-from app.vision.spec import TASK_OF_KIND, FusionSpec, LandmarkSpec, MeshSpec, Task, stage_of
+from app.vision.spec import (
+    MIN_COSINE,
+    TASK_OF_KIND,
+    ComparedSpec,
+    FusionSpec,
+    LandmarkSpec,
+    MeshSpec,
+    SimilarityCalibration,
+    Task,
+    stage_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +64,22 @@ class ModelEntry(_Entry):
     task: Task = Field(description="What the model does.")
     default: bool = Field(description="Whether it is the default model of its task.")
     parts: tuple[str, ...] = Field((), description="Names of the models that it combines, in order.")
+    mesh: str | None = Field(None, description="Name of the face mesh that aligns faces for it, if any.")
     research_only: bool = Field(False, description="Whether the terms of its weights forbid commercial use.")
     files: tuple[FileEntry, ...] = Field(description="Its ONNX files.")
+    int8: tuple[FileEntry, ...] = Field(
+        (), description="Int8 files. NAME-int8.onnx replaces NAME.onnx where nets run in int8."
+    )
+
+    def files_at(self, precision: Precision) -> tuple[FileEntry, ...]:
+        """Return the files of a precision; a file without an int8 file stays float."""
+        int8 = {file.file: file for file in self.int8} if precision == "int8" else {}
+        return tuple(int8.get(int8_name(file.file), file) for file in self.files)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the other models that it runs."""
+        return self.parts if self.mesh is None else (*self.parts, self.mesh)
 
 
 class Manifest(_Entry):
@@ -70,6 +95,11 @@ class Manifest(_Entry):
         return self
 
 
+def int8_name(file: str) -> str:
+    """Return the name of the int8 file of an ONNX file."""
+    return f"{file.removesuffix('.onnx')}-int8.onnx"
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A model with its open sessions.
@@ -77,10 +107,17 @@ class LoadedModel:
     Attributes:
         entry: the entry of the manifest.
         sessions: the sessions by stage, for example `pnet` or `embedder`.
+        precision: int8 if one of the open files is, else float.
     """
 
     entry: ModelEntry
     sessions: dict[str, ModelSession]
+    precision: Precision = "float"
+
+    @property
+    def files(self) -> tuple[FileEntry, ...]:
+        """The open files."""
+        return self.entry.files_at(self.precision)
 
 
 @dataclass(frozen=True)
@@ -92,14 +129,18 @@ class LoadOptions:
         memory_mb: maximum GPU memory per net in MiB; 0 sets no limit.
         engine_cache: folder for compiled TensorRT engines; if None, every start compiles them.
         dynamic_batching: whether calls of different requests are merged into batches on a GPU.
+        precision: `float`, `int8`, or `auto`, which is int8 on a CPU with the instructions for it.
         telemetry: receives an event for every call of a net.
+        calibrations: calibrations of embedders by model, which replace those of the model files.
     """
 
     threads: int = 0
     memory_mb: int = 0
     engine_cache: Path | None = None
     dynamic_batching: bool = True
+    precision: PrecisionSetting = "float"
     telemetry: Telemetry = NULL_TELEMETRY
+    calibrations: Mapping[str, SimilarityCalibration] = field(default_factory=dict)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -163,14 +204,14 @@ def models_for(
 
 
 def free_models(folder: Path) -> frozenset[str]:
-    """Return the names of the models whose weights, and those of their parts, are not for research only.
+    """Return the names of the models that neither are for research only, nor need a model that is.
 
     Raises:
         BadModel: the manifest is missing or invalid.
     """
     entries = read_manifest(folder).models
     restricted = {entry.name for entry in entries if entry.research_only}
-    return frozenset(e.name for e in entries if restricted.isdisjoint({e.name, *e.parts}))
+    return frozenset(e.name for e in entries if restricted.isdisjoint({e.name, *e.needs}))
 
 
 def load(
@@ -186,7 +227,7 @@ def load(
         folder: the model folder.
         device: `auto`, `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`. Only `auto` falls back to the
             CPU, with a warning.
-        names: names of the models to open; their parts are opened too. None opens all models.
+        names: names of the models to open; those that they need are opened too. None opens all models.
         options: options for running the models.
         opened: callback, called with each session as soon as it is open. With `auto` it may also get sessions
             of a device that is then found to be unusable.
@@ -196,11 +237,13 @@ def load(
 
     Raises:
         BadModel: a file or the manifest is missing, changed or invalid, or a name is unknown.
-        DeviceUnavailable: the device cannot run the models.
+        DeviceUnavailable: the device cannot run the models, or not in the requested precision.
     """
     entries = select(read_manifest(folder), names)
     options = options or LoadOptions()
-    *preferred, last = candidate_devices(device)
+    candidates = candidate_devices(device)
+    precision_on(candidates[0], options.precision)  # not left to the fallback, which would hide the setting
+    *preferred, last = candidates
     for candidate in preferred:
         try:
             return _load_on(_configured(candidate, options), folder, entries, options, opened)
@@ -231,18 +274,20 @@ def _load_on(
     if not device.on_cpu:
         preload_gpu_libraries()
     scheduler = scheduler_for(device, options)
-    contents = _verified_contents(folder, [file for entry in entries for file in entry.files])
-    loaded = []
-    for entry in entries:
-        model = _open_model(folder, entry, contents, device, scheduler)
+    precision = precision_on(device, options.precision)
+    models = [LoadedModel(entry, {}, precision if entry.int8 else "float") for entry in entries]
+    contents = _verified_contents(folder, [file for model in models for file in model.files])
+    for model in models:
+        model.sessions.update(
+            _open_sessions(model, contents, device, scheduler, options.calibrations.get(model.entry.name))
+        )
         for session in model.sessions.values():
             opened(session)
-        loaded.append(model)
-    return loaded
+    return models
 
 
 def select(manifest: Manifest, names: frozenset[str] | None) -> list[ModelEntry]:
-    """Return the named models of a manifest, and those that they consist of; all models if `names` is None.
+    """Return the named models of a manifest, and those that they need; all models if `names` is None.
 
     Raises:
         BadModel: a name is not in the manifest.
@@ -254,9 +299,9 @@ def select(manifest: Manifest, names: frozenset[str] | None) -> list[ModelEntry]
         raise BadModel(
             f"There is no model named {', '.join(unknown)}. The manifest lists {', '.join(sorted(known))}."
         )
-    wanted = names | {part for entry in manifest.models if entry.name in names for part in entry.parts}
+    wanted = names | {need for entry in manifest.models if entry.name in names for need in entry.needs}
     if unknown := sorted(wanted - known):
-        raise BadModel(f"The manifest does not list {', '.join(unknown)}, which another model consists of.")
+        raise BadModel(f"The manifest does not list {', '.join(unknown)}, which another model needs.")
     return [entry for entry in manifest.models if entry.name in wanted]
 
 
@@ -267,8 +312,8 @@ def _content(path: Path) -> bytes:
         raise BadModel(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _verified_contents(folder: Path, files: Sequence[FileEntry]) -> Iterator[bytes]:
-    """Yield the content of each file, in order. Further files are read and hashed in a thread meanwhile.
+def _verified_contents(folder: Path, files: Sequence[FileEntry]) -> Iterator[tuple[Path, bytes]]:
+    """Yield path and content of each file, in order. A thread reads and hashes further files meanwhile.
 
     Raises:
         BadModel: a file is missing, or its hash differs from the manifest.
@@ -289,21 +334,30 @@ def _verified_contents(folder: Path, files: Sequence[FileEntry]) -> Iterator[byt
             content = pending.popleft().result()
             if index + _READ_AHEAD < len(files):
                 pending.append(pool.submit(read, files[index + _READ_AHEAD]))
-            yield content
+            yield folder / files[index].file, content
 
 
-def _open_model(
-    folder: Path, entry: ModelEntry, contents: Iterator[bytes], device: Device, scheduler: DeviceScheduler
-) -> LoadedModel:
+def _open_sessions(
+    model: LoadedModel,
+    contents: Iterator[tuple[Path, bytes]],
+    device: Device,
+    scheduler: DeviceScheduler,
+    calibration: SimilarityCalibration | None,
+) -> dict[str, ModelSession]:
+    entry = model.entry
     sessions: dict[str, ModelSession] = {}
-    for file in entry.files:
-        path = folder / file.file
-        content = next(contents)  # the bytes that were hashed, even if the file has changed since
-        session = OrtSession(path, device, parallel=entry.task == "detect", content=content)
+    for file in model.files:
+        path, content = next(contents)  # the bytes that were hashed, even if the file has changed since
+        # Both crops of a face run at the same time, which is faster than two threads for each.
+        session = OrtSession(path, device, parallel=entry.task != "landmarks", content=content)
         spec = session.spec
         if isinstance(spec, MeshSpec) or (isinstance(spec, LandmarkSpec) and spec.flip_average):
-            # Two crops of one face run at the same time, which is faster than two threads for each.
             session = OrtSession(path, device, parallel=True, content=content)
+        if file in entry.int8 and (session.cosine is None or session.cosine.mean < MIN_COSINE):
+            raise BadModel(
+                f"{path} does not say that the mean cosine of its vectors to those of the float file is at "
+                f"least {MIN_COSINE}. Restore the file, or set FACE_PRECISION=float."
+            )
         if spec.model != entry.name or TASK_OF_KIND[spec.kind] != entry.task:
             raise BadModel(
                 f"{path} says it is {spec.model} ({spec.kind}), but the manifest says {entry.name} "
@@ -314,5 +368,9 @@ def _open_model(
             raise BadModel(f"{path} says it {says} for research only, but the manifest says the opposite.")
         if isinstance(spec, FusionSpec) and spec.parts != entry.parts:
             raise BadModel(f"{path} says it consists of {spec.parts}, but the manifest says {entry.parts}.")
+        if isinstance(spec, ComparedSpec) and spec.mesh != entry.mesh:
+            raise BadModel(f"{path} says its face mesh is {spec.mesh}, but the manifest says {entry.mesh}.")
+        if calibration is not None and isinstance(spec, ComparedSpec):
+            session.spec = spec.model_copy(update=dict(calibration))
         sessions[stage_of(spec)] = ScheduledSession(session, scheduler)
-    return LoadedModel(entry, sessions)
+    return sessions

@@ -19,7 +19,7 @@ from app.runtime.device import (
     require_provider,
     split_batches,
 )
-from app.vision.spec import METADATA_KEY, ModelSpec, parse
+from app.vision.spec import COSINE_KEY, METADATA_KEY, FloatCosine, ModelSpec, parse
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -77,6 +77,7 @@ class OrtSession:
         session: the session of ONNX Runtime.
         provider: the execution provider of ONNX Runtime that runs the net.
         spec: the spec of the net.
+        cosine: for the int8 file of an embedder, the cosines of its vectors to those of the float file.
         outputs: the names of the outputs.
         bindings: memory for input and outputs by input shape; None on a CPU.
 
@@ -108,18 +109,19 @@ class OrtSession:
                 f"The device {device.kind!r} was requested, but {path.name} runs on {self.provider}. "
                 f"{INSTALL_HINT}."
             )
-        self.spec = self._read_spec(path)
+        self.spec, self.cosine = self._read_metadata(path)
         self.outputs = [o.name for o in self.session.get_outputs()]
         self._input = self.session.get_inputs()[0].name
         self._device_lock = threading.Lock()
         self.bindings: dict[tuple[int, ...], DeviceBinding] | None = None if device.on_cpu else {}
 
-    def _read_spec(self, path: Path) -> ModelSpec:
-        text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        if text is None:
+    def _read_metadata(self, path: Path) -> tuple[ModelSpec, FloatCosine | None]:
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        if METADATA_KEY not in metadata:
             raise BadModel(f"{path.name} has no {METADATA_KEY} metadata.")
+        cosine = metadata.get(COSINE_KEY)
         try:
-            return parse(text)
+            return parse(metadata[METADATA_KEY]), cosine and FloatCosine.model_validate_json(cosine)
         except ValueError as error:
             raise BadModel(f"The spec of {path.name} is invalid: {error}.") from error
 

@@ -80,6 +80,10 @@ class Progress:
         """
         with tqdm.external_write_mode(file=self._stream):
             emit(line)
+        self.advance()
+
+    def advance(self) -> None:
+        """Move the bar on by one."""
         self._bar.update()
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from app.pipeline.analyzer import Analyzer
 from app.runtime.device import runtime_version
 from app.runtime.model_store import FileEntry, LoadedModel
+from app.runtime.precision import Precision
 from app.vision.align import Template
 from app.vision.points import Scheme
 from app.vision.spec import (
@@ -72,10 +73,10 @@ class ModelInfo(BaseModel):
     task: Task = Field(description="What the model does.")
     default: bool = Field(description="Whether the model is used if a request names no model.")
     sha256: str = Field(
-        description="SHA-256 of the file of the model. For several files: SHA-256 of their hexadecimal "
-        "SHA-256 values, joined in the order of `files`."
+        description="SHA-256 of the float file of the model, also if it runs in int8. For several files: "
+        "SHA-256 of their hexadecimal SHA-256 values, joined in the order of `files`."
     )
-    files: list[FileEntry] = Field(description="The ONNX files of the model.")
+    files: list[FileEntry] = Field(description="The ONNX files that are open.")
     licence: str = Field(
         description="Licence of the weights: an SPDX expression, or LicenseRef-research-only.",
         examples=["Apache-2.0"],
@@ -87,6 +88,10 @@ class ModelInfo(BaseModel):
     provider: str = Field(
         description="Execution provider of ONNX Runtime that runs the model.",
         examples=["CPUExecutionProvider"],
+    )
+    precision: Precision = Field(
+        description="Precision in which the model runs: `int8` if one of its files or parts is int8, else "
+        "`float`. Embeddings of both precisions of a model can be compared."
     )
     thresholds: list[StageThreshold | Calibration] = Field(
         description="Detectors: the minimum score of each stage. Embedders: the calibrated similarity "
@@ -129,13 +134,14 @@ class ModelInfo(BaseModel):
             task=entry.task,
             default=entry.name == analyzer.defaults.get(entry.task),
             sha256=_combined_sha256([file.sha256 for file in entry.files]),
-            files=list(entry.files),
+            files=list(model.files),
             licence=" AND ".join(dict.fromkeys(spec.licence for spec in specs)),
             research_only=any(spec.research_only for spec in specs),
             source="; ".join(dict.fromkeys(spec.source for spec in specs)),
             source_sha256=last.source_sha256,
             input=Input(),
             provider=sessions[-1].provider,
+            precision=analyzer.precision(model),
             thresholds=[],
             parts=list(entry.parts),
         )

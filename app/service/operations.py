@@ -121,9 +121,9 @@ class Operations:
         """
         timing = current_timing() or Timing()
         embedder, detector = self.analyzer.embedder(query.model), self.analyzer.detector(None)
-        image, picture, faces = self._find_faces(upload, query, detector, timing)
+        image, picture, faces = self._find_faces(upload, query, detector, timing, embeds=True)
         timing.expect(len(faces) * MS_PER_EMBEDDING)
-        faces = self.analyzer.embed(picture, faces, embedder, timing)
+        faces = self.analyzer.embed(picture, faces, embedder, timing, query.quality)
         response = EmbedResponse(
             image=Size.of(image),
             faces=FaceWithEmbedding.all_of(faces),
@@ -169,9 +169,13 @@ class Operations:
         )
 
     def _find_faces(
-        self, upload: Upload, query: DetectQuery, detector: Detector, timing: Timing
+        self, upload: Upload, query: DetectQuery, detector: Detector, timing: Timing, embeds: bool = False
     ) -> tuple[Image, ImagePyramid, Faces]:
-        """Return the decoded image, its pyramid, and its faces: detected, or those of the given boxes."""
+        """Return the decoded image, its pyramid, and its faces: detected, or those of the given boxes.
+
+        The faces have poses and qualities if the request asks for them. If the operation embeds the faces
+        anyway (`embeds`), it adds the qualities itself.
+        """
         options = query.options(self.limits.faces)
         if "min_face_size" in query.model_fields_set:  # whoever asks for a size gets it in large images too
             options = replace(options, search_pixels=self.limits.image_pixels)
@@ -191,6 +195,9 @@ class Operations:
         if query.pose:
             timing.expect(len(faces) * MS_PER_LANDMARKS)
             faces = self.analyzer.poses(picture, faces, timing)
+        if query.quality and not embeds:
+            timing.expect(len(faces) * MS_PER_EMBEDDING)
+            faces = replace(self.analyzer.qualities(picture, faces, timing), embeddings=None)
         return image, picture, faces
 
     def _check_scale(self, detector: Detector, picture: ImagePyramid, min_face_size: float) -> float:

@@ -98,6 +98,11 @@ class DetectQuery(_Query):
         False,
         description="Whether to add the `pose` of each head: yaw, pitch and roll. Needs a loaded face mesh.",
     )
+    quality: bool = Field(
+        False,
+        description="Whether to add the `quality` of each face for recognition. It takes as long as an "
+        "embedding, and nothing more on `/embed`. Needs the loaded embedder `fused`.",
+    )
 
     def options(self, limit: int) -> DetectOptions:
         """Return the options for the detector.
@@ -135,7 +140,7 @@ class VerifyQuery(_Query):
         lt=1,
         allow_inf_nan=False,
         description="False accept rate (FAR): selects the threshold that is calibrated for it. It must be in "
-        "the calibrated range of the model (1e-4 to 1e-1). Without it, the `default_far` of the model is "
+        "the calibrated range of the model, see `/models`. Without it, the `default_far` of the model is "
         "used. Cannot be combined with `threshold`.",
     )
     orientation: Orientation = Field(

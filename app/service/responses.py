@@ -74,6 +74,12 @@ class Face(_Response):
         exclude_if=lambda pose: pose is None,
         description="Pose of the head, if the request has `pose=true`.",
     )
+    quality: float | None = Field(
+        None,
+        exclude_if=lambda quality: quality is None,
+        description="Quality of the face for recognition, 0 to 1, if the request has `quality=true`: the "
+        "expected share of comparisons with other images of the same person that accept it.",
+    )
     rotation: Rotation = Field(
         description="By how many degrees the image was turned clockwise when the face was found: 0, or with "
         "`orientation=auto` also 90, 180 or 270. Turned by it, the face is upright. All coordinates are "
@@ -198,6 +204,9 @@ def _rows(faces: Faces) -> list[dict[str, object]]:
     if faces.poses is not None:
         for row, pose in zip(rows, _pixels(faces.poses), strict=True):
             row["pose"] = dict(zip(Pose.model_fields, pose, strict=True))
+    if faces.qualities is not None:
+        for row, quality in zip(rows, _pixels(faces.qualities), strict=True):
+            row["quality"] = quality
     if faces.landmarks is not None:
         for row, landmarks in zip(rows, _pixels(faces.landmarks), strict=True):
             row["landmarks"] = landmarks

@@ -29,13 +29,19 @@ def overlap(
         b: boxes.
         metric: `iou`, intersection over union; or `iom`, intersection over the area of the smaller box.
     """
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    side = np.maximum(high - low, 0)
-    inter = side[..., 0] * side[..., 1]
+    inter = _shared_side(a, b, 0) * _shared_side(a, b, 1)
     area_a, area_b = area(a)[:, None], area(b)[None, :]
     whole = area_a + area_b - inter if metric == "iou" else np.minimum(area_a, area_b)
     return np.divide(inter, whole, out=np.zeros_like(inter), where=whole > 0)
+
+
+def _shared_side(
+    a: Float32[ndarray, "n 4"], b: Float32[ndarray, "m 4"], axis: int
+) -> Float32[ndarray, "n m"]:
+    """Return the width (axis 0) or height (axis 1) that each pair of boxes shares, in pixels."""
+    side = np.minimum(a[:, None, axis + 2], b[None, :, axis + 2])
+    side -= np.maximum(a[:, None, axis], b[None, :, axis])
+    return np.maximum(side, 0, out=side)
 
 
 def iou(a: Float32[ndarray, "n 4"], b: Float32[ndarray, "m 4"]) -> Float32[ndarray, "n m"]:

@@ -9,12 +9,15 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
+from app.vision import align
 from app.vision.mesh_tables import IBUG68_INNER, MIRRORED_PAIRS
 
 RIGHT_EYE, LEFT_EYE = 33, 263
 """The outer corners of the eyes."""
 
 CHIN, FOREHEAD = 152, 10
+
+_NOSE, _MOUTH_RIGHT, _MOUTH_LEFT = 4, 61, 291
 
 NEUTRAL_PITCH = 9.0
 """Degrees of the line from forehead to chin in a head that looks straight ahead."""
@@ -24,6 +27,14 @@ _JAW_ENDS = ((127, 34), (356, 264))
 
 JAW_OFFSET = 0.041
 """How far the chin lies outside of the mesh, in distances of the outer eye corners."""
+
+_EYES = ((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380))
+"""The lids of the subject's right and left eye."""
+
+_FIVE_MEAN = ((-0.5, 0), (0.5, 0), (0, 0.558), (-0.428, 1.054), (0.428, 1.054))
+_FIVE_OFFSET = ((0.003, -0.01), (-0.003, -0.01), (0, 0.037), (-0.013, 0.01), (0.013, 0.01))
+"""The five points of a mean mesh, and how far the detector's points lie from them, in eye distances. Measured
+on the photographs of LFW's View 1 and of CelebA."""
 
 _JAW_POINTS = 17
 _CONTOUR = 256
@@ -47,6 +58,16 @@ def regions(meshes: Float32[ndarray, "n 468 3"], extent: float, size: int) -> Fl
     scale = size / np.maximum(extent * (high - low).max(axis=1), 1e-6)
     shift = (size - 1) / 2 - scale[:, None] * (low + high) / 2
     return np.concatenate([scale[:, None, None] * level, shift[:, :, None]], axis=2).astype(np.float32)
+
+
+def five_points(meshes: Float32[ndarray, "n 468 3"]) -> Float32[ndarray, "n 5 2"]:
+    """Return the five points of meshes, in pixels, where the detector would place them."""
+    flat = meshes[:, :, :2]
+    eyes = [flat[:, list(lids)].mean(axis=1) for lids in _EYES]
+    points = np.stack([*eyes, flat[:, _NOSE], flat[:, _MOUTH_RIGHT], flat[:, _MOUTH_LEFT]], axis=1)
+    transforms = align.umeyama(points, np.array(_FIVE_MEAN, np.float32))
+    moved = align.apply(transforms, points) + np.array(_FIVE_OFFSET, np.float32)
+    return align.apply(align.invert(transforms), moved)
 
 
 def rotations(meshes: Float32[ndarray, "n 468 3"]) -> Float32[ndarray, "n 3 3"]:

@@ -14,6 +14,12 @@ from app.vision.points import Scheme
 METADATA_KEY = "facet.spec"
 """Key of the spec in the metadata of an ONNX file."""
 
+COSINE_KEY = "facet.cosine"
+"""Key of `FloatCosine` in the metadata of the int8 file of an embedder."""
+
+MIN_COSINE = 0.999
+"""Minimum mean cosine of the vectors of an int8 file to those of its float file: both can be compared."""
+
 Task = Literal["detect", "landmarks", "embed"]
 """What a model does."""
 
@@ -85,6 +91,18 @@ class AnchorFreeSpec(_ProposalSpec):
         le=1,
         description="Minimum IoU of a vote in box voting, which replaces a kept box by the mean of all boxes "
         "with a greater IoU; 1 disables it.",
+    )
+    coarse_penalty: float = Field(
+        0,
+        ge=0,
+        description="Logit that a candidate of a scale after the first loses if its side in that scale is at "
+        "most half of `coarse_side`.",
+    )
+    coarse_side: float = Field(
+        32,
+        gt=0,
+        description="Side in pixels of a scale from which a candidate loses nothing. Between half of it and "
+        "all of it the loss falls in proportion to the logarithm of the side.",
     )
 
 
@@ -179,10 +197,26 @@ class Probability(_Frozen):
     offset: float = Field(description="Offset of the curve.")
 
 
+class SimilarityCalibration(_Frozen):
+    """The calibration of one embedder."""
+
+    calibrated_on: str = Field(description="The pairs that the thresholds were calibrated on.")
+    thresholds: tuple[Calibration, ...] = Field(min_length=1, description="Calibrated thresholds.")
+    default_far: float = Field(description="False accept rate of the default threshold.")
+    probability: Probability | None = Field(
+        None, description="Curve from similarity to probability. None if the similarity is a probability."
+    )
+
+
 class ComparedSpec(_Spec):
     """The fields of all models whose vectors are compared."""
 
     dimension: int = Field(description="Length of a vector.")
+    mesh: str | None = Field(
+        None,
+        description="Name of the face mesh whose points align the mirrored crop. None if the points of the "
+        "detector align it.",
+    )
     metric: Literal["cosine", "probability"] = Field("cosine", description="Kind of the similarity.")
     calibrated_on: str | None = Field(None, description="The pairs that the thresholds were calibrated on.")
     thresholds: tuple[Calibration, ...] = Field((), description="Calibrated thresholds.")
@@ -209,6 +243,19 @@ class EmbedderSpec(ComparedSpec):
     )
 
 
+class QualitySpec(_Frozen):
+    """The logistic curve of the quality of a face: sigmoid(bias + the weighted sum of the signals).
+
+    It predicts the share of comparisons with other images of the same person that are accepted. The signals
+    are those of `app.pipeline.quality.Signals`.
+    """
+
+    bias: float = Field(description="Bias of the sum.")
+    norm: float = Field(description="Weight of the length of the vector before it is normalised.")
+    presence: float = Field(description="Weight of the presence of a face, by the face mesh.")
+    steadiness: float = Field(description="Weight of the steadiness of the five points.")
+
+
 class HeadSpec(_Spec):
     """The head of a Siamese network: reads two branch outputs (n, 2, dimension), returns a probability."""
 
@@ -226,6 +273,18 @@ class FusionSpec(ComparedSpec):
         "of the part."
     )
     inputs: int = Field(description="Length of the concatenated vectors.")
+    quality: QualitySpec | None = Field(
+        None, description="The quality of a face by the signals of the parts. None if it is not known."
+    )
+
+
+class FloatCosine(_Frozen):
+    """Cosines between the vectors of an int8 file and those of its float file, measured on aligned faces."""
+
+    measured_on: str = Field(description="The faces.")
+    mean: float = Field(description="Mean of the cosines.")
+    percentile_1: float = Field(description="1st percentile of the cosines.")
+    minimum: float = Field(description="Minimum of the cosines.")
 
 
 ModelSpec = Annotated[

@@ -94,10 +94,12 @@ class Tile:
             image: the image at the size of the level.
             policy: the tiling policy.
         """
-        canvas = np.zeros((*self.canvas_shape(policy), 3), np.uint8)
+        canvas = np.empty((*self.canvas_shape(policy), 3), np.uint8)
         canvas[: self.height, : self.width] = image[
             self.y : self.y + self.height, self.x : self.x + self.width
         ]
+        canvas[: self.height, self.width :] = 0
+        canvas[self.height :] = 0
         return canvas
 
 

@@ -54,7 +54,15 @@ def test_bodies_and_problems_are_declared(schema: dict[str, Any], address: str) 
 
 def test_parameters_are_declared_with_their_ranges(schema: dict[str, Any]) -> None:
     declared = {p["name"]: p for p in schema["paths"]["/detect"]["post"]["parameters"]}
-    assert set(declared) == {"model", "min_face_size", "threshold", "max_faces", "orientation", "pose"}
+    assert set(declared) == {
+        "model",
+        "min_face_size",
+        "threshold",
+        "max_faces",
+        "orientation",
+        "pose",
+        "quality",
+    }
     assert declared["min_face_size"]["schema"]["minimum"] == 6
     assert declared["min_face_size"]["schema"]["default"] == 20
     assert declared["orientation"]["schema"]["enum"] == ["upright", "auto"]

@@ -44,16 +44,16 @@ def yunet(source: Outputs) -> dict[str, ndarray]:
         x, y, width, height = np.moveaxis(source[f"bbox_{stride}"], -1, 0)
         width, height = np.exp(width), np.exp(height)
         edges = [x - width / 2, y - height / 2, x + width / 2 - 1, y + height / 2 - 1]
-        score = (source[f"cls_{stride}"] * source[f"obj_{stride}"]) ** 0.5
+        score = source[f"cls_{stride}"] ** 0.65 * source[f"obj_{stride}"] ** 0.35
         served[f"score{stride}"] = score.reshape(grid)
         served[f"offsets{stride}"] = np.stack(edges, axis=-1).reshape(*grid, 4)
     return served
 
 
 def embedder(source: Outputs) -> dict[str, ndarray]:
-    """Vectors of length 1."""
-    vectors = source["vectors"]
-    return {"embedding": vectors / np.linalg.norm(vectors, axis=1, keepdims=True)}
+    """Vectors of length 1, and their lengths before."""
+    norms = np.linalg.norm(source["vectors"], axis=1, keepdims=True)
+    return {"embedding": source["vectors"] / norms, "norm": norms}
 
 
 def mesh(source: Outputs) -> dict[str, ndarray]:
@@ -75,8 +75,8 @@ class Source:
             return stored["images"], self.served({name: stored[name] for name in stored.files})
 
 
-LEAST_SCORE = 2e-3
-"""Scores below count as equal: ONNX Runtime's sigmoid is off by 1e-8 near 0, and YuNet's score is a root."""
+LEAST_SCORE = 0.02
+"""Scores below count as equal: ONNX Runtime's sigmoid is off by 1e-8 near 0, and YuNet's score has roots."""
 
 # Measured: 2e-6 for MTCNN's nets, 1e-5 for YuNet's lowest scores. The embedders' weights are stored in half
 # precision, which costs 4e-4 (SFace) and 1e-4 (dlib).

@@ -47,7 +47,9 @@ def test_the_same_faces_landmarks_and_vectors(pair: tuple[Analyzer, Analyzer], p
         side = float((cpu.boxes[:, 2:] - cpu.boxes[:, :2]).min())
         assert np.abs(there - here).max() < 0.01 * side
     for name in pair[0].embedders:
-        there, here = (a.embedder(name)(picture, cpu.points) for a in pair)
+        there, here = (
+            a.embedder(name)(picture, a.align(picture, cpu.points, a.embedder(name), Timing())) for a in pair
+        )
         assert (there * here).sum(axis=1).min() > 0.999
 
 

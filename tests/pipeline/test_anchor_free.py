@@ -164,3 +164,32 @@ def test_the_canvases_are_those_of_the_device(kind: DeviceKind, shapes: set[tupl
     AnchorFreeProposer(net, SPEC).propose(picture(), Search(12))
     assert shapes <= seen
     assert kind == "cpu" or seen == shapes
+
+
+@pytest.mark.parametrize(("side", "loss"), [(40, 2), (80, 2), (113, 1), (160, 0), (400, 0)])
+def test_small_boxes_of_a_coarse_scale_lose_score(side: int, loss: float) -> None:
+    # At the second scale, 0.4 of the image's size, the sides are 16, 32, 45, 64 and 160 pixels.
+    def in_second_scale(images: ndarray) -> dict[str, ndarray]:
+        maps = white_squares(images)
+        if images.shape[2] != 384:  # 0.4 * 900, rounded up
+            maps = {name: np.zeros_like(values) for name, values in maps.items()}
+        return maps
+
+    net, image = FakeSession(SPEC, in_second_scale), picture((100, 100, side))
+    plain, penalised = (
+        AnchorFreeProposer(net, SPEC.model_copy(update=changes), WHOLE).propose(image, Search(12))
+        for changes in ({}, {"coarse_penalty": 2.0, "coarse_side": 64.0})
+    )
+    assert len(plain.boxes) == 1
+    np.testing.assert_array_equal(penalised.boxes, plain.boxes)
+    assert plain.logits - penalised.logits == pytest.approx(np.array([[loss]]), abs=0.1)
+
+
+def test_boxes_of_the_first_scale_keep_their_score() -> None:
+    image = picture((100, 100, 14))
+    plain, penalised = (
+        proposer(WHOLE, **changes)[0].propose(image, Search(12))
+        for changes in ({}, {"coarse_penalty": 2.0, "coarse_side": 64.0})
+    )
+    assert len(plain.boxes) == 1
+    np.testing.assert_array_equal(penalised.logits, plain.logits)

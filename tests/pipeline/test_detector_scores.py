@@ -1,7 +1,7 @@
 """How the stages' boxes and scores become those of the answer, on nets with known outputs."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from app.pipeline.detector import DetectOptions, Detector, calibrate
+from app.pipeline.detector import DetectOptions, Detector, calibrate, least_logit
 from app.pipeline.faces import Faces
 from app.pipeline.proposals import Candidates
 from app.runtime.timing import Timing
@@ -179,6 +179,36 @@ def test_a_calibration_keeps_the_order_of_scores(scores: list[float]) -> None:
     ordered = np.sort(np.array(scores, np.float32))
     assert np.all(np.diff(calibrate(ordered, CALIBRATION)) >= 0)
     assert calibrate(ordered, CALIBRATION).dtype == np.float32
+
+
+@given(st.floats(0.01, 0.95))
+def test_the_least_logit_of_a_threshold_has_the_threshold_as_its_score(threshold: float) -> None:
+    for curve in (CALIBRATION, ScoreCalibration(), ScoreCalibration(bias=0.4, knee=-1, slope=0.5)):
+        fused = np.array([sigmoid(least_logit(threshold, curve))], np.float32)
+        assert calibrate(fused, curve)[0] == pytest.approx(threshold, abs=1e-4)
+
+
+def crops_and_faces(threshold: float, weights: ScoreWeights) -> tuple[int, int, int]:
+    """Return the number of crops of R-Net and of O-Net in a detection, and the number of faces."""
+    known = detector(weights)
+    count = len(known.detect(PICTURE, DetectOptions(min_face_size=12, threshold=threshold), Timing()))
+    rnet, onet = (cast(FakeSession, net) for net in (known._rnet, known._onet))
+    return sum(rnet.seen), sum(onet.seen), count
+
+
+def test_later_nets_do_not_run_on_candidates_that_cannot_reach_the_threshold() -> None:
+    weights = ScoreWeights(proposal=20, rnet=5)
+    certain = math.log((1 - 1e-6) / 1e-6)
+    after_pnet = (20 * P_LOGIT + 6 * certain) / 26
+    after_rnet = (20 * P_LOGIT + 5 * R_LOGIT + certain) / 26
+    final = (20 * P_LOGIT + 5 * R_LOGIT + O_LOGIT) / 26
+    assert final < after_rnet < after_pnet
+    assert crops_and_faces(sigmoid(after_pnet + 0.2), weights) == (0, 0, 0)
+    assert crops_and_faces(sigmoid(after_pnet - 0.01), weights) == (1, 0, 0)
+    assert crops_and_faces(sigmoid(after_rnet + 0.2), weights) == (1, 0, 0)
+    assert crops_and_faces(sigmoid(after_rnet - 0.01), weights) == (1, 1, 0)
+    assert crops_and_faces(sigmoid(final - 0.01), weights)[2] == 1
+    assert crops_and_faces(0.999, ScoreWeights()) == (1, 1, 0)  # the score is that of O-Net alone
 
 
 def test_the_final_score_is_calibrated_and_compared_with_the_threshold() -> None:

@@ -15,7 +15,16 @@ from app.vision.pyramid import ImagePyramid
 from app.vision.spec import EmbedderSpec, FusionSpec, HeadSpec
 from tests.fakes import COMMON, FIVE_IN_BOX, FakeDetector, FakeSession, cascade, embedder, landmarker, loaded
 
-POINTS = np.stack([FIVE_IN_BOX * 40 + 10, FIVE_IN_BOX * 30 + 20]).astype(np.float32)
+FIVES = np.stack([FIVE_IN_BOX * 40 + 10, FIVE_IN_BOX * 30 + 20]).astype(np.float32)
+
+
+def points_of(crop: ndarray, mirrored: ndarray | None = None) -> e.FacePoints:
+    """Points that align both crops alike, unless those of the mirrored crop are given."""
+    return e.FacePoints(crop, crop if mirrored is None else mirrored)
+
+
+POINTS = points_of(FIVES)
+ONE = points_of(FIVES[:1])
 
 
 def picture() -> ImagePyramid:
@@ -73,10 +82,54 @@ def fusion(*parts: str) -> LoadedModel:
 
 
 def test_the_mirrored_crop_is_added_before_normalising() -> None:
-    plain = e.CosineEmbedder(FakeSession(spec(), branch))(picture(), POINTS[:1])[0]
-    mirrored = e.CosineEmbedder(FakeSession(spec(flip_average=True), branch))(picture(), POINTS[:1])[0]
+    plain = e.CosineEmbedder(FakeSession(spec(), branch))(picture(), ONE)[0]
+    mirrored = e.CosineEmbedder(FakeSession(spec(flip_average=True), branch))(picture(), ONE)[0]
     assert plain[0] > 2 * plain[1]
     assert mirrored == pytest.approx([0.5**0.5, 0.5**0.5], abs=1e-3)
+
+
+def test_the_mirrored_crop_has_its_own_alignment() -> None:
+    net = e.CosineEmbedder(FakeSession(spec(flip_average=True), branch))
+    left = FIVES[:1] * 0.2  # all of it red, both halves alike
+    assert net.vectors(picture(), points_of(FIVES[:1], left), True).units[1, 0] == pytest.approx(
+        [0.5**0.5, 0.5**0.5], abs=0.05
+    )
+    assert (
+        net.vectors(picture(), ONE, True).units[1, 0][1]
+        > 2 * net.vectors(picture(), ONE, True).units[1, 0][0]
+    )
+
+
+def test_a_fusion_gives_the_lengths_of_its_first_parts_vectors() -> None:
+    def with_norm(images: ndarray) -> dict[str, ndarray]:
+        out = branch(images)
+        return {"embedding": out["embedding"], "norm": np.linalg.norm(out["branch"], axis=1, keepdims=True)}
+
+    how = FusionSpec(
+        model="both", parts=("a", "b"), flip_average=(True, False), inputs=4, dimension=4, **COMMON
+    )
+    sessions = [FakeSession(spec(), with_norm), FakeSession(spec(), branch)]
+    net = e.FusedEmbedder(
+        [e.CosineEmbedder(session) for session in sessions],
+        VectorSession(how, lambda vectors: {"embedding": vectors}),
+    )
+    vectors, norms = net.embed_and_measure(picture(), POINTS)
+    assert vectors == pytest.approx(net(picture(), POINTS))
+    crops = e.AlignedCrops(sessions[0])(picture(), FIVES)
+    mirrored = np.ascontiguousarray(crops[:, :, ::-1])
+    assert norms == pytest.approx((with_norm(crops)["norm"] + with_norm(mirrored)["norm"])[:, 0] / 2)
+
+
+def test_a_fusion_without_lengths_cannot_measure() -> None:
+    how = FusionSpec(
+        model="both", parts=("a", "b"), flip_average=(True, True), inputs=4, dimension=4, **COMMON
+    )
+    net = e.FusedEmbedder(
+        [e.CosineEmbedder(FakeSession(spec(), branch)) for _ in range(2)],
+        VectorSession(how, lambda vectors: {"embedding": vectors}),
+    )
+    with pytest.raises(BadModel, match="cannot measure quality"):
+        net.embed_and_measure(picture(), ONE)
 
 
 def test_a_branch_gives_unit_vectors_and_its_head_what_it_was_trained_on() -> None:
@@ -105,7 +158,7 @@ def test_a_fusion_joins_its_parts_in_order() -> None:
         (part * part[::-1]).sum(axis=1)
     )
     assert analyzer.defaults["embed"] == "one"
-    assert len(analyzer.embedder("both")(picture(), POINTS[:0])) == 0
+    assert len(analyzer.embedder("both")(picture(), points_of(FIVES[:0]))) == 0
 
 
 def test_a_fusion_without_its_parts_is_refused() -> None:
@@ -157,7 +210,7 @@ def test_a_fusion_decides_itself_which_parts_are_mirrored() -> None:
     sessions = [FakeSession(spec(flip_average=flip), branch) for flip in (False, True)]
     parts = [e.CosineEmbedder(session) for session in sessions]
     net = e.FusedEmbedder(parts, VectorSession(how, lambda vectors: {"embedding": vectors}))
-    found = net(picture(), POINTS[:1])[0]
+    found = net(picture(), ONE)[0]
     assert [session.seen for session in sessions] == [[2], [1]]
     assert found[:2] == pytest.approx([0.5**0.5, 0.5**0.5], abs=1e-3)
     assert found[2] > 2 * found[3]

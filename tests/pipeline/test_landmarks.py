@@ -35,7 +35,10 @@ def bright_spot(images: ndarray) -> dict[str, ndarray]:
     for image in images:
         y, x = np.unravel_index(image[:, :, 0].argmax(), image.shape[:2])
         out.append(grid + np.array([(x + 0.5) / SIDE, (y + 0.5) / SIDE, 0], np.float32))
-    return {"points": np.stack(out).reshape(len(images), -1)}
+    return {
+        "points": np.stack(out).reshape(len(images), -1),
+        "presence": np.arange(len(images), dtype=np.float32)[:, None],
+    }
 
 
 def test_a_spec_selects_the_class() -> None:
@@ -58,6 +61,17 @@ def test_the_second_crop_is_run_with_its_mirror_image() -> None:
     assert (meshes.min(axis=1) + meshes.max(axis=1))[:, :2] / 2 == pytest.approx(
         np.array([[141, 91]] * 3), abs=6
     )
+
+
+def test_the_first_pass_gives_the_presence_of_each_face() -> None:
+    net = FakeSession(SPEC, bright_spot)
+    five = np.array([[[120, 80], [160, 80], [140, 100], [124, 120], [156, 120]]] * 3, np.float32)
+    meshes, presence = MeshLandmarker(net).first_pass(
+        ImagePyramid(np.zeros((200, 300, 3), np.uint8)), five, Timing()
+    )
+    assert meshes.shape == (3, 468, 3)
+    assert presence.tolist() == [0, 1, 2]
+    assert net.seen == [3]
 
 
 def test_depth_has_the_scale_of_the_picture() -> None:

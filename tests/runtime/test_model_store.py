@@ -3,16 +3,18 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from app.errors import BadModel, DeviceUnavailable, UnknownModel
-from app.runtime import model_store
+from app.runtime import model_store, precision
 from app.runtime.device import Device, DeviceKind
 from app.runtime.dynamic_batching import BatchingScheduler
 from app.runtime.model_store import LoadOptions
+from app.runtime.precision import PrecisionSetting
 from app.runtime.scheduler import DeviceScheduler
 from app.runtime.session import ModelSession, OrtSession
-from app.vision.spec import Task
+from app.vision.spec import COSINE_KEY, Task
 from tests.runtime.sum_net import RecordingTelemetry
 
 MODELS = Path("models")
@@ -185,9 +187,10 @@ def test_an_unknown_device_is_refused() -> None:
 
 @pytest.fixture
 def fused(tmp_path: Path) -> Path:
-    """A store with the fused embedder and its parts."""
+    """A store with the fused embedder and the models that it needs."""
     manifest = json.loads((MODELS / model_store.MANIFEST).read_text())
-    manifest["models"] = [m for m in manifest["models"] if m["name"] in {"fused", "sface", "dlib"}]
+    needed = {"fused", "sface", "dlib", "mesh68"}
+    manifest["models"] = [m for m in manifest["models"] if m["name"] in needed]
     (tmp_path / model_store.MANIFEST).write_text(json.dumps(manifest))
     for model in manifest["models"]:
         for file in model["files"]:
@@ -195,21 +198,35 @@ def fused(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_named_models_parts_are_opened_with_it(fused: Path) -> None:
-    assert {m.entry.name for m in model_store.load(fused, "cpu", names=frozenset({"fused"}))} == {
-        "sface",
-        "dlib",
-        "fused",
-    }
+@pytest.mark.parametrize(
+    ("name", "opened"),
+    [
+        ("fused", {"mesh68", "sface", "dlib", "fused"}),
+        ("dlib", {"mesh68", "dlib"}),
+        ("sface", {"sface"}),
+    ],
+)
+def test_what_a_named_model_needs_is_opened_with_it(fused: Path, name: str, opened: set[str]) -> None:
+    assert {m.entry.name for m in model_store.load(fused, "cpu", names=frozenset({name}))} == opened
 
 
-def test_a_part_that_the_manifest_lacks_is_refused(fused: Path) -> None:
+@pytest.mark.parametrize("missing", ["dlib", "mesh68"])
+def test_a_needed_model_that_the_manifest_lacks_is_refused(fused: Path, missing: str) -> None:
     path = fused / model_store.MANIFEST
     manifest = json.loads(path.read_text())
-    manifest["models"] = [m for m in manifest["models"] if m["name"] != "dlib"]
+    manifest["models"] = [m for m in manifest["models"] if m["name"] != missing]
     path.write_text(json.dumps(manifest))
-    with pytest.raises(BadModel, match="does not list dlib, which another model consists of"):
+    with pytest.raises(BadModel, match=f"does not list {missing}, which another model needs"):
         model_store.load(fused, "cpu", names=frozenset({"fused"}))
+
+
+def test_a_mesh_that_file_and_manifest_name_otherwise_is_refused(fused: Path) -> None:
+    path = fused / model_store.MANIFEST
+    manifest = json.loads(path.read_text())
+    del next(m for m in manifest["models"] if m["name"] == "dlib")["mesh"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(BadModel, match="says its face mesh is mesh68, but the manifest says None"):
+        model_store.load(fused, "cpu", names=frozenset({"dlib"}))
 
 
 def test_parts_that_file_and_manifest_name_otherwise_are_refused(fused: Path) -> None:
@@ -243,3 +260,63 @@ def test_only_a_gpu_merges_calls_and_only_if_asked_to(
     assert type(scheduler) is expected
     assert scheduler.slots == device.slots == (3 if kind == "cpu" else 1)
     assert scheduler.telemetry is telemetry
+
+
+@pytest.fixture
+def sface(tmp_path: Path) -> Path:
+    """A store with SFace alone, whose files are copies."""
+    entry = next(m for m in model_store.read_manifest(MODELS).models if m.name == "sface")
+    for file in (*entry.files, *entry.int8):
+        shutil.copy(MODELS / file.file, tmp_path)
+    (tmp_path / model_store.MANIFEST).write_text(json.dumps({"models": [entry.model_dump(mode="json")]}))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("instructions", "setting", "file"),
+    [
+        (True, "auto", "sface-int8.onnx"),
+        (True, "int8", "sface-int8.onnx"),
+        (True, "float", "sface.onnx"),
+        (False, "auto", "sface.onnx"),
+    ],
+)
+def test_the_precision_selects_the_file(
+    sface: Path, monkeypatch: pytest.MonkeyPatch, instructions: bool, setting: PrecisionSetting, file: str
+) -> None:
+    monkeypatch.setattr(precision, "has_int8_instructions", lambda: instructions)
+    (model,) = model_store.load(sface, "cpu", options=LoadOptions(precision=setting))
+    assert [f.file for f in model.files] == [file]
+    assert model.precision == ("int8" if "int8" in file else "float")
+    (sface / {"sface.onnx": "sface-int8.onnx"}.get(file, "sface.onnx")).unlink()
+    model_store.load(sface, "cpu", options=LoadOptions(precision=setting))  # the other file is not read
+
+
+def test_int8_is_refused_on_the_first_device_and_not_left_to_the_fallback(
+    sface: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "has_int8_instructions", lambda: True)
+    monkeypatch.setattr(model_store, "candidate_devices", lambda name: [Device("cuda"), Device("cpu")])
+    with pytest.raises(
+        DeviceUnavailable, match="FACE_PRECISION=int8 was requested, but the device is 'cuda'"
+    ):
+        model_store.load(sface, "auto", options=LoadOptions(precision="int8"))
+
+
+@pytest.mark.parametrize("cosine", [None, 0.99])
+def test_an_int8_file_whose_vectors_are_others_is_refused(
+    sface: Path, monkeypatch: pytest.MonkeyPatch, cosine: float | None
+) -> None:
+    monkeypatch.setattr(precision, "has_int8_instructions", lambda: True)
+    path = sface / "sface-int8.onnx"
+    model = onnx.load(path)
+    (stated,) = (entry for entry in model.metadata_props if entry.key == COSINE_KEY)
+    if cosine is None:
+        model.metadata_props.remove(stated)
+    else:
+        stated.value = json.dumps(json.loads(stated.value) | {"mean": cosine})
+    onnx.save(model, path)
+    changed = {"file": path.name, "bytes": path.stat().st_size, "sha256": model_store.sha256(path)}
+    edit(sface, int8=[changed])
+    with pytest.raises(BadModel, match=r"sface-int8\.onnx does not say that the mean cosine"):
+        model_store.load(sface, "cpu", options=LoadOptions(precision="int8"))

@@ -11,7 +11,7 @@ from app.runtime.timing import Timing
 from app.vision import align, mesh
 from app.vision.image import decode
 from app.vision.mesh_tables import LINES, MIRRORED_PAIRS, TRIANGLES
-from app.vision.points import MIRROR
+from app.vision.points import FIVE_MIRROR, MIRROR
 from app.vision.pyramid import ImagePyramid
 from tests.sessions import session
 
@@ -174,3 +174,24 @@ def test_no_meshes_give_no_points() -> None:
     assert mesh.ibug68(none).shape == (0, 68, 2)
     assert mesh.pose(none).shape == (0, 3)
     assert mesh.regions(none, 1.4, 192).shape == (0, 2, 3)
+
+
+def test_the_five_points_of_a_mesh_are_where_the_detector_places_them() -> None:
+    eyes = np.linalg.norm(FIVE[0, 1] - FIVE[0, 0])
+    assert np.linalg.norm(mesh.five_points(astronaut())[0] - FIVE[0], axis=1).max() < 0.06 * eyes
+
+
+def test_the_five_points_follow_the_image() -> None:
+    found = mesh.five_points(astronaut())
+    assert mesh.five_points(turned(astronaut(), 30)) == pytest.approx(
+        turned(np.dstack([found, found[:, :, :1]]), 30)[:, :, :2], abs=1e-2
+    )
+    shifted = astronaut() * 2 + np.array([5, -3, 0], np.float32)
+    assert mesh.five_points(shifted) == pytest.approx(found * 2 + np.array([5, -3]), abs=1e-2)
+    assert mesh.five_points(astronaut()[:0]).shape == (0, 5, 2)
+
+
+def test_the_five_points_of_a_mirrored_mesh_are_mirrored() -> None:
+    mirrored = astronaut()[:, MIRROR["mesh468"]] * np.array([-1, 1, 1], np.float32)
+    expected = mesh.five_points(astronaut())[:, FIVE_MIRROR] * np.array([-1, 1], np.float32)
+    assert mesh.five_points(mirrored) == pytest.approx(expected, abs=1e-2)

@@ -30,7 +30,7 @@ class LocatedFaces:
     Attributes:
         paths: the image files.
         people: name of the person in each image.
-        points: five points in pixels of the image; NaN if no face is detected.
+        points: five points of the detector, in pixels of the image; NaN if no face is detected.
     """
 
     paths: list[Path]
@@ -57,17 +57,24 @@ def locate(analyzer: Analyzer, paths: list[Path], people: list[str] | None = Non
         picture = ImagePyramid(read_image(path))
         face = detector.detect(picture, DetectOptions(), Timing()).largest(picture.width, picture.height)
         if len(face):
-            points[i] = detector.refine_points(picture, face.points)[0]
+            points[i] = face.points[0]
     return LocatedFaces(paths, np.array(people or [path.parent.name for path in paths]), points)
 
 
-def represent(embedder: Embedder, faces: LocatedFaces) -> Float32[ndarray, "n d"]:
-    """Return the vector of each face that `Embedder.compare` takes; NaN if no face is detected."""
-    vectors = np.full((len(faces.paths), embedder.spec.dimension), np.nan, np.float32)
-    detected = np.flatnonzero(~np.isnan(faces.points).any(axis=(1, 2)))
+def represent(analyzer: Analyzer, embedder: Embedder, located: LocatedFaces) -> Float32[ndarray, "n d"]:
+    """Return the vector of each face that `Embedder.compare` takes; NaN if no face is detected.
+
+    Args:
+        analyzer: the models that align the faces.
+        embedder: the embedder, which need not be one of these models.
+        located: the images and their faces.
+    """
+    vectors = np.full((len(located.paths), embedder.spec.dimension), np.nan, np.float32)
+    detected = np.flatnonzero(~np.isnan(located.points).any(axis=(1, 2)))
     for i in tqdm(detected, desc=embedder.spec.model, unit="image", disable=None):
-        picture = ImagePyramid(read_image(faces.paths[i]))
-        vectors[i] = embedder.represent(picture, faces.points[i][None])[0]
+        picture = ImagePyramid(read_image(located.paths[i]))
+        points = analyzer.align(picture, located.points[i][None], embedder, Timing())
+        vectors[i] = embedder.represent(picture, points)[0]
     return vectors
 
 
@@ -81,22 +88,6 @@ def similarities(
         if len(part):
             values[part] = embedder.compare(a[part], b[part])
     return values
-
-
-def all_similarities(
-    embedder: Embedder, vectors: Float32[ndarray, "n d"], people: ndarray
-) -> tuple[Float32[ndarray, " g"], Float32[ndarray, " i"]]:
-    """Return the similarities of all genuine pairs and of all impostor pairs of the detected faces."""
-    known = np.flatnonzero(~np.isnan(vectors[:, 0]))
-    vectors, people = vectors[known], people[known]
-    genuine, impostors = [], []
-    for i in range(len(known) - 1):
-        others = vectors[i + 1 :]
-        values = similarities(embedder, np.broadcast_to(vectors[i], others.shape), others)
-        same = people[i + 1 :] == people[i]
-        genuine.append(values[same])
-        impostors.append(values[~same])
-    return np.concatenate(genuine), np.concatenate(impostors)
 
 
 def embedder_of(run: Path) -> Embedder:

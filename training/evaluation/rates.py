@@ -3,11 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass
 
-import numpy as np
-
+from app.pipeline.analyzer import Analyzer
+from app.pipeline.calibration import MeasuredRates, Pairs, threshold_at_far
 from app.pipeline.embedder import Embedder
 from training.data.datasets.identities import IdentityImage
-from training.evaluation.face_vectors import LocatedFaces, all_similarities, represent
+from training.evaluation.face_vectors import LocatedFaces, represent
 from training.evaluation.verification import REPORTED_FARS
 from training.metrics import verification
 
@@ -19,14 +19,12 @@ class ThresholdRates:
     Attributes:
         calibrated_far: the false accept rate for which the threshold was calibrated.
         threshold: the threshold.
-        far: the measured false accept rate.
-        tar: the measured true accept rate.
+        rates: the measured rates.
     """
 
     calibrated_far: float
     threshold: float
-    far: float
-    tar: float
+    rates: MeasuredRates
 
 
 @dataclass(frozen=True)
@@ -61,25 +59,20 @@ def limit_per_person(images: list[IdentityImage], count: int) -> list[IdentityIm
     return chosen
 
 
-def measure_rates(embedder: Embedder, faces: LocatedFaces) -> Rates:
+def measure_rates(analyzer: Analyzer, embedder: Embedder, faces: LocatedFaces) -> Rates:
     """Return the rates of an embedder. Genuine pairs with an undetected face are counted as rejected."""
-    detected, impostors = all_similarities(embedder, represent(embedder, faces), faces.people)
-    images_per_person = np.array(list(Counter(faces.people.tolist()).values()))
-    pairs = int((images_per_person * (images_per_person - 1) // 2).sum())
-    genuine = np.full(pairs, np.nan, np.float32)
-    genuine[: len(detected)] = detected
-    thresholds = [
-        ThresholdRates(
-            calibrated_far=c.far,
-            threshold=c.threshold,
-            far=float((impostors >= c.threshold).mean()),
-            tar=verification.tar(genuine, c.threshold),
-        )
-        for c in embedder.spec.thresholds
-    ]
-    tar_at_far = {
-        f"{far:g}": verification.tar(genuine, verification.threshold_at_far(impostors, far))
-        for far in REPORTED_FARS
-        if far * len(impostors) >= 1
-    }
-    return Rates(len(images_per_person), pairs, len(impostors), faces.undetected, thresholds, tar_at_far)
+    pairs = Pairs(embedder, represent(analyzer, embedder, faces), faces.people)
+    return Rates(
+        people=pairs.people,
+        genuine=len(pairs.genuine),
+        impostors=len(pairs.impostors),
+        undetected=faces.undetected,
+        thresholds=[
+            ThresholdRates(c.far, c.threshold, pairs.measure(c.threshold)) for c in embedder.spec.thresholds
+        ],
+        tar_at_far={
+            f"{far:g}": verification.tar(pairs.genuine, threshold_at_far([pairs], far))
+            for far in REPORTED_FARS
+            if far * len(pairs.impostors) >= 1
+        },
+    )

@@ -33,7 +33,8 @@ def serving_net(net: keras.Model, unit_length: str | None = None) -> keras.Model
 
     Args:
         net: RGB float, 0..255, to a dict of named outputs.
-        unit_length: name of an output that is normalised to length 1.
+        unit_length: name of an output that is normalised to length 1. Its length before is the output
+            `norm` (n, 1).
 
     Raises:
         TypeError: the outputs of the net have no names.
@@ -46,6 +47,7 @@ def serving_net(net: keras.Model, unit_length: str | None = None) -> keras.Model
         vector = outputs[unit_length]
         norm = ops.sqrt(ops.sum(ops.square(vector), axis=-1, keepdims=True))
         outputs[unit_length] = vector / ops.maximum(norm, 1e-10)
+        outputs["norm"] = norm
     return keras.Model(image, outputs)
 
 
@@ -114,6 +116,7 @@ def to_onnx(net: keras.Model, *, half: bool) -> onnx.ModelProto:
     onnx_passes.plain_resize(model.graph)
     if None in net.input_shape[1:]:
         onnx_passes.transpose_bytes_first(model.graph)
+        onnx_passes.resize_repeats(model.graph)
     onnx_passes.canonicalise(model.graph)
     if half:
         onnx_passes.store_half(model.graph)

@@ -43,6 +43,50 @@ def plain_resize(graph: onnx.GraphProto) -> None:
             attributes["nearest_mode"].s = b"floor"
 
 
+_UPSAMPLING = ("Transpose", "Reshape", "Tile", "Unsqueeze", "Reshape", "Transpose", "Tile", "Unsqueeze")
+"""What the converter makes of `UpSampling2D` by 2 at free image sizes, from the end to the start."""
+
+
+def resize_repeats(graph: onnx.GraphProto) -> None:
+    """Replace the chains of operators that repeat each row and column of a feature map by one Resize each.
+
+    The nodes that compute the shapes for a chain stay without a reader. `canonicalise` removes them.
+
+    Raises:
+        ValueError: features are repeated by another factor than 2.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    scales = numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "doubled")
+    for index, last in enumerate(graph.node):
+        chain = _chain(last, makers, len(_UPSAMPLING))
+        if tuple(node.op_type for node in chain) != _UPSAMPLING:
+            continue
+        repeats = [weights[node.input[1]].tolist() for node in chain if node.op_type == "Tile"]
+        if repeats != [[1, 1, 1, 2, 1]] * 2:
+            raise ValueError(f"Features are repeated by {repeats}. Only a factor of 2 is supported.")
+        resize = helper.make_node(
+            "Resize",
+            [chain[-1].input[0], "", scales.name],
+            list(last.output),
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
+        graph.node[index].CopyFrom(resize)
+        if scales.name not in weights:
+            graph.initializer.append(scales)
+            weights[scales.name] = np.empty(0)
+
+
+def _chain(last: onnx.NodeProto, makers: dict[str, onnx.NodeProto], most: int) -> list[onnx.NodeProto]:
+    """Return a node, the node that makes its first input, and so on, at most `most` nodes."""
+    nodes = [last]
+    while len(nodes) < most and nodes[-1].input and nodes[-1].input[0] in makers:
+        nodes.append(makers[nodes[-1].input[0]])
+    return nodes
+
+
 def transpose_bytes_first(graph: onnx.GraphProto) -> None:
     """Transpose the input to channels first before the cast to float32: a quarter of the bytes move."""
     readers = {name: [n for n in graph.node if name in n.input] for n in graph.node for name in n.output}

@@ -8,9 +8,17 @@ from types import ModuleType
 import keras
 
 from app.vision.points import Scheme
-from app.vision.spec import AnchorFreeSpec, EmbedderSpec, FusionSpec, MeshSpec, ONetSpec, PNetSpec, RNetSpec
+from app.vision.spec import (
+    AnchorFreeSpec,
+    EmbedderSpec,
+    FusionSpec,
+    MeshSpec,
+    ONetSpec,
+    PNetSpec,
+    RNetSpec,
+    SimilarityCalibration,
+)
 from training.config.schema import Stage
-from training.exporting.calibration import Calibrated
 from training.exporting.recipes import Product, Recipe
 from training.importers import dlib_resnet, face_mesh, mtcnn, sface, yunet
 from training.models.fusion import fusion
@@ -18,8 +26,14 @@ from training.models.yunet import STRIDES
 
 StageSettings = dict[Stage, dict[str, object]]
 
-FUSED = {"sface": (0.3, True), "dlib": (0.7, False)}
-"""Parts of the fused embedder: the square of the weight, and whether the mirrored crop is averaged in."""
+FUSED = {"sface": 0.3, "dlib": 0.7}
+"""Parts of the fused embedder, and the squares of their weights."""
+
+FUSED_QUALITY = {"bias": -5.94, "norm": 0.532, "presence": 0.0299, "steadiness": 0.253}
+"""Coefficients of the quality of a face, fitted by `training.studies.face_quality`."""
+
+ALIGNING_MESH = "mesh68"
+"""The face mesh whose points align the mirrored crop."""
 
 _EMBEDDING = 128  # dimension of an imported embedder
 
@@ -44,19 +58,27 @@ MTCNN_THOROUGH: StageSettings = {
 }
 """Settings of `mtcnn_thorough`, slower, with higher recall: docs/decisions/0020-scores-of-all-nets.md."""
 
-YUNET: dict[str, object] = {"cell": 12, "window": 96, "strides": STRIDES, "best_cell": 22}
+YUNET: dict[str, object] = {"cell": 12, "window": 96, "strides": STRIDES, "best_cell": 23}
 """Settings that belong to YuNet's weights."""
 
 CASCADE: StageSettings = {
-    "pnet": {"factor": 0.36, "threshold": 0.15, "nms": 0.4, "vote": 0.7, "max_candidates": 150},
-    "rnet": {"threshold": 0.15, "nms": 0.5, "max_candidates": 150, "box_blend": 0.0},
+    "pnet": {
+        "factor": 0.32,
+        "threshold": 0.12,
+        "nms": 0.4,
+        "vote": 0.7,
+        "coarse_penalty": 1.5,
+        "coarse_side": 32.0,
+        "max_candidates": 150,
+    },
+    "rnet": {"threshold": 0.1, "nms": 0.5, "max_candidates": 150, "box_blend": 0.0},
     "onet": {
         "crop": 0.91,
         "threshold": 0.85,
-        "nms": 0.4,
+        "nms": 0.5,
         "nms_metric": "iou",
         "score_weights": {"proposal": 10.0, "rnet": 1.0},
-        "score_calibration": {"bias": -1.6, "knee": 0.18, "slope": 2.36},
+        "score_calibration": {"bias": -1.6, "knee": 0.15, "slope": 2.45},
         "box_blend": 0.3,
     },
 }
@@ -123,21 +145,22 @@ def mesh_landmarks(name: str, default: str) -> Product:
     return Product(name, "landmarks", name == default, (recipe,))
 
 
-def sface_embedder(calibration: dict[str, Calibrated], default: str) -> Product:
+def sface_embedder(calibration: dict[str, SimilarityCalibration], default: str) -> Product:
     """Return the embedder `sface`."""
     return _embedder("sface", sface, {"template": "arcface", "flip_average": False}, calibration, default)
 
 
-def dlib_embedder(calibration: dict[str, Calibrated], default: str) -> Product:
+def dlib_embedder(calibration: dict[str, SimilarityCalibration], default: str) -> Product:
     """Return the embedder `dlib`."""
-    return _embedder("dlib", dlib_resnet, {"template": "dlib", "flip_average": True}, calibration, default)
+    how = {"template": "dlib", "flip_average": True, "mesh": ALIGNING_MESH}
+    return _embedder("dlib", dlib_resnet, how, calibration, default)
 
 
 def _embedder(
     name: str,
     importer: ModuleType,
     how: dict[str, object],
-    calibration: dict[str, Calibrated],
+    calibration: dict[str, SimilarityCalibration],
     default: str,
 ) -> Product:
     spec = EmbedderSpec.model_validate(
@@ -159,12 +182,19 @@ def _embedder(
         return keras.Model(net.input, {"embedding": net.output})
 
     recipe = Recipe(
-        f"{name}.onnx", spec, build, importer.parity, unit_length="embedding", half=True, tolerance=2e-3
+        f"{name}.onnx",
+        spec,
+        build,
+        importer.parity,
+        unit_length="embedding",
+        half=True,
+        tolerance=2e-3,
+        int8=True,
     )
-    return Product(name, "embed", name == default, (recipe,))
+    return Product(name, "embed", name == default, (recipe,), mesh=spec.mesh)
 
 
-def fused_embedder(calibration: dict[str, Calibrated], default: str) -> Product:
+def fused_embedder(calibration: dict[str, SimilarityCalibration], default: str) -> Product:
     """Return the embedder `fused`: the weighted vectors of `sface` and `dlib`."""
     importers = {"sface": sface, "dlib": dlib_resnet}
     widths = [_EMBEDDING] * len(FUSED)
@@ -178,16 +208,18 @@ def fused_embedder(calibration: dict[str, Calibrated], default: str) -> Product:
             "source_sha256": hashlib.sha256(hashes.encode()).hexdigest(),
             "dimension": sum(widths),
             "parts": tuple(FUSED),
-            "flip_average": tuple(flip for _, flip in FUSED.values()),
+            "flip_average": (True,) * len(FUSED),
+            "mesh": ALIGNING_MESH,
+            "quality": FUSED_QUALITY,
             "inputs": sum(widths),
         }
         | calibrated(calibration, "fused")
     )
-    weights = [square**0.5 for square, _ in FUSED.values()]
+    weights = [square**0.5 for square in FUSED.values()]
     recipe = Recipe("fused.onnx", spec, lambda cache: fusion(widths, weights), tolerance=1e-6)
-    return Product("fused", "embed", default == "fused", (recipe,), tuple(FUSED))
+    return Product("fused", "embed", default == "fused", (recipe,), tuple(FUSED), spec.mesh)
 
 
-def calibrated(calibration: dict[str, Calibrated], name: str) -> dict[str, object]:
+def calibrated(calibration: dict[str, SimilarityCalibration], name: str) -> dict[str, object]:
     """Return the spec's fields of the calibration of an embedder; an empty dict if it has none."""
     return calibration[name].model_dump() if name in calibration else {}

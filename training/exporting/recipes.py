@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 
+from app.runtime.model_store import int8_name
 from app.vision.spec import ModelSpec, Task
 from training.exporting.manifest import Entry, describe
 from training.exporting.onnx import export, serving_net
@@ -28,6 +29,7 @@ class Recipe:
         unit_length: name of an output that is normalised to length 1.
         half: store the weights in half precision.
         tolerance: maximum absolute difference between ONNX and Keras.
+        int8: whether an int8 file is made of the file as well, from stored activation ranges.
         how: for a file that cannot be built here, the commands that make it.
     """
 
@@ -38,6 +40,7 @@ class Recipe:
     unit_length: str | None = None
     half: bool = False
     tolerance: float = 2e-5
+    int8: bool = False
     how: str = ""
 
     def net(self, cache: Path) -> keras.Model:
@@ -67,13 +70,14 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Product:
-    """A named model: its task, its files, and the models it combines, if any."""
+    """A named model: its task, its files, the models it combines, and its face mesh, if any."""
 
     name: str
     task: Task
     default: bool
     recipes: tuple[Recipe, ...]
     parts: tuple[str, ...] = ()
+    mesh: str | None = None
 
     def write(self, models: Path, cache: Path) -> dict[str, float]:
         """Build all nets, and write their files and golden files, or none of them.
@@ -110,9 +114,15 @@ class Product:
             "task": self.task,
             "default": self.default,
             **({"parts": list(self.parts)} if self.parts else {}),
+            **({"mesh": self.mesh} if self.mesh else {}),
             **({"research_only": True} if any(r.spec.research_only for r in self.recipes) else {}),
             "files": [describe(models / recipe.file) for recipe in self.recipes],
+            **({"int8": [describe(path) for path in int8]} if (int8 := self._int8_files(models)) else {}),
         }
+
+    def _int8_files(self, models: Path) -> list[Path]:
+        paths = (models / int8_name(recipe.file) for recipe in self.recipes if recipe.int8)
+        return [path for path in paths if path.exists()]
 
     def complete(self, models: Path) -> bool:
         """Return whether all files exist in the folder `models`."""

@@ -7,11 +7,19 @@ from pathlib import Path
 
 import keras
 
-from app.vision.spec import EmbedderSpec, HeadSpec, LandmarkSpec, ModelSpec, ONetSpec, PNetSpec, RNetSpec
+from app.vision.spec import (
+    EmbedderSpec,
+    HeadSpec,
+    LandmarkSpec,
+    ModelSpec,
+    ONetSpec,
+    PNetSpec,
+    RNetSpec,
+    SimilarityCalibration,
+)
 from training.config.registry import BEST_WEIGHTS, RUN_FILE, RunError, build_trained, config_of
 from training.config.schema import EmbeddingConfig, LandmarkConfig, RunConfig, Stage, StageConfig
 from training.engine import embedding_objectives
-from training.exporting.calibration import Calibrated
 from training.exporting.published import StageSettings, calibrated
 from training.exporting.recipes import RESEARCH_ONLY, Product, Recipe
 from training.models.cascade import serve
@@ -27,7 +35,7 @@ CASCADE_DATASETS = {"wider": "WIDER FACE", "mtfl5": "MTFL", "300w": "300-W"}
 """Datasets of the cascade as a spec's `source` names them."""
 
 STAGE_SETTINGS: StageSettings = {
-    "pnet": {"factor": 0.709, "threshold": 0.5, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 400},
+    "pnet": {"factor": 0.709, "threshold": 0.004, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 400},
     "rnet": {"threshold": 0.1, "nms": 0.7, "max_candidates": 100},
     "onet": {"threshold": 0.8, "nms": 0.45, "nms_metric": "iou"},
 }
@@ -43,7 +51,9 @@ _STAGE_SPECS: dict[Stage, type[PNetSpec | RNetSpec | ONetSpec]] = {
 }
 
 
-def product_of(runs: Sequence[Path], name: str | None, calibration: dict[str, Calibrated]) -> Product:
+def product_of(
+    runs: Sequence[Path], name: str | None, calibration: dict[str, SimilarityCalibration]
+) -> Product:
     """Return the product of a landmark or embedding run, or of the three runs of a cascade.
 
     Args:

@@ -15,7 +15,7 @@ from training.importers.opencv_zoo import keras_kernel
 from training.importers.packages import CACHE, SourceError, fetch
 from training.importers.parity import Images, Outputs, Parity, measure
 from training.models import yunet
-from training.models.yunet import STRIDES
+from training.models.yunet import CLASS_SHARE, STRIDES
 
 NAME = "face_detection_yunet_2023mar.onnx"
 SOURCE = opencv_zoo.source(NAME)
@@ -126,7 +126,8 @@ def parity(net: keras.Model, cache: Path = CACHE) -> Parity:
 
 
 def _difference(outputs: dict[str, keras.KerasTensor], expected: Outputs, stride: int) -> float:
-    score = np.sqrt(expected[f"cls_{stride}"] * expected[f"obj_{stride}"]).reshape(-1)
+    of_class, of_object = expected[f"cls_{stride}"], expected[f"obj_{stride}"]
+    score = (of_class**CLASS_SHARE * of_object ** (1 - CLASS_SHARE)).reshape(-1)
     box = expected[f"bbox_{stride}"].reshape(-1, 4)
     half = np.exp(box[:, 2:]) / 2
     edges = np.concatenate([box[:, :2] - half, box[:, :2] + half - 1], axis=1)

@@ -1,4 +1,4 @@
-"""Measures of verification: LFW's ten folds, ROC, AUC, EER, TAR at FAR, and the choice of thresholds.
+"""Measures of verification: LFW's ten folds, ROC, AUC, EER, TAR, and the choice of thresholds.
 
 A greater similarity means more alike. An undetected face enters as NaN and is an error: a genuine pair with
 it is never accepted, and an impostor pair with it is never counted as rejected correctly in the folds.
@@ -68,22 +68,6 @@ def best_threshold(similarity: ndarray, same: Bool[ndarray, " n"]) -> float:
     best = int(correct.argmax())
     edges = np.concatenate([[values[0] - 1e-6], (values[1:] + values[:-1]) / 2, [values[-1] + 1e-6]])
     return float(edges[best])
-
-
-def threshold_at_far(impostors: ndarray, far: float) -> float:
-    """Return the lowest threshold that accepts at most the share `far` of the impostor similarities.
-
-    Raises:
-        ValueError: there are too few impostor pairs to measure such a rate.
-    """
-    values = np.sort(impostors[~np.isnan(impostors)])[::-1]
-    allowed = int(np.floor(far * len(values)))
-    if allowed < 1:
-        raise ValueError(
-            f"A false accept rate of {far:g} cannot be measured on {len(values)} impostor pairs. "
-            f"Give at least {int(np.ceil(1 / far))} pairs."
-        )
-    return float(np.nextafter(np.float32(values[allowed]), np.float32(np.inf)))
 
 
 def tar(genuine: ndarray, threshold: float) -> float:

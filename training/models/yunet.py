@@ -17,6 +17,13 @@ STAGES = ((16, 16), (16, 32), (32, 64), (64, 64), (64, 64), (64, 64))
 POOLED = (0, 2, 3, 4)
 """Stages that end with max pooling."""
 
+CLASS_SHARE = 0.65
+"""Exponent of the class probability in the score; that of the objectness is the rest.
+
+YuNet has 0.5. The class probability is trained to be the IoU of the predicted box, so it says more about the
+box: docs/experiments/yunet-as-p-net.md.
+"""
+
 HEADS = {"cls": 1, "obj": 1, "bbox": 4}
 """Outputs at each stride, and their number of channels."""
 
@@ -62,14 +69,16 @@ def yunet() -> keras.Model:
 def serve(net: keras.Model) -> keras.Model:
     """Return the served form: for each stride s, `score<s>` (n, rows, columns) and `offsets<s>` (..., 4).
 
-    Scores and offsets of the cells have the meaning of P-Net's.
+    Scores and offsets of the cells have the meaning of P-Net's. A score is the geometric mean of the class
+    probability and the objectness, weighted by `CLASS_SHARE`.
     """
     image = keras.Input((None, None, 3))
     maps = net(image)
     outputs = {}
     for stride in STRIDES:
-        probability = ops.sigmoid(maps[f"cls{stride}"]) * ops.sigmoid(maps[f"obj{stride}"])
-        outputs[f"score{stride}"] = ops.sqrt(probability)[..., 0]
+        of_class, of_object = (ops.log(ops.sigmoid(maps[f"{head}{stride}"])) for head in ("cls", "obj"))
+        mean = CLASS_SHARE * of_class + (1 - CLASS_SHARE) * of_object
+        outputs[f"score{stride}"] = ops.exp(mean)[..., 0]
         box = maps[f"bbox{stride}"]
         centre, half = box[..., :2], ops.exp(box[..., 2:]) / 2
         outputs[f"offsets{stride}"] = ops.concatenate([centre - half, centre + half - 1.0], axis=-1)

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 from app.runtime.model_store import ModelEntry, read_manifest
-from app.vision.spec import ComparedSpec, ModelSpec
+from app.vision.spec import ComparedSpec, FloatCosine, ModelSpec
 from training.reports.markdown import table
-from training.reports.specs import describe, probability, read_spec
+from training.reports.specs import describe, probability, read_cosine, read_spec
 
 METRICS = "metrics.json"
 """Name of the file of recorded figures in a model folder."""
@@ -65,31 +65,35 @@ def render(models: Path) -> str:
     metrics = recorded(models)
     entries = read_manifest(models).models
     specs = {entry.name: [read_spec(models / f.file) for f in entry.files] for entry in entries}
+    cosines = {f.file: read_cosine(models / f.file) for entry in entries for f in entry.int8}
     overview = [
         "| model | task | default | licence | files | size |",
         "|---|---|---|---|---|---:|",
         *(_overview(entry, specs[entry.name][0]) for entry in entries),
     ]
-    cards = [_card(entry, specs[entry.name], metrics.get(entry.name, {})) for entry in entries]
+    cards = [_card(entry, specs[entry.name], cosines, metrics.get(entry.name, {})) for entry in entries]
     return _HEAD + "\n".join(overview) + "\n\n" + "\n".join(cards)
 
 
 def _overview(entry: ModelEntry, spec: ModelSpec) -> str:
     terms = "research only" if spec.research_only else f"free ({spec.licence})"
-    size = sum(f.bytes for f in entry.files) / 1e6
+    files = (*entry.files, *entry.int8)
+    size = sum(f.bytes for f in files) / 1e6
     default = "yes" if entry.default else ""
     return (
         f"| [{entry.name}](#{entry.name}) | {entry.task} | {default} | {terms} "
-        f"| {len(entry.files)} | {size:.1f} MB |"
+        f"| {len(files)} | {size:.1f} MB |"
     )
 
 
-def _card(entry: ModelEntry, specs: list[ModelSpec], metrics: Figures) -> str:
+def _card(
+    entry: ModelEntry, specs: list[ModelSpec], cosines: dict[str, FloatCosine], metrics: Figures
+) -> str:
     limits = ", research only" if any(spec.research_only for spec in specs) else ""
     prose = PROSE / f"{entry.name}.md"
     files = [
         [f"`{f.file}`", str(f.bytes), f"`{f.sha256}`", f"`{spec.source_sha256}`"]
-        for f, spec in zip(entry.files, specs, strict=True)
+        for f, spec in zip((*entry.files, *entry.int8), (*specs, *specs), strict=False)
     ]
     parts = [f"## {entry.name}"]
     if prose.exists():
@@ -101,6 +105,7 @@ def _card(entry: ModelEntry, specs: list[ModelSpec], metrics: Figures) -> str:
                 f"- Licence: {' AND '.join(dict.fromkeys(spec.licence for spec in specs))}{limits}",
                 f"- Source: {'; '.join(dict.fromkeys(spec.source for spec in specs))}",
                 *(f"- {describe(spec)}" for spec in specs),
+                *(f"- `{f.file}`: {_compared(cosines[f.file])}" for f in entry.int8),
             ]
         ),
         table(["file", "bytes", "sha256", "source sha256"], files, left=4),
@@ -114,6 +119,13 @@ def _card(entry: ModelEntry, specs: list[ModelSpec], metrics: Figures) -> str:
         ]
         parts.append(table(["metric", "value", "command", "date"], rows, left=4))
     return "\n\n".join(parts) + "\n"
+
+
+def _compared(cosine: FloatCosine) -> str:
+    return (
+        f"int8; cosine to the vectors of the float file: mean {cosine.mean}, 1st percentile "
+        f"{cosine.percentile_1}, minimum {cosine.minimum} ({cosine.measured_on})"
+    )
 
 
 def _calibration(spec: ComparedSpec) -> list[str]:

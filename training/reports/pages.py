@@ -48,7 +48,8 @@ def recognition_tables(
     studies: Annotated[Path, typer.Option(help="The page of the runs with triplet loss.")] = STUDIES_PAGE,
     records: Annotated[Path, typer.Option(help="The folder of recorded runs.")] = Path("training/records"),
 ) -> None:
-    """Write figures and thresholds of all embedders, and the runs with triplet loss, into their pages."""
+    """Write figures, thresholds and runs with triplet loss of all embedders into their pages."""
     fill(page, "figures", recognition.figures(models))
     fill(page, "thresholds", recognition.thresholds(models))
+    fill(page, "populations", recognition.populations(models))
     fill(studies, "mining", recognition.mining(records))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 from app.runtime.model_store import read_manifest
@@ -9,6 +10,7 @@ from app.vision.spec import ComparedSpec
 from training.reports import model_cards
 from training.reports.markdown import table
 from training.reports.specs import read_spec
+from training.reports.verification import CALIBRATED_FARS
 
 LFW = "LFW View 1 pairsDevTest"
 COLUMNS = {
@@ -68,6 +70,26 @@ def thresholds(models: Path) -> str:
             + ["s" if curve is None else f"sigmoid({curve.slope:.2f} s {curve.offset:+.2f})"]
         )
     return table(["model", *(f"FAR {far:g}" for far in fars), "probability at similarity s"], rows)
+
+
+def populations(models: Path) -> str:
+    """Return Markdown tables of the rates of each population at the calibrated thresholds."""
+    recorded = model_cards.recorded(models)
+    parts = []
+    for rate in ("FAR", "TAR"):
+        rows = []
+        for name in specs(models):
+            cells: dict[str, dict[str, str]] = {}
+            for metric, row in recorded.get(name, {}).items():
+                if found := re.fullmatch(rf"calibration, (.+), {rate} at the threshold for FAR (.+)", metric):
+                    cells.setdefault(found[1], {})[found[2]] = row["value"]
+            rows += [
+                [f"`{name}`", population, *(values.get(f"{far:g}", "") for far in CALIBRATED_FARS)]
+                for population, values in cells.items()
+            ]
+        head = ["model", "people", *(f"{rate} at the threshold for {far:g}" for far in CALIBRATED_FARS)]
+        parts += [table(head, rows, left=2)] if rows else []
+    return "\n\n".join(parts)
 
 
 def mining(records: Path) -> str:

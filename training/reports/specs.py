@@ -5,9 +5,11 @@ from pathlib import Path
 import onnx
 
 from app.vision.spec import (
+    COSINE_KEY,
     METADATA_KEY,
     AnchorFreeSpec,
     EmbedderSpec,
+    FloatCosine,
     FusionSpec,
     HeadSpec,
     LandmarkSpec,
@@ -23,8 +25,12 @@ from app.vision.spec import (
 
 def read_spec(path: Path) -> ModelSpec:
     """Return the spec of an ONNX file; faster than opening a session."""
-    model = onnx.load(path, load_external_data=False)
-    return parse({entry.key: entry.value for entry in model.metadata_props}[METADATA_KEY])
+    return parse(_metadata(path)[METADATA_KEY])
+
+
+def read_cosine(path: Path) -> FloatCosine:
+    """Return the cosines that the int8 file of an embedder states."""
+    return FloatCosine.model_validate_json(_metadata(path)[COSINE_KEY])
 
 
 def describe(spec: ModelSpec) -> str:
@@ -35,8 +41,8 @@ def describe(spec: ModelSpec) -> str:
                 f"Proposal net: anchor-free, strides {', '.join(map(str, spec.strides))}; side of the "
                 f"smallest face at the largest scale {spec.best_cell} px, reduced to at least {spec.cell} px "
                 f"if that scale has more than {spec.best_pixels:,} pixels; pyramid factor {spec.factor}, "
-                f"threshold {spec.threshold}, NMS {spec.nms}, box voting from IoU {spec.vote}, at most "
-                f"{spec.max_candidates} candidates"
+                f"threshold {spec.threshold}, NMS {spec.nms}, box voting from IoU {spec.vote}, "
+                f"{_penalty(spec)}at most {spec.max_candidates} candidates"
             )
         case PNetSpec():
             return (
@@ -88,6 +94,16 @@ def _crop(spec: RNetSpec | ONetSpec) -> str:
     return f"input {spec.size}x{spec.size}x3, crop of {spec.crop} of the box side"
 
 
+def _penalty(spec: AnchorFreeSpec) -> str:
+    if not spec.coarse_penalty:
+        return ""
+    half, side = spec.coarse_side / 2, spec.coarse_side
+    return (
+        f"penalty in the logit after the first scale {spec.coarse_penalty:g} for faces below {half:g} px, "
+        f"falling to 0 at {side:g} px, "
+    )
+
+
 def _blend(spec: RNetSpec | ONetSpec) -> str:
     return "" if spec.box_blend == 1 else f"; box blend {spec.box_blend:g}"
 
@@ -104,3 +120,8 @@ def _parts(spec: FusionSpec) -> list[str]:
         f"[{part}](#{part}){' with flip averaging' if flip else ''}"
         for part, flip in zip(spec.parts, spec.flip_average, strict=True)
     ]
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    model = onnx.load(path, load_external_data=False)
+    return {entry.key: entry.value for entry in model.metadata_props}

@@ -7,8 +7,13 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+from app.pipeline.calibration import Rate
+from training.evaluation.calibrate import PopulationRates
 from training.evaluation.rates import Rates
 from training.evaluation.verification import VerificationFigures
+
+CALIBRATED_FARS = (1e-2, 1e-3, 1e-4, 1e-5)
+"""Calibrated false accept rates in the table of populations."""
 
 
 def lines(figures: VerificationFigures, pairs_file: str) -> list[str]:
@@ -18,7 +23,6 @@ def lines(figures: VerificationFigures, pairs_file: str) -> list[str]:
         figures: the figures of the embedder.
         pairs_file: name of LFW's pairs file.
     """
-    curve = figures.probability
     return [
         f"{figures.model} on LFW {pairs_file}: {figures.pairs} pairs, "
         f"{len(figures.undetected)} images without a detected face",
@@ -27,9 +31,8 @@ def lines(figures: VerificationFigures, pairs_file: str) -> list[str]:
         f"  AUC {figures.auc:.5f}, EER {figures.eer:.4f}",
         *(
             f"  FAR {c.far:<6g} threshold {c.threshold:.4f}  TAR {c.tar:.4f}  FRR {1 - c.tar:.4f}"
-            for c in figures.calibration
+            for c in figures.at_far
         ),
-        *([] if curve is None else [f"  probability sigmoid({curve.slope:.3f} s {curve.offset:+.3f})"]),
         *(f"  undetected: {name}" for name in figures.undetected),
     ]
 
@@ -47,7 +50,7 @@ def card_rows(figures: VerificationFigures, pairs_file: str) -> dict[str, str]:
         f"{pairs}, images without a detected face": str(len(figures.undetected)),
         f"{pairs}, AUC": f"{figures.auc:.5f}",
         f"{pairs}, EER": f"{figures.eer:.4f}",
-        **{f"{pairs}, TAR at FAR {far}": f"{tar:.3f}" for far, tar in figures.tar_at_far.items()},
+        **{f"{pairs}, TAR at FAR {c.far:g}": f"{c.tar:.3f}" for c in figures.at_far},
     }
 
 
@@ -69,17 +72,56 @@ def rate_lines(rates: Rates, model: str, people: str) -> list[str]:
         f"{rates.impostors} impostor pairs, {len(rates.undetected)} images without a detected face",
         *(
             f"  calibrated FAR {row.calibrated_far:<6g} threshold {row.threshold:.4f}  "
-            f"measured FAR {row.far:.2e} ({row.far / row.calibrated_far:.2f} times)  TAR {row.tar:.4f}"
+            f"measured FAR {far_text(row.rates.far)}, {row.rates.far.value / row.calibrated_far:.2f} times  "
+            f"TAR {tar_text(row.rates.tar)}"
             for row in rates.thresholds
         ),
         *(f"  TAR {tar:.4f} at a measured FAR of {far}" for far, tar in rates.tar_at_far.items()),
     ]
 
 
+def far_text(rate: Rate) -> str:
+    """Return a false accept rate with its 95% interval."""
+    return f"{rate.value:.2e} ({rate.low:.2e} to {rate.high:.2e})"
+
+
+def tar_text(rate: Rate) -> str:
+    """Return a true accept rate with its 95% interval."""
+    return f"{rate.value:.3f} ({rate.low:.3f} to {rate.high:.3f})"
+
+
+def calibration_lines(model: str, populations: list[PopulationRates]) -> list[str]:
+    """Return the lines of `evaluate calibrate` for the terminal: the rates of each population."""
+    return [
+        line
+        for one in populations
+        for line in (
+            f"{model} on {one.name}: {one.people} people, {one.images} images with a face, {one.genuine} "
+            f"genuine pairs, {one.impostors} impostor pairs",
+            *(
+                f"  calibrated FAR {far:<6g} measured FAR {far_text(measured.far)}  "
+                f"TAR {tar_text(measured.tar)}  accepted: {measured.pairs_of_people} pairs of people"
+                for far, measured in one.rates.items()
+            ),
+        )
+    ]
+
+
+def calibration_card_rows(populations: list[PopulationRates]) -> dict[str, str]:
+    """Return the values of a model card by metric: the rates of each population at some thresholds."""
+    return {
+        f"calibration, {one.name}, {rate} at the threshold for FAR {far:g}": text
+        for one in populations
+        for far, measured in one.rates.items()
+        if far in CALIBRATED_FARS
+        for rate, text in (("FAR", far_text(measured.far)), ("TAR", tar_text(measured.tar)))
+    }
+
+
 def rate_card_rows(rates: Rates, people: str) -> dict[str, str]:
     """Return the values of a model card by metric; `people` names the set of people."""
     measured = {
-        f"{people}, measured FAR at the threshold for FAR {row.calibrated_far:g}": f"{row.far:.2e}"
+        f"{people}, measured FAR at the threshold for FAR {row.calibrated_far:g}": far_text(row.rates.far)
         for row in rates.thresholds
     }
     return measured | {f"{people}, TAR at FAR {far}": f"{tar:.3f}" for far, tar in rates.tar_at_far.items()}

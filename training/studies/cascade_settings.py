@@ -3,12 +3,17 @@
     python -m training.studies.cascade_settings --data DATA
     python -m training.studies.cascade_settings --data DATA --run runs/cascade_pnet --run runs/cascade_rnet
     python -m training.studies.cascade_settings --data DATA --model cascade --proposal-weight 10
+    python -m training.studies.cascade_settings --data DATA --model cascade --variants --limit 500
 
 The nets run once on WIDER FACE's validation images, at low thresholds. Their outputs are kept, and a grid of
 thresholds, score weights and NMS overlaps is applied to them. The figures of a setting differ a little from
 those of the detector with that setting, because NMS first thins R-Net's candidates at the low thresholds.
+
+With `--variants` the detector runs on WIDER FACE's training images, once as it is and once for each entry of
+`VARIANTS`, which changes one setting of the detector.
 """
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -17,7 +22,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from numpy import ndarray
 from tqdm import tqdm
 
@@ -29,25 +34,52 @@ from app.vision.scores import logit, sigmoid
 from app.vision.spec import ScoreWeights
 from training.data.datasets import wider
 from training.data.datasets.images import read_image
-from training.evaluation.detection import HEIGHT_BANDS, MIN_HEIGHT, Detections, match_all
+from training.evaluation.detection import (
+    HEIGHT_BANDS,
+    MIN_HEIGHT,
+    Detections,
+    detect_function,
+    match_all,
+)
 from training.evaluation.user_errors import one_line_errors
 from training.exporting.detector_stages import detector_with
 from training.exporting.published import StageSettings
-from training.metrics.detection import average_precision, recall
+from training.metrics.detection import Matches, average_precision, recall
 from training.reports.markdown import table
 
 LOW_THRESHOLDS: StageSettings = {
-    "pnet": {"threshold": 0.05, "max_candidates": 1000},
+    "pnet": {"threshold": 0.0005, "max_candidates": 1000},
     "rnet": {"threshold": 0.01, "nms": 0.8, "max_candidates": 200},
     "onet": {"score_weights": ScoreWeights()},
 }
 """Settings with which the nets run."""
 
-PNET_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5)
+PNET_THRESHOLDS = (0.004, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 RNET_THRESHOLDS = (0.05, 0.1, 0.2, 0.4, 0.58)
 PROPOSAL_WEIGHTS = (0.0, 0.2, 0.5)
 RNET_WEIGHTS = (0.0, 0.3, 0.6, 1.0)
 NMS_OVERLAPS = (0.3, 0.4, 0.5)
+
+VARIANTS: dict[str, StageSettings] = {
+    "as it is": {},
+    "smallest face 22 px at the first scale": {"pnet": {"best_cell": 22}},
+    "smallest face 25 px at the first scale": {"pnet": {"best_cell": 25}},
+    "ratio of scales 0.24": {"pnet": {"factor": 0.24}},
+    "ratio of scales 0.28": {"pnet": {"factor": 0.28}},
+    "ratio of scales 0.36": {"pnet": {"factor": 0.36}},
+    "no penalty in coarse scales": {"pnet": {"coarse_penalty": 0.0}},
+    "penalty up to 48 px": {"pnet": {"coarse_side": 48.0}},
+    "threshold of the proposal net 0.2": {"pnet": {"threshold": 0.2}},
+    "voting from IoU 0.6": {"pnet": {"vote": 0.6}},
+    "threshold of R-Net 0.15": {"rnet": {"threshold": 0.15}},
+    "final NMS at IoU 0.4": {"onet": {"nms": 0.4}},
+    "weights 10, 2, 2": {"onet": {"score_weights": ScoreWeights(proposal=5, rnet=1)}},
+    "box blend 0.4": {"onet": {"box_blend": 0.4}},
+}
+"""Settings of `cascade` that `--variants` compares."""
+
+RESAMPLES = 200
+"""Number of bootstrap samples of the images."""
 
 RNET_NMS = 0.7
 NO_POINTS = np.empty((0, 5, 2), np.float32)
@@ -204,6 +236,45 @@ def compare(
     return [[f"{ap:.4f}", f"{r:.3f}", f"{crops:.0f}", *setting.cells()] for ap, r, crops, setting in rows]
 
 
+def compare_variants(detectors: dict[str, Detector], images: list[wider.LabelledImage]) -> list[list[str]]:
+    """Return a row for each detector: its AP, the difference from the first one, and the AP by height.
+
+    The difference has a 95% interval by bootstrap over the images.
+
+    Args:
+        detectors: the detectors by name.
+        images: the labelled images.
+    """
+    functions = {name: detect_function(detector) for name, detector in detectors.items()}
+    found: dict[str, list[Detections]] = {name: [] for name in detectors}
+    for image in tqdm(images, unit="image", disable=None):
+        pixels = read_image(image.path)
+        for name, detect in functions.items():
+            found[name].append(detect(pixels))
+    first = match_all(images, found[next(iter(detectors))])
+    rows = []
+    for name, detections in found.items():
+        matches = match_all(images, detections)
+        low, high = np.percentile(bootstrap_differences(first, matches), (2.5, 97.5))
+        by_height = [average_precision(match_all(images, detections, *band)) for band in HEIGHT_BANDS]
+        ap = average_precision(matches)
+        change = f"{ap - average_precision(first):+.4f} ({low:+.4f} to {high:+.4f})"
+        rows.append([name, f"{ap:.4f}", change, *(f"{value:.4f}" for value in by_height)])
+    return rows
+
+
+def bootstrap_differences(first: list[Matches], second: list[Matches]) -> Float64[ndarray, " samples"]:
+    """Return AP of the second detector less AP of the first, on samples of the images with replacement."""
+    rng = np.random.default_rng(0)
+    samples = rng.integers(len(first), size=(RESAMPLES, len(first)))
+    return np.array(
+        [
+            average_precision([second[i] for i in sample]) - average_precision([first[i] for i in sample])
+            for sample in samples
+        ]
+    )
+
+
 def main(
     data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="The folder that holds wider/.")],
     run: Annotated[list[Path] | None, typer.Option(help="Run of a stage. May be repeated.")] = None,
@@ -214,9 +285,23 @@ def main(
         typer.Option(help="Weight of the proposal net's logit, instead of the grid's. May be repeated."),
     ] = None,
     shown: Annotated[int, typer.Option(help="Number of settings printed, by falling AP.")] = 25,
+    variants: Annotated[
+        bool, typer.Option("--variants", help="Compare single settings on the training images instead.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(help="Number of images for --variants, from a seed.")] = None,
 ) -> None:
     """Print recall by stage and the AP of a grid of settings, on WIDER FACE's validation images."""
     models_for(models, {"detect": model})  # names the detectors if there is none of this name
+    if variants:
+        photos = list(wider.read(data / "wider", "train"))
+        random.Random(0).shuffle(photos)
+        detectors = {
+            name: detector_with(run or [], models, change, model) for name, change in VARIANTS.items()
+        }
+        bands = [f"{low} to {high}" for low, high in HEIGHT_BANDS]
+        rows = compare_variants(detectors, photos[:limit])
+        print(table(["setting", "AP", "change (95% interval)", *bands], rows))
+        return
     detector = detector_with(run or [], models, LOW_THRESHOLDS, model)
     images = list(wider.read(data / "wider", "val"))
     outputs, sizes = [], []

@@ -1,14 +1,11 @@
 """LFW's protocol and the calibration, with a fake detector and a fake embedder."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.fakes import fake_analyzer
 from tests.training.people import write_people
 from training.data.datasets.lfw import Pair
 from training.evaluation import verification
-from training.exporting.calibration import read_calibration
 from training.reports import verification as report
 
 
@@ -22,17 +19,18 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> verification.Verificati
     undetected = Pair(path["c0"], path["c2"], True)
     analyzer, pairs = fake_analyzer(), 3 * (genuine + impostors) + [undetected]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verification, "FARS", (0.1,))
+        patch.setattr(verification, "REPORTED_FARS", (0.1, 1e-4))
         return verification.measure(
-            analyzer.embedder("vectors"), pairs, verification.locate_pairs(analyzer, pairs)
+            analyzer, analyzer.embedder("vectors"), pairs, verification.locate_pairs(analyzer, pairs)
         )
 
 
 def test_a_pair_with_an_undetected_face_is_an_error(figures: verification.VerificationFigures) -> None:
     assert (figures.model, figures.pairs, figures.undetected) == ("vectors", 25, ["c2.png"])
     assert figures.accuracy == pytest.approx(24 / 25, abs=0.02)
-    assert [c.tar for c in figures.calibration] == [pytest.approx(12 / 13)]
-    assert figures.probability is not None
+    (one,) = figures.at_far  # the impostor pairs are too few for the second rate
+    assert one.far == 0.1
+    assert one.tar == pytest.approx(12 / 13)
 
 
 def test_the_report_names_undetected_faces(figures: verification.VerificationFigures) -> None:
@@ -44,16 +42,3 @@ def test_the_report_names_undetected_faces(figures: verification.VerificationFig
 
 def test_view_1_has_its_name_on_the_card(figures: verification.VerificationFigures) -> None:
     assert "LFW View 1 pairsDevTest, EER" in report.card_rows(figures, "pairsDevTest.txt")
-
-
-def test_a_kept_calibration_does_not_change_the_others(
-    figures: verification.VerificationFigures, tmp_path: Path
-) -> None:
-    verification.keep_calibration(tmp_path, figures, "pairs.txt")
-    before = read_calibration(tmp_path)["vectors"]
-    assert before.thresholds == tuple(figures.calibration)
-    assert "pairs.txt" in before.calibrated_on
-    other = verification.VerificationFigures(**{**vars(figures), "model": "other"})
-    verification.keep_calibration(tmp_path, other, "pairs.txt")
-    assert read_calibration(tmp_path)["vectors"] == before
-    assert set(read_calibration(tmp_path)) == {"vectors", "other"}

@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from keras import layers
 
@@ -83,3 +84,30 @@ def test_images_of_free_size_are_transposed_as_bytes() -> None:
     nodes = to_onnx(serving_net(net), half=False).graph.node
     assert [n.op_type for n in nodes][:2] == ["Transpose", "Cast"]
     assert nodes[0].input[0] == "image"
+
+
+def enlarging(factor: int) -> keras.Model:
+    """Return a net of free image size that adds enlarged features to features of twice the resolution."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((None, None, 3))
+    fine = layers.Conv2D(4, 3, 2, padding="same")(image)
+    coarse = layers.Conv2D(4, 3, factor, padding="same", activation="relu")(fine)
+    enlarged = layers.Add()([fine, layers.UpSampling2D(factor)(coarse)])
+    return serving_net(keras.Model(image, {"score": layers.Conv2D(2, 1)(enlarged)}))
+
+
+def test_features_of_free_size_are_enlarged_by_one_resize() -> None:
+    net = enlarging(2)
+    model = to_onnx(net, half=False)
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds.count("Resize") == 1
+    assert "Tile" not in kinds
+    images = np.random.default_rng(0).integers(0, 256, (2, 24, 40, 3), np.uint8)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (found,) = session.run(None, {"image": images})
+    np.testing.assert_allclose(found, net(images)["score"], rtol=1e-4, atol=1e-3)
+
+
+def test_features_of_free_size_are_enlarged_by_a_factor_of_2_alone() -> None:
+    with pytest.raises(ValueError, match="Only a factor of 2"):
+        to_onnx(enlarging(3), half=False)

@@ -6,15 +6,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.vision.spec import Calibration, EmbedderSpec, HeadSpec, LandmarkSpec, ONetSpec, PNetSpec, RNetSpec
+from app.vision.spec import (
+    Calibration,
+    EmbedderSpec,
+    HeadSpec,
+    LandmarkSpec,
+    ONetSpec,
+    PNetSpec,
+    RNetSpec,
+    SimilarityCalibration,
+)
 from tests.training.finished_runs import SHA256, write_finished_run, write_run_file
 from training.config.registry import BEST_WEIGHTS, RunError, find
-from training.exporting.calibration import Calibrated
 from training.exporting.recipes import Product
 from training.exporting.trained import product_of, stage_spec
 
 CALIBRATION = {
-    "mine": Calibrated(
+    "mine": SimilarityCalibration(
         calibrated_on="something",
         thresholds=(Calibration(far=0.01, threshold=0.3, tar=0.9),),
         default_far=0.01,
@@ -126,7 +134,10 @@ def test_a_folder_without_a_run_or_without_weights_is_an_error(tmp_path: Path) -
         product_of([run], None, {})
 
 
-@pytest.mark.parametrize("name", [*CASCADE, "cascade_rnet_scratch", "cascade_onet_scratch"])
+MTCNN_HERE = ("mtcnn_here_pnet", "mtcnn_here_rnet", "mtcnn_here_onet")
+
+
+@pytest.mark.parametrize("name", [*CASCADE, "cascade_rnet_scratch", "cascade_onet_scratch", *MTCNN_HERE])
 def test_every_run_of_a_stage_has_a_spec(name: str, tmp_path: Path) -> None:
     config = find(name).CONFIG
     spec = stage_spec(write_run_file(tmp_path, config, ["wider"]), "mine")

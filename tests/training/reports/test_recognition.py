@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from app.runtime.model_store import read_manifest
+from training.reports import model_cards
 from training.reports import recognition as report
 
 MODELS = Path("models")
@@ -21,6 +24,31 @@ def test_thresholds_are_those_of_the_files() -> None:
     for spec in specs.values():
         for c in spec.thresholds:
             assert f"{c.threshold:.4f} ({100 * (1 - c.tar):.1f}%)" in text
+
+
+def test_the_rates_of_populations_are_those_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    def row(value: str) -> dict[str, str]:
+        return {"value": value, "command": "c", "date": "d"}
+
+    recorded = {
+        "sface": {
+            "calibration, LFW View 1, FAR at the threshold for FAR 0.001": row("f1"),
+            "calibration, LFW View 1, FAR at the threshold for FAR 1e-05": row("f2"),
+            "calibration, CelebA, FAR at the threshold for FAR 0.001": row("f3"),
+            "calibration, CelebA, TAR at the threshold for FAR 0.001": row("t1"),
+            "celeba, TAR at FAR 0.001": row("another"),
+        }
+    }
+    monkeypatch.setattr(model_cards, "recorded", lambda models: recorded)
+    fars, tars = report.populations(MODELS).split("\n\n")
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in fars.splitlines()[2:]]
+    assert cells == [
+        ["`sface`", "LFW View 1", "", "f1", "", "f2"],
+        ["`sface`", "CelebA", "", "f3", "", ""],
+    ]
+    assert tars.splitlines()[2:] == ["| `sface` | CelebA |  | t1 |  |  |"]
+    monkeypatch.setattr(model_cards, "recorded", lambda models: {})
+    assert report.populations(MODELS) == ""
 
 
 def test_runs_with_triplet_loss_are_compared(tmp_path: Path) -> None:

@@ -42,6 +42,10 @@ ONET = ONetSpec.model_validate(
             ["anchor-free, strides 8, 16;", "22 px, reduced to at least 12 px", "4,000,000 pixels"],
         ),
         (
+            AnchorFreeSpec.model_validate(PROPOSALS | {"strides": (8,), "coarse_penalty": 1.5}),
+            ["first scale 1.5 for faces below 16 px, falling to 0 at 32 px, at most 9 candidates"],
+        ),
+        (
             PNetSpec.model_validate(PROPOSALS | {"nms_per_scale": 0.4}),
             ["window 12 px, face 12 px, stride 2 px", "NMS 0.4 per scale and 0.6 over all scales"],
         ),

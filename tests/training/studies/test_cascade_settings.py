@@ -1,11 +1,17 @@
 """Settings applied to stored outputs of a cascade, on candidates whose figures are known."""
 
 from pathlib import Path
+from typing import cast
 
+import cv2
 import numpy as np
 import pytest
+from numpy import ndarray
 
+from app.pipeline.detector import Detector
+from app.pipeline.faces import Faces
 from training.data.datasets.wider import LabelledImage
+from training.metrics.detection import Matches
 from training.studies import cascade_settings
 from training.studies.cascade_settings import Setting, StageOutputs
 
@@ -63,5 +69,37 @@ def test_settings_are_compared_by_falling_average_precision() -> None:
     precisions = [float(row[0]) for row in rows]
     assert precisions == sorted(precisions, reverse=True)
     assert precisions[0] == 1
-    assert len(rows) == 5 * 5 * 1 * 4 * 3
+    assert len(rows) == 7 * 5 * 1 * 4 * 3
     assert {row[5] for row in rows} == {"0"}
+
+
+def test_the_difference_of_two_detectors_is_resampled_over_the_images() -> None:
+    hit, miss = (Matches(np.array([0.9]), np.array([right]), np.array([False]), 1) for right in (True, False))
+    same = cascade_settings.bootstrap_differences([hit, miss], [hit, miss])
+    better = cascade_settings.bootstrap_differences([hit, miss], [hit, hit])
+    assert len(same) == len(better) == cascade_settings.RESAMPLES
+    assert not same.any()
+    assert set(better.round(6)) <= {0.0, 0.5, 0.75, 1.0}
+    assert 0.2 < better.mean() < 0.7
+
+
+def test_variants_are_compared_with_the_first_detector(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.zeros((200, 200, 3), np.uint8))
+    detectors = {"finds": FakeDetector(FACE), "does not find": FakeDetector(FACE + np.float32(90))}
+    photo = LabelledImage(path, FACE, np.array([False]))
+    rows = cascade_settings.compare_variants(cast(dict[str, Detector], detectors), [photo])
+    assert [row[:3] for row in rows] == [
+        ["finds", "1.0000", "+0.0000 (+0.0000 to +0.0000)"],
+        ["does not find", "0.0000", "-1.0000 (-1.0000 to -1.0000)"],
+    ]
+
+
+class FakeDetector:
+    """A detector that finds one box in every image."""
+
+    def __init__(self, box: ndarray) -> None:
+        self._box = box
+
+    def detect(self, *_: object) -> Faces:
+        return Faces(self._box, np.array([0.9], np.float32), np.zeros((1, 5, 2), np.float32))
