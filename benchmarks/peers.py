@@ -232,7 +232,7 @@ def main(
     """Measure Facet and other libraries alternately, with 2 threads."""
     warnings.simplefilter("ignore")
     cv2.setNumThreads(2)
-    analyzer = Analyzer(load(Path("models"), "cpu", options=LoadOptions(threads=2)))
+    analyzer = Analyzer(load(Path("models"), "cpu", options=LoadOptions(threads=2, precision="auto")))
     images = pictures(data, count)
     own = pictures(None, count)
     rows = [

@@ -45,7 +45,7 @@ def main(
     ),
 ) -> None:
     """Measure the time in milliseconds of each stage, by image size."""
-    analyzer = Analyzer(load(Path("models"), device, options=LoadOptions(threads=threads)))
+    analyzer = Analyzer(load(Path("models"), device, options=LoadOptions(threads=threads, precision="auto")))
     detector = analyzer.detector(None)
     landmarker, embedder = analyzer.landmarker(None), analyzer.embedder(None)
     portrait = decode(PHOTO.read_bytes(), 50_000_000, "image")
