@@ -79,6 +79,10 @@ class Unauthorized(FacetError):
     """The request has no valid API key."""
 
 
+class CrossSite(FacetError):
+    """A web page of another host sends a request that could change the gallery."""
+
+
 class UnknownModel(FacetError):
     """No loaded model performs the task under this name, or at all if `name` is None.
 
@@ -97,6 +101,30 @@ class UnknownModel(FacetError):
 
 class NoFace(FacetError):
     """The detector found no face in an image that must contain a face."""
+
+
+class SeveralFaces(FacetError):
+    """An image that must contain exactly one face contains several."""
+
+
+class UnknownId(FacetError):
+    """No collection, person or face has this id. `field` says which of them was looked for."""
+
+
+class OtherEmbedding(FacetError):
+    """The vectors of a collection or of an import cannot be compared with those of the loaded models."""
+
+
+class DuplicateExternalId(FacetError):
+    """Another person of the collection has this external id."""
+
+
+class GalleryLimit(FacetError):
+    """The gallery, a collection or a person would exceed a limit."""
+
+
+class GalleryUnavailable(FacetError):
+    """The gallery is switched off, or its store cannot be read or written."""
 
 
 class NotReady(FacetError):

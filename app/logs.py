@@ -21,6 +21,9 @@ Format = Literal["auto", "json", "text"]
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Id of the current request; None outside of a request."""
 
+AUDIT = "facet.audit"
+"""Logger of the changes of the gallery. The service writes its lines at every log level."""
+
 _QUEUE_SIZE = 10_000
 _FLUSH_TIMEOUT_S = 2.0
 _POLL_S = 0.01
@@ -97,6 +100,7 @@ def start(level: str, form: Format, stream: TextIO | None = None, queue_size: in
     root = logging.getLogger()
     root.handlers[:] = [DroppingQueueHandler(queue, writer)]
     root.setLevel(level.upper())
+    logging.getLogger(AUDIT).setLevel(logging.INFO)  # a quiet service keeps its audit log
     atexit.unregister(flush)
     atexit.register(flush)
 

@@ -1,7 +1,8 @@
 """Dynamic batching: on a GPU, waiting calls of one net from different requests are merged into one batch.
 
-A CPU does not benefit from larger batches and uses the plain scheduler
-(docs/decisions/0024-dynamic-batching-on-gpu-only.md).
+On a CPU the nets do not benefit from larger batches and use the plain scheduler
+(docs/decisions/0024-dynamic-batching-on-gpu-only.md). Searches of the gallery are merged on every device
+(docs/decisions/0038-gallery-search.md).
 """
 
 from app.runtime.device import split_batches

@@ -55,6 +55,10 @@ class FileEntry(_Entry):
     )
     bytes: int = Field(description="Size of the file in bytes.")
     sha256: str = Field(description="SHA-256 of the file, hexadecimal.")
+    graph: str | None = Field(
+        None,
+        description="SHA-256 of the net without the metadata of the file, which has the calibration.",
+    )
 
 
 class ModelEntry(_Entry):

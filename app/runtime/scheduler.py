@@ -18,8 +18,8 @@ from app.errors import OutOfMemory
 from app.runtime.device import Device, even_size, split_batches
 from app.runtime.session import concatenate_outputs
 from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
-from app.runtime.work_items import DeviceNet, InferenceCall, MapCall
-from app.vision.spec import ModelSpec, stage_of
+from app.runtime.work_items import DeviceNet, InferenceCall, MapCall, ModelNet
+from app.vision.spec import ModelSpec
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -203,19 +203,19 @@ class DeviceScheduler:
                 parts.append(net.infer(batch, size))
             except OutOfMemory:
                 smaller = [s for s in sizes if s <= size // 2]
-                self.telemetry.device_memory_exhausted(net.spec.model, stage_of(net.spec), size)
+                self.telemetry.device_memory_exhausted(*net.telemetry_labels, size)
                 if not smaller:
                     raise
                 parts.append(self._infer(net, batch, smaller, requests))
             else:
-                self.telemetry.batch(net.spec.model, stage_of(net.spec), requests, count)
+                self.telemetry.batch(*net.telemetry_labels, requests, count)
         return concatenate_outputs(parts)
 
 
 class ScheduledSession:
     """A net that runs on the scheduler of its device: the `ModelSession` of the service."""
 
-    def __init__(self, net: DeviceNet, scheduler: DeviceScheduler) -> None:
+    def __init__(self, net: ModelNet, scheduler: DeviceScheduler) -> None:
         self._net = net
         self._scheduler = scheduler
 

@@ -19,7 +19,7 @@ from app.runtime.device import (
     require_provider,
     split_batches,
 )
-from app.vision.spec import COSINE_KEY, METADATA_KEY, FloatCosine, ModelSpec, parse
+from app.vision.spec import COSINE_KEY, METADATA_KEY, FloatCosine, ModelSpec, parse, stage_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -89,26 +89,10 @@ class OrtSession:
     def __init__(
         self, path: Path, device: Device, *, parallel: bool = False, content: bytes | None = None
     ) -> None:
-        require_provider(device.kind)
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        options.inter_op_num_threads = 1
         self.device = device
         self.slots = device.slots if parallel else 1
-        if parallel and device.on_cpu:
-            options.intra_op_num_threads = 1
-        else:
-            # Spinning threads make a call faster. They must stop after the call, because they would occupy
-            # cores that other sessions need.
-            options.intra_op_num_threads = device.threads
-            options.add_session_config_entry("session.force_spinning_stop", "1")
-        self.session = _open(path, content, options, device)
+        self.session = open_session(path, device, parallel=parallel, content=content)
         self.provider = self.session.get_providers()[0]
-        if self.provider != PROVIDERS[device.kind]:
-            raise DeviceUnavailable(
-                f"The device {device.kind!r} was requested, but {path.name} runs on {self.provider}. "
-                f"{INSTALL_HINT}."
-            )
         self.spec, self.cosine = self._read_metadata(path)
         self.outputs = [o.name for o in self.session.get_outputs()]
         self._input = self.session.get_inputs()[0].name
@@ -124,6 +108,11 @@ class OrtSession:
             return parse(metadata[METADATA_KEY]), cosine and FloatCosine.model_validate_json(cosine)
         except ValueError as error:
             raise BadModel(f"The spec of {path.name} is invalid: {error}.") from error
+
+    @property
+    def telemetry_labels(self) -> tuple[str, str]:
+        """The name of the model and the stage of the net."""
+        return self.spec.model, stage_of(self.spec)
 
     def batch_sizes(self, images: ndarray) -> tuple[int, ...]:
         """Return the allowed batch sizes, ascending, for images (n, h, w, 3) of this height and width."""
@@ -224,6 +213,38 @@ def concatenate_outputs(parts: Sequence[Sequence[ndarray]]) -> list[ndarray]:
     """Return each output of several calls, concatenated along the batch axis."""
     columns = zip(*parts, strict=True)
     return [np.concatenate(column) if len(column) > 1 else column[0] for column in columns]
+
+
+def open_session(
+    path: Path, device: Device, *, parallel: bool = False, content: bytes | None = None
+) -> ort.InferenceSession:
+    """Open an ONNX file on a device. See `OrtSession` for the arguments.
+
+    Returns:
+        The session of ONNX Runtime, which runs on the device.
+
+    Raises:
+        BadModel: the file cannot be loaded.
+        DeviceUnavailable: the device cannot run the net.
+    """
+    require_provider(device.kind)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.inter_op_num_threads = 1
+    if parallel and device.on_cpu:
+        options.intra_op_num_threads = 1
+    else:
+        # Spinning threads make a call faster. They must stop after the call, because they would occupy
+        # cores that other sessions need.
+        options.intra_op_num_threads = device.threads
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+    session = _open(path, content, options, device)
+    provider = session.get_providers()[0]
+    if provider != PROVIDERS[device.kind]:
+        raise DeviceUnavailable(
+            f"The device {device.kind!r} was requested, but {path.name} runs on {provider}. {INSTALL_HINT}."
+        )
+    return session
 
 
 def _open(

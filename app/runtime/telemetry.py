@@ -17,6 +17,23 @@ RejectReason = Literal[
 ]
 """Why a request or a connection was refused or abandoned."""
 
+GalleryAction = Literal[
+    "create-collection",
+    "delete-collection",
+    "add-person",
+    "update-person",
+    "delete-person",
+    "merge-people",
+    "add-face",
+    "delete-face",
+    "move-face",
+    "expire-person",
+    "expire-face",
+    "import",
+    "export",
+]
+"""What the audit log of the gallery records."""
+
 
 class Telemetry:
     """Receives events. This base class discards them.
@@ -66,6 +83,28 @@ class Telemetry:
 
     def connections(self, count: int) -> None:
         """Record the number of open connections."""
+
+    def gallery_size(self, collections: int, people: int, faces: int) -> None:
+        """Record the numbers of collections, people and faces in the gallery."""
+
+    def gallery_state(self, usable: bool, erasing: bool) -> None:
+        """Record the state of the gallery.
+
+        Args:
+            usable: whether its file can be used.
+            erasing: whether bytes of deleted vectors are still in a file.
+        """
+
+    def gallery_action(self, action: GalleryAction) -> None:
+        """Record a change or an export of the gallery."""
+
+    def identified(self, known: int, unknown: int) -> None:
+        """Record the faces of an identified image.
+
+        Args:
+            known: number of faces that are somebody of the collection.
+            unknown: number of the other faces.
+        """
 
 
 NULL_TELEMETRY = Telemetry()

@@ -14,7 +14,28 @@ from app.vision.spec import ModelSpec
 
 
 class DeviceNet(Protocol):
-    """A net that a scheduler runs. `OrtSession` is the implementation."""
+    """A net that a scheduler runs."""
+
+    @property
+    def telemetry_labels(self) -> tuple[str, str]:
+        """The name of the model and the stage, for the telemetry."""
+
+    @property
+    def slots(self) -> int:
+        """The number of calls that may run at the same time."""
+
+    def batch_sizes(self, images: ndarray) -> tuple[int, ...]:
+        """Return the allowed batch sizes, ascending, for items of the shape of these."""
+
+    def empty_outputs(self) -> list[ndarray]:
+        """Return the outputs for a batch of no images."""
+
+    def infer(self, images: ndarray, size: int) -> list[ndarray]:
+        """Return the outputs of one call, each with n rows, for n images padded to a batch of `size`."""
+
+
+class ModelNet(DeviceNet, Protocol):
+    """The net of a model file. `OrtSession` is the implementation."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -29,21 +50,8 @@ class DeviceNet(Protocol):
         """The device that runs the net."""
 
     @property
-    def slots(self) -> int:
-        """The number of calls that may run at the same time."""
-
-    @property
     def outputs(self) -> Sequence[str]:
         """The names of the outputs."""
-
-    def batch_sizes(self, images: ndarray) -> tuple[int, ...]:
-        """Return the allowed batch sizes, ascending, for images (n, h, w, 3) of this height and width."""
-
-    def empty_outputs(self) -> list[ndarray]:
-        """Return the outputs for a batch of no images."""
-
-    def infer(self, images: ndarray, size: int) -> list[ndarray]:
-        """Return the outputs of one call, each with n rows, for n images padded to a batch of `size`."""
 
 
 class WorkItem:

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -43,6 +44,7 @@ class Job:
         expected_ms: what the job is known to take, in milliseconds.
         submitted: time of the submission, as a value of `time.perf_counter()`.
         started: time of the last start.
+        variables: the context variables of the request, such as its id, which log lines of the job have.
     """
 
     def __init__(self, context: RequestContext, work: Callable[[], Any], large: bool = False) -> None:
@@ -51,6 +53,7 @@ class Job:
         self.large = large
         self.expected_ms = 0.0
         self.submitted = self.started = time.perf_counter()
+        self.variables = copy_context()
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[Any] | None = self._loop.create_future()
 
@@ -173,7 +176,7 @@ class WorkerThreads:
                 job.started = time.perf_counter()
                 self._running.add(job)
                 self._report()
-            self._run(job)
+            job.variables.run(self._run, job)
             del job  # it has the image
 
     def _next(self) -> Job | None:

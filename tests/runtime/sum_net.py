@@ -50,6 +50,11 @@ class SumNet:
         self.gate.set()
         self._lock = threading.Lock()
 
+    @property
+    def telemetry_labels(self) -> tuple[str, str]:
+        """The labels of its events."""
+        return self.spec.model, self.spec.kind
+
     def batch_sizes(self, images: ndarray) -> tuple[int, ...]:
         """Return the allowed batch sizes, ascending."""
         return self.sizes

@@ -1,7 +1,10 @@
 """The manifest of a model folder: `manifest.json` lists the models with their files and hashes."""
 
+import hashlib
 import json
 from pathlib import Path
+
+import onnx
 
 from app.runtime.model_store import MANIFEST, read_manifest, sha256
 from app.vision.spec import Task
@@ -11,8 +14,13 @@ Entry = dict[str, object]
 
 
 def describe(path: Path) -> Entry:
-    """Return the manifest's description of a file: name, size in bytes and sha256."""
-    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+    """Return the manifest's description of a file: name, size in bytes, and the hashes of file and net."""
+    return {
+        "file": path.name,
+        "bytes": path.stat().st_size,
+        "sha256": sha256(path),
+        "graph": _graph_sha256(path),
+    }
 
 
 def entries(folder: Path) -> list[Entry]:
@@ -59,3 +67,10 @@ def write(folder: Path, models: list[Entry]) -> None:
     part = folder / f"{MANIFEST}.part"
     part.write_text(json.dumps({"models": models}, indent=2) + "\n")
     part.replace(folder / MANIFEST)
+
+
+def _graph_sha256(path: Path) -> str:
+    """Return the SHA-256 of an ONNX file without its metadata: the same after another calibration."""
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()

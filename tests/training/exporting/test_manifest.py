@@ -1,7 +1,9 @@
 """The manifest of a model folder."""
 
+import hashlib
 from pathlib import Path
 
+import onnx
 import pytest
 
 from app.runtime.model_store import MANIFEST, read_manifest
@@ -24,13 +26,34 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_file_is_described_by_its_name_size_and_hash(tmp_path: Path) -> None:
-    (tmp_path / "x.onnx").write_bytes(b"abc")
-    assert manifest.describe(tmp_path / "x.onnx") == {
+def saved(path: Path, node: str, metadata: str) -> Path:
+    """Write a net of one node with metadata."""
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    graph = onnx.helper.make_graph([onnx.helper.make_node(node, ["x"], ["y"])], "net", [value], [])
+    model = onnx.helper.make_model(graph)
+    model.metadata_props.add(key="spec", value=metadata)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_a_file_is_described_by_its_name_size_and_hashes(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.onnx", "Relu", "a")
+    described = manifest.describe(path)
+    content = path.read_bytes()
+    assert described | {"graph": ""} == {
         "file": "x.onnx",
-        "bytes": 3,
-        "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "graph": "",
     }
+
+
+def test_the_hash_of_the_net_leaves_the_metadata_out(tmp_path: Path) -> None:
+    first = manifest.describe(saved(tmp_path / "x.onnx", "Relu", "a"))
+    calibrated = manifest.describe(saved(tmp_path / "x.onnx", "Relu", "b"))
+    changed = manifest.describe(saved(tmp_path / "x.onnx", "Neg", "a"))
+    assert first["sha256"] != calibrated["sha256"]
+    assert first["graph"] == calibrated["graph"] != changed["graph"]
 
 
 def test_entries_come_back_and_the_service_reads_them(folder: Path) -> None:
