@@ -279,15 +279,25 @@ class Analyzer:
         meshes, presence = self._meshes[embedder.spec.mesh].first_pass(picture, points, timing)
         return FacePoints(refined, mesh.five_points(meshes)), presence
 
+    @property
+    def measures_quality(self) -> bool:
+        """Whether a loaded embedder measures the quality of faces."""
+        return self._first_judge() is not None
+
+    def _first_judge(self) -> FusedEmbedder | None:
+        for embedder in self.embedders.values():
+            if isinstance(embedder, FusedEmbedder) and embedder.spec.quality is not None:
+                return embedder
+        return None
+
     def _judge(self) -> FusedEmbedder:
         """Return the embedder that measures the quality of faces.
 
         Raises:
             BadParameter: none is loaded.
         """
-        for embedder in self.embedders.values():
-            if isinstance(embedder, FusedEmbedder) and embedder.spec.quality is not None:
-                return embedder
+        if (judge := self._first_judge()) is not None:
+            return judge
         raise BadParameter(
             "The parameter quality needs an embedder that measures it, and none is loaded. Add fused to "
             "FACE_MODELS.",
