@@ -150,10 +150,11 @@ format: .venv/.stamp-dev ## format the sources, and fix lint errors that can be 
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-generate: .venv/.stamp-dev ## write what is generated from code: .env.example, the settings and REST references, OpenAPI examples
+generate: .venv/.stamp-dev ## write what is generated from code: .env.example, the settings and REST references, OpenAPI examples, the search graph
 	$(BIN)/python -m scripts.settings_reference
 	$(BIN)/python -m scripts.openapi_examples
 	$(BIN)/python -m scripts.rest_reference
+	$(BIN)/python -m scripts.search_graph
 
 PROMTOOL = promtool
 docker-check: .venv-docker/.stamp ## lint the Dockerfiles, validate docker-compose.yml, test the alerts (promtool)

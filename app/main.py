@@ -5,13 +5,22 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
 
 from app import logs
-from app.api import batch_routes, face_routes, openapi, problem_handlers, status_routes
+from app.api import (
+    batch_routes,
+    collection_routes,
+    face_routes,
+    openapi,
+    people_routes,
+    problem_handlers,
+    status_routes,
+)
 from app.api.metrics import Metrics
 from app.api.middleware.access_log import AccessLog
 from app.api.middleware.allowed_hosts import ANY, AllowedHosts
@@ -23,7 +32,9 @@ from app.api.transport.body_limits import BodyLimits
 from app.api.transport.h11_protocol import limited_protocol
 from app.api.transport.memory_budget import MemoryBudget
 from app.api.transport.timeouts import ClientTimeouts
-from app.errors import BadModel, FacetError, NotReady
+from app.errors import BadModel, FacetError, GalleryUnavailable, NotReady
+from app.gallery.gallery import Gallery
+from app.gallery_wiring import gallery_of
 from app.keys import AcceptedKeys
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.warmup import WarmUp, warm_up
@@ -37,7 +48,9 @@ from app.wiring import admission_of, limits_of, load_analyzer
 
 log = logging.getLogger(__name__)
 
-_DESCRIPTION = """Face detection, landmarks, embedding and verification on photographs.
+_GALLERY_INTERVAL_S = 1.0
+
+_DESCRIPTION = """Face detection, landmarks, embedding and verification on photographs; a gallery of people.
 
 Send an image as a raw `image/*` body, as the multipart part `image`, or as JSON `{"image": "<base64>"}`.
 Errors are RFC 9457 problems (`application/problem+json`) with a stable `type`.
@@ -70,6 +83,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         asyncio.get_running_loop().set_exception_handler(AcceptErrors())
         trimming = asyncio.create_task(trim_memory())
+        following = asyncio.create_task(_follow_gallery(service))
         starting = asyncio.create_task(_start(app, service, settings, analyzer, telemetry))
         starting.add_done_callback(lambda _: _record_models(metrics, service, settings))
         try:
@@ -79,10 +93,12 @@ def create_app(
                 yield {"telemetry": metrics}
         finally:
             metrics.service_closed()
-            trimming.cancel()
-            starting.cancel()
-            await asyncio.gather(trimming, starting, return_exceptions=True)
+            tasks = (trimming, following, starting)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             service.admission.close()  # not in a thread: there may be no memory for one
+            service.close()
             logs.flush()
 
     app = FastAPI(
@@ -99,7 +115,13 @@ def create_app(
     app.state.service = service
     app.state.metrics = metrics
     app.state.give_up = _terminate
-    routers = (face_routes.router, batch_routes.router, status_routes.router)
+    routers = (
+        face_routes.router,
+        batch_routes.router,
+        people_routes.router,
+        collection_routes.router,
+        status_routes.router,
+    )
     for router in routers:
         app.include_router(router)
     app.add_middleware(IgnoreTrailingSlash)
@@ -150,17 +172,23 @@ async def _first(task: asyncio.Task[None], event: asyncio.Event) -> None:
 async def _start(
     app: FastAPI, service: FaceService, settings: Settings, analyzer: Analyzer | None, telemetry: Telemetry
 ) -> None:
-    def prepare() -> Analyzer:
+    def prepare() -> tuple[Analyzer, Gallery | None]:
         runs = WarmUp()
         try:
             ready = analyzer or load_analyzer(settings, telemetry, runs.begin)
             warm_up(ready, runs)
         finally:
             runs.close()
-        return ready
+        gallery = gallery_of(settings, ready, telemetry)
+        if gallery is not None and Path(settings.gallery).exists():
+            try:
+                gallery.tick()
+            except GalleryUnavailable as error:
+                log.error("The gallery cannot be used: %s", error.detail)
+        return ready, gallery
 
     try:
-        service.open(await run_sync(prepare, abandon_on_cancel=True))
+        service.open(*await run_sync(prepare, abandon_on_cancel=True))
         names = ", ".join(model.entry.name for model in service.analyzer.models)
         int8 = [m.entry.name for m in service.analyzer.models if service.analyzer.precision(m) == "int8"]
         log.info("ready: %s (weights: %s; int8: %s)", names, settings.weights, ", ".join(int8) or "none")
@@ -175,9 +203,29 @@ async def _start(
         give_up()
 
 
+async def _follow_gallery(service: FaceService) -> None:
+    """Let the gallery take over changes of other processes, and delete what has expired, every second."""
+    was_usable = True
+    while True:
+        await asyncio.sleep(_GALLERY_INTERVAL_S)
+        try:
+            if (gallery := service.used_gallery) is not None:
+                await run_sync(gallery.tick)
+            was_usable = True
+        except GalleryUnavailable as error:
+            if was_usable:
+                log.error("The gallery cannot be used: %s", error.detail)
+            was_usable = False
+        except Exception:
+            log.exception("The gallery failed with an unexpected error.")
+
+
 def _record_models(metrics: Metrics, service: FaceService, settings: Settings) -> None:
     with suppress(NotReady):
-        metrics.service_opened(service.analyzer, settings.max_queue)
+        is_off = settings.gallery.lower() == "off"
+        metrics.service_opened(
+            service.analyzer, settings.max_queue, 0 if is_off else settings.max_gallery_faces
+        )
 
 
 def _terminate() -> None:

@@ -28,7 +28,7 @@ _SERVICE_LINK = re.compile(
 )
 """The variables that Kubernetes sets for each service, after the name of the service."""
 
-_MODELS = Path(__file__).resolve().parent.parent / "models"
+_ROOT = Path(__file__).resolve().parent.parent
 
 
 class Settings(BaseSettings):
@@ -127,7 +127,9 @@ class Settings(BaseSettings):
         "raises the throughput under load and does not delay a single request.",
     )
 
-    models_dir: Path = Field(_MODELS, description="Folder with the ONNX files and their manifest.json.")
+    models_dir: Path = Field(
+        _ROOT / "models", description="Folder with the ONNX files and their manifest.json."
+    )
     models: Annotated[frozenset[str] | None, NoDecode] = Field(
         None,
         description="Names of the models to load, separated by commas. If it is not set, all models are "
@@ -159,6 +161,27 @@ class Settings(BaseSettings):
         description="Calibration file that `facet calibrate` wrote. Its thresholds and probabilities replace "
         "those of the embedders it names. If the file is invalid, or was made with other weights or with "
         "another default detector, the start fails. The file is read once, when the service starts.",
+    )
+
+    gallery: str = Field(
+        str(_ROOT / "gallery" / "gallery.db"),
+        min_length=1,
+        description="File of the gallery: people and the embeddings of their faces (SQLite). It and its "
+        "folder are created by the first request to the gallery. If it cannot be used, the routes of the "
+        "gallery get 503, and the others work. off switches the gallery off.",
+    )
+    max_gallery_people: int = Field(1_000_000, ge=1, description="Maximum number of people in the gallery.")
+    max_gallery_faces: int = Field(
+        1_000_000,
+        ge=1,
+        description="Maximum number of faces in the gallery. A face of `fused` takes 1 KiB of memory in each "
+        "process and about 2.5 KiB in the file, a person 1 KiB in the file.",
+    )
+    max_import_bytes: int = Field(
+        256 << 20,
+        ge=1024,
+        description="Maximum size of an imported collection in bytes. It is in memory during the import; "
+        "`facet collections import` has no such limit.",
     )
 
     max_image_bytes: int = Field(
@@ -325,6 +348,13 @@ class Settings(BaseSettings):
         path = f"/{path.strip().removeprefix('/').removesuffix('/')}".removesuffix("/")
         if path and not _ROOT_PATH.fullmatch(path):
             raise ValueError("The value must be a path such as /facet, of letters, digits, - . _ ~ and /")
+        return path
+
+    @field_validator("gallery")
+    @classmethod
+    def _check_gallery(cls, path: str) -> str:
+        if "://" in path:
+            raise ValueError("The value must be the path of a file, or off; databases are not supported")
         return path
 
     @field_validator("trusted_proxies")

@@ -27,6 +27,7 @@ def limits_of(settings: Settings) -> Limits:
         boxes=settings.max_boxes,
         batch_images=settings.max_batch_images,
         batch_bytes=settings.max_batch_bytes,
+        import_bytes=settings.max_import_bytes,
     )
 
 
@@ -45,14 +46,15 @@ def worker_threads(settings: Settings) -> int:
 def model_threads(settings: Settings) -> int:
     """Return the number of threads that loaded models use at most, with a margin for short-lived threads.
 
-    Each net that uses all cores for one call has a pool of threads; the calling thread is one of them.
+    Each net that uses all cores for one call has a pool of threads; the calling thread is one of them. The
+    search of the gallery has a thread per core and one more.
     """
     threads = settings.threads or len(os.sched_getaffinity(0))
     nets = 0
     with suppress(BadModel):  # loading the models reports it
         entries = model_store.select(model_store.read_manifest(settings.models_dir), settings.models)
         nets = sum(len(entry.files) for entry in entries if entry.task == "landmarks")
-    return nets * (threads - 1) + threads + _OTHER_THREADS
+    return nets * (threads - 1) + threads + threads + 1 + _OTHER_THREADS
 
 
 def service_threads(settings: Settings) -> int:
@@ -77,7 +79,8 @@ def load_analyzer(
         opened: callback, called with each session as soon as it is open.
         only: the tasks to load a model for, each with a model name, or None for the default model. If `only`
             is None, all models of the settings are loaded.
-        also: names of further models to load if the settings allow them, if `only` is not None.
+        also: names of further models to load if `only` is not None. Those that the manifest does not list, or
+            the settings do not allow, are left out.
 
     Returns:
         The analyzer.
@@ -96,7 +99,8 @@ def load_analyzer(
     names = allowed_models(settings)
     calibrations = _calibrations(settings, names, strict=only is None)
     if only is not None:
-        names = _names(settings, names, defaults, only) | (also if names is None else also & names)
+        listed = {entry.name for entry in model_store.read_manifest(settings.models_dir).models}
+        names = _names(settings, names, defaults, only) | (also & (listed if names is None else names))
         defaults = {task: name or defaults[task] for task, name in only.items()}
     options = LoadOptions(
         threads=settings.threads,

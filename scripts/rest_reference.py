@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from app.api.openapi import successes_of
 from app.main import create_app
 from app.service.problems import KINDS, MEDIA_TYPE
 from app.settings import Settings
@@ -30,6 +31,16 @@ API keys. [Errors](errors.md) explains the problem types. A running service has 
 Lists in the examples are cut after {_LONGEST_LIST} items.
 
 """
+_GALLERY_ONLY = {
+    "unknown-id",
+    "other-embedding",
+    "duplicate-external-id",
+    "gallery-limit",
+    "gallery-unavailable",
+    "several-faces",
+}
+"""The problems that only routes of the gallery answer with."""
+
 _FORMATS = {"binary": "file", "byte": "base64 string"}
 
 
@@ -105,24 +116,30 @@ def _route(name: str, operation: dict[str, Any]) -> Iterator[str]:
             meaning = parameter.get("description", "")
             yield _row(f"`{parameter['name']}`", parameter["in"], kind, default, meaning)
         yield "\n"
-    body = operation.get("requestBody", {"content": {}})["content"]
+    request = operation.get("requestBody", {"content": {}})
+    body = request["content"]
     if body:
-        yield from _body(body)
-    yield from _example(name, body, operation["responses"]["200"]["content"])
-    yield from _responses(operation["responses"])
+        yield from _body(request)
+    yield from _example(name, body, operation["responses"])
+    yield from _responses(operation["responses"], "{collection}" in name or name.endswith("/collections"))
 
 
 def _default(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def _body(content: dict[str, Any]) -> Iterator[str]:
-    files = [f"`{media}`" for media, entry in content.items() if "properties" not in entry["schema"]]
-    if files:
-        yield f"**Body**: the bytes of an image ({', '.join(files)}), or one of the following.\n\n"
+def _body(request: dict[str, Any]) -> Iterator[str]:
+    content = request["content"]
+    plain = [media for media, entry in content.items() if "properties" not in entry["schema"]]
+    if any(media.startswith("image/") for media in plain):
+        files = ", ".join(f"`{media}`" for media in plain)
+        yield f"**Body**: the bytes of an image ({files}), or one of the following.\n\n"
+    elif plain:
+        yield f"**Body** as `{plain[0]}`: {request['description']}\n\n"
     for media, entry in content.items():
         if "properties" in entry["schema"]:
-            yield f"**Body** as `{media}`:\n\n"
+            optional = "" if request.get("required") else ", which may be left out"
+            yield f"**Body** as `{media}`{optional}:\n\n"
             yield from _fields(entry["schema"])
 
 
@@ -134,22 +151,33 @@ def _fields(schema: dict[str, Any]) -> Iterator[str]:
     yield "\n"
 
 
-def _example(name: str, body: dict[str, Any], answer: dict[str, Any]) -> Iterator[str]:
-    path = name.split()[1].replace("{name}", "unknown-model")
-    files = body.get("multipart/form-data", {"schema": {}})["schema"].get("required", ())
-    parts = "".join(f"-F {field}=@{field}.jpg " for field in files)
-    yield f"**Example**\n\n```sh\ncurl {parts}{_ADDRESS}{path}\n```\n\n"
-    example = answer.get("application/json", {}).get("example")
-    if example is not None:
-        yield f"```json\n{_pretty(_shortened(example))}\n```\n\n"
+def _example(name: str, body: dict[str, Any], responses: dict[str, Any]) -> Iterator[str]:
+    method, pattern = name.split()
+    path = pattern.format(name="unknown-model", collection="family", person="$PERSON", face="$FACE")
+    given = "" if method == ("POST" if body else "GET") else f"-X {method} "
+    fields = body.get("multipart/form-data", {"schema": {}})["schema"].get("required", ())
+    given += "".join(f"-F {field}=@{field}.jpg " for field in fields)
+    if not fields and "application/json" in body:
+        given += (
+            f"-H 'Content-Type: application/json' -d '{json.dumps(body['application/json']['example'])}' "
+        )
+    elif not fields and body:
+        given += "--data-binary @family.jsonl "
+    yield f"**Example**\n\n```sh\ncurl {given}{_ADDRESS}{path}\n```\n\n"
+    for response in list(successes_of(responses).values())[:1]:
+        answer = response["content"]["application/json"]["example"]
+        yield f"```json\n{_pretty(_shortened(answer))}\n```\n\n"
 
 
-def _responses(responses: dict[str, Any]) -> Iterator[str]:
+def _responses(responses: dict[str, Any], of_gallery: bool) -> Iterator[str]:
     yield "**Answers**\n\n| status | body | meaning |\n|---|---|---|\n"
     for status, response in responses.items():
-        content = response["content"]
+        content = response.get("content", {})
         if MEDIA_TYPE in content:
             slugs = [kind.slug for kind in KINDS.values() if kind.status == int(status)]
+            slugs = [slug for slug in slugs if of_gallery or slug not in _GALLERY_ONLY]
+            if of_gallery and status == "404":
+                slugs.remove("not-found")  # the path of the route exists
             kinds = ", ".join(f"[`{slug}`](errors.md#{slug})" for slug in slugs)
             yield _row(status, "[Problem](#problem)", f"{response['description']} Types: {kinds}.")
         else:

@@ -37,16 +37,23 @@ def analyzer() -> Analyzer:
 
 
 @pytest.fixture(scope="session")
-def server(analyzer: Analyzer) -> Iterator[str]:
+def server(analyzer: Analyzer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a service with the real models."""
-    with serving(create_app(Settings(), analyzer)) as url:
+    settings = Settings(gallery=str(tmp_path_factory.mktemp("gallery") / "gallery.db"))
+    with serving(create_app(settings, analyzer)) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def fake_server() -> Iterator[str]:
+def fake_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a service with fake nets and low limits."""
-    settings = Settings(max_image_bytes=200_000, max_image_pixels=600_000, max_boxes=4, max_faces=50)
+    settings = Settings(
+        max_image_bytes=200_000,
+        max_image_pixels=600_000,
+        max_boxes=4,
+        max_faces=50,
+        gallery=str(tmp_path_factory.mktemp("gallery") / "gallery.db"),
+    )
     with serving(create_app(settings, fake_analyzer())) as url:
         yield url
 

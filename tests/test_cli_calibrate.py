@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from app import cli
+from app.cli import cli, common
 from app.pipeline.analyzer import Analyzer
 from app.service.calibration_file import CalibrationFile
 from app.settings import Settings
@@ -19,7 +19,7 @@ OBAMA, AGAIN = (f"tests/photos/{name}.jpg" for name in ("obama", "obama2"))
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli.cli, [*arguments])
+    return CliRunner().invoke(cli, [*arguments])
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def fake_nets(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(settings: Settings, **needs: Any) -> Analyzer:
         return colour_analyzer()
 
-    monkeypatch.setattr(cli, "load_analyzer", load)
+    monkeypatch.setattr(common, "load_analyzer", load)
 
 
 @pytest.mark.usefixtures("fake_nets")

@@ -1,6 +1,5 @@
 """The routes for several images. Each image gets the result that it would get alone, or its own problem."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Annotated
 
@@ -8,11 +7,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from app.api import openapi
-from app.api.content_negotiation import JSON
-from app.api.dependencies import ContextDep, ServiceDep, json_only, single_parameters, while_connected
-from app.api.problem_handlers import root_path
+from app.api.dependencies import ContextDep, ServiceDep, json_only, single_parameters
+from app.api.each_image import run_each
 from app.api.request_body import read_batch
-from app.errors import FacetError
 from app.runtime.request_context import RequestContext
 from app.service import problems
 from app.service.face_service import FaceService
@@ -99,36 +96,13 @@ async def embed(
 async def _answer(
     request: Request, query: DetectQuery, service: FaceService, context: RequestContext, operation: Operation
 ) -> Response:
-    """Return the response with the result of the operation on each image.
-
-    The images of a batch run as large jobs, so that other requests run beside them. At most one image per
-    worker thread is queued at a time, so that batches take turns.
-    """
-    limits = service.limits
-    query.options(limits.faces)  # invalid parameters fail the whole request, before its body is read
-    uploads = await read_batch(request, limits)
-    room = asyncio.Semaphore(service.admission.workers)
-
-    async def one(upload: Upload | FacetError) -> bytes:
-        try:
-            if isinstance(upload, FacetError):
-                raise upload
-            async with room:
-                return await service.run(
-                    context,
-                    lambda operations: _json(operation(operations, upload, query).response),
-                    large=len(uploads) > 1,
-                )
-        except FacetError as error:
-            problem = problems.of_error(error, limits, request.url.path).under(root_path(request.scope))
-            return _json(problem, exclude_none=True)
-
-    async def every() -> list[bytes]:
-        return await asyncio.gather(*(one(upload) for upload in uploads))
-
-    body = b'{"results":[' + b",".join(await while_connected(request, every())) + b"]}"
-    return Response(body, media_type=JSON)
-
-
-def _json(answer: BaseModel, exclude_none: bool = False) -> bytes:
-    return answer.model_dump_json(exclude_none=exclude_none).encode()
+    """Return the response with the result of the operation on each image."""
+    query.options(service.limits.faces)  # invalid parameters fail the whole request, before its body is read
+    uploads = await read_batch(request, service.limits)
+    return await run_each(
+        request,
+        service,
+        context,
+        uploads,
+        lambda operations, upload: operation(operations, upload, query).response,
+    )

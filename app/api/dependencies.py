@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from operator import itemgetter
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
 from app.api.content_negotiation import JPEG, JSON, PNG, negotiate
-from app.errors import BadParameter
+from app.errors import BadParameter, CrossSite
 from app.runtime.request_context import RequestContext
 from app.service.face_service import FaceService
 
@@ -55,6 +56,29 @@ async def single_parameters(request: Request) -> None:
     if times > 1:
         shown = name[:80]
         raise BadParameter(f"The query parameter {shown!r} was sent {times} times. Send it once.", shown)
+
+
+async def not_cross_site(request: Request) -> None:
+    """Check that no web page of another host sends a request that could change something.
+
+    A browser sends some requests of such a page without asking the service. The page cannot read the
+    responses, but the service would do what they ask. With API keys they are refused for want of a key.
+
+    Raises:
+        CrossSite: a page of another host sends the request, and the service has no API keys.
+    """
+    if request.method in ("GET", "HEAD") or request.app.state.keys:
+        return
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is None and origin is not None:  # an old browser, or a host that it does not trust
+        is_own = urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
+    else:
+        is_own = site in (None, "none", "same-origin")
+    if not is_own:
+        raise CrossSite(
+            "A browser sends this request for a page of another host. Send it from a page of this service or "
+            "from a program, or set API keys."
+        )
 
 
 async def json_or_picture(request: Request) -> str:

@@ -20,6 +20,7 @@ class Fields:
         path: path of the request.
         boxes: whether the route takes the field `boxes`.
         batch: whether the route takes several images under the one name.
+        has_batch: whether a second route, whose path ends in `/batch`, takes several images.
     """
 
     images: tuple[str, ...]
@@ -27,6 +28,7 @@ class Fields:
     path: str
     boxes: bool = False
     batch: bool = False
+    has_batch: bool = False
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -80,7 +82,7 @@ class Fields:
         return f"{self._send_images()} " if missing or like in self.images else ""
 
     def _once(self, name: str) -> str:
-        several = f" {self.path}/batch takes several images." if self.images == (name,) else ""
+        several = f" {self.path}/batch takes several images." if self.has_batch else ""
         return f"Send it once.{several}"
 
     def _send_images(self) -> str:

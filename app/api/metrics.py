@@ -29,7 +29,7 @@ from app.api.transport.memory_budget import MemoryBudget
 from app.pipeline.analyzer import Analyzer
 from app.runtime.device import runtime_version
 from app.runtime.gpu_memory import used_and_total
-from app.runtime.telemetry import RejectReason, Telemetry
+from app.runtime.telemetry import GalleryAction, RejectReason, Telemetry
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -109,6 +109,29 @@ class Metrics(Telemetry):
         )
         self._body_bytes = _gauge(own, "face_body_bytes", "Bytes of request bodies in memory.")
         self._connections = _gauge(own, "face_connections", "Open connections.")
+        self._collections, self._people, self._gallery_faces = (
+            _gauge(own, f"face_gallery_{kind}", f"{kind.capitalize()} in the gallery.", mode="livemostrecent")
+            for kind in ("collections", "people", "faces")
+        )
+        self._gallery_capacity = _gauge(
+            own, "face_gallery_capacity", "Maximum number of faces in the gallery.", mode="livemax"
+        )
+        self._gallery_usable = _gauge(
+            own, "face_gallery_usable", "Whether the file of the gallery can be used.", mode="livemin"
+        )
+        self._gallery_usable.set(1)
+        self._gallery_erasing = _gauge(
+            own,
+            "face_gallery_erasing",
+            "Whether bytes of deleted vectors are still in a file of the gallery.",
+            mode="livemax",
+        )
+        self._gallery_changes = Counter(
+            "face_gallery_changes", "Changes and exports of the gallery.", ["action"], registry=own
+        )
+        self._identified = Counter(
+            "face_gallery_identified", "Faces that were searched in the gallery.", ["result"], registry=own
+        )
         self._models = _gauge(
             own, "face_model_info", "Loaded models.", ["model", "task", "provider", "default"], "livemax"
         )
@@ -130,12 +153,13 @@ class Metrics(Telemetry):
         self._reported_cpu = 0.0
         self._reported_dropped = 0
 
-    def service_opened(self, analyzer: Analyzer, capacity: int) -> None:
+    def service_opened(self, analyzer: Analyzer, capacity: int, gallery_faces: int = 0) -> None:
         """Record that the models are loaded and warm.
 
         Args:
             analyzer: the loaded models.
             capacity: maximum number of waiting requests.
+            gallery_faces: maximum number of faces in the gallery; 0 if it is switched off.
         """
         for model in analyzer.models:
             entry = model.entry
@@ -143,6 +167,7 @@ class Metrics(Telemetry):
             default = str(entry.name == analyzer.defaults.get(entry.task)).lower()
             self._models.labels(entry.name, entry.task, provider, default).set(1)
         self._capacity.set(capacity)
+        self._gallery_capacity.set(gallery_faces)
         self._ready.set(1)
 
     def service_closed(self) -> None:
@@ -205,6 +230,26 @@ class Metrics(Telemetry):
     def connections(self, count: int) -> None:
         """Record the number of open connections."""
         self._connections.set(count)
+
+    def gallery_size(self, collections: int, people: int, faces: int) -> None:
+        """Record the numbers of collections, people and faces in the gallery."""
+        self._collections.set(collections)
+        self._people.set(people)
+        self._gallery_faces.set(faces)
+
+    def gallery_state(self, usable: bool, erasing: bool) -> None:
+        """Record the state of the gallery."""
+        self._gallery_usable.set(usable)
+        self._gallery_erasing.set(erasing)
+
+    def gallery_action(self, action: GalleryAction) -> None:
+        """Record a change or an export of the gallery."""
+        self._gallery_changes.labels(action).inc()
+
+    def identified(self, known: int, unknown: int) -> None:
+        """Record the faces of an identified image."""
+        self._identified.labels("known").inc(known)
+        self._identified.labels("unknown").inc(unknown)
 
     def sample(self, now: bool = False) -> None:
         """Update the metrics of memory, CPU time and dropped log lines.

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,15 @@ _UNTYPED = "application/octet-stream"
 _BINARY = {"type": "string", "format": "binary"}
 
 
-def problem(status: int, text: str) -> dict[str, Any]:
+def problem(status: int, text: str, slug: str | None = None) -> dict[str, Any]:
     """Return the OpenAPI description of a problem response, with an example.
 
     Args:
         status: the HTTP status, for which at least one type of problem exists.
         text: the description.
+        slug: the type of the example; None for the first type with this status.
     """
-    kind = next(kind for kind in KINDS.values() if kind.status == status)
+    kind = KINDS[slug] if slug else next(kind for kind in KINDS.values() if kind.status == status)
     example = {"type": kind.uri, "title": kind.title, "status": status, "detail": kind.about}
     schema = {"$ref": "#/components/schemas/Problem"}
     return {"description": text, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}
@@ -66,9 +68,38 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     ),
 }
 
+_ONLY_GALLERY: dict[int | str, dict[str, Any]] = {
+    403: problem(
+        403, "The service has no API keys, and a browser sends the request for a page of another host."
+    ),
+    404: problem(
+        404, "There is no collection, person or face with the name or id in the request.", "unknown-id"
+    ),
+    409: problem(
+        409,
+        "The vectors of the collection were made with other models, the external id is in use, or a limit of "
+        "the gallery is reached.",
+        "other-embedding",
+    ),
+    503: problem(
+        503,
+        "The gallery is switched off or its file cannot be used, or the service is not ready, overloaded or "
+        "out of memory, or the request was not finished in time.",
+        "gallery-unavailable",
+    ),
+}
+
+GALLERY_PROBLEMS: dict[int | str, dict[str, Any]] = dict(sorted((PROBLEMS | _ONLY_GALLERY).items(), key=str))
+"""The problems of the routes of the gallery."""
+
 TAGS = [
     {"name": "faces", "description": "Detection, landmarks, embeddings and verification."},
     {"name": "batches", "description": "The same operations on several images in one request."},
+    {
+        "name": "people",
+        "description": "The gallery: people, their faces, and who the faces of an image are.",
+    },
+    {"name": "collections", "description": "The gallery: collections of people, their export and import."},
     {"name": "service", "description": "Models, health, versions, metrics and problem types."},
 ]
 """Descriptions of the tags of the routes."""
@@ -93,6 +124,18 @@ _BOXES = {
         "items": {"type": "number"},
     },
 }
+
+
+def successes_of(responses: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the responses of a route that are successes with JSON of the route's own, by status.
+
+    A 202 is no result: it only says that the service continues to erase.
+    """
+    return {
+        status: response
+        for status, response in responses.items()
+        if status in ("200", "201") and "application/json" in response.get("content", {})
+    }
 
 
 def one_picture(boxes: bool = False) -> dict[str, Any]:
@@ -121,6 +164,16 @@ def many_pictures() -> dict[str, Any]:
     }
     schema = {"type": "object", "properties": {"image": pictures}, "required": ["image"]}
     return _body("The images as multipart parts.", {"multipart/form-data": {"schema": schema}})
+
+
+def one_or_many_pictures() -> dict[str, Any]:
+    """Return the OpenAPI description of the request body of a route for one or several images."""
+    one = one_picture()["requestBody"]["content"]
+    several = many_pictures()["requestBody"]["content"]
+    return _body(
+        "One image: as it is, or in base64. Or several images: as multipart parts named `image`.",
+        one | several,
+    )
 
 
 def install(app: FastAPI, locked: bool = False) -> None:
@@ -164,13 +217,13 @@ def install(app: FastAPI, locked: bool = False) -> None:
         schema["paths"]["/problems/{name}"]["get"]["responses"].pop("422")  # every string is a valid name
         for operations in schema["paths"].values():
             body = operations.get("post", {}).get("requestBody", {"content": {}})
-            if as_json := body["content"].get("application/json"):
+            as_json = body["content"].get("application/json")
+            if as_json and "example" not in as_json:
                 as_json["example"] = {name: _example() for name in as_json["schema"]["required"]}
         for path, answers in _answers().items():
             for method, answer in answers.items():
-                schema["paths"][path][method]["responses"]["200"]["content"]["application/json"][
-                    "example"
-                ] = answer
+                for response in successes_of(schema["paths"][path][method]["responses"]).values():
+                    response["content"]["application/json"]["example"] = answer
         if locked:
             schema["components"]["securitySchemes"] = _KEYS
             for path, operations in schema["paths"].items():

@@ -28,7 +28,13 @@ _MIN_HEAD = 64
 """Bytes of a body by which its file type is found."""
 
 
-async def read_image(request: Request, limits: Limits, with_boxes: bool = False) -> Upload:
+async def read_image(
+    request: Request,
+    limits: Limits,
+    with_boxes: bool = False,
+    parameters: tuple[str, ...] = tuple(DetectQuery.model_fields),
+    has_batch: bool = True,
+) -> Upload:
     """Return the image of a request: a raw body, the multipart part or the JSON field `image`.
 
     A raw body has a content type `image/*`, or none that says anything and the bytes of an image.
@@ -37,6 +43,8 @@ async def read_image(request: Request, limits: Limits, with_boxes: bool = False)
         request: the request.
         limits: limits on the request.
         with_boxes: whether the multipart part or JSON field `boxes` is allowed.
+        parameters: names of the query parameters of the route.
+        has_batch: whether a second route, whose path ends in `/batch`, takes several images.
 
     Raises:
         UnsupportedMediaType: the content type or the content encoding is not supported.
@@ -44,7 +52,7 @@ async def read_image(request: Request, limits: Limits, with_boxes: bool = False)
         BadParameter: a field is missing, unknown or invalid.
         NotAnImage: the image is empty or something else.
     """
-    fields = Fields(("image",), tuple(DetectQuery.model_fields), request.url.path, boxes=with_boxes)
+    fields = Fields(("image",), parameters, request.url.path, boxes=with_boxes, has_batch=has_batch)
     media = media_of(request)
     if media.startswith("image/") or media in UNTYPED:
         data = await _raw(request, limits, fields, media)
@@ -73,12 +81,15 @@ async def read_pair(request: Request, limits: Limits) -> tuple[bytes, bytes]:
     return found["image_a"], found["image_b"]
 
 
-async def read_batch(request: Request, limits: Limits) -> list[Upload | FacetError]:
+async def read_batch(
+    request: Request, limits: Limits, parameters: tuple[str, ...] = tuple(DetectQuery.model_fields)
+) -> list[Upload | FacetError]:
     """Return the images of a batch: the multipart parts `image`, in order.
 
     Args:
         request: the request.
         limits: limits on the request.
+        parameters: names of the query parameters of the route.
 
     Returns:
         For each part the upload, or an error if the image is too large or something else.
@@ -88,7 +99,7 @@ async def read_batch(request: Request, limits: Limits) -> list[Upload | FacetErr
         TooManyBytes: the images together exceed the limit on a batch. Reading stops there.
         BadParameter: the body is malformed, has an unknown field, no image, or too many images.
     """
-    fields = Fields(("image",), tuple(DetectQuery.model_fields), request.url.path, batch=True)
+    fields = Fields(("image",), parameters, request.url.path, batch=True)
     if (media := media_of(request)) != FORM:
         raise await unsupported_body(request, fields, media)
     most = limits.batch_bytes
@@ -102,6 +113,30 @@ async def read_batch(request: Request, limits: Limits) -> list[Upload | FacetErr
     )
     fields.check(part.name for part in parts)
     return [_upload(part, limits) for part in parts]
+
+
+async def read_images(
+    request: Request, limits: Limits, parameters: tuple[str, ...]
+) -> list[Upload | FacetError]:
+    """Return one or several images: as `read_image`, or as multipart parts `image` as `read_batch`.
+
+    Args:
+        request: the request.
+        limits: limits on the request.
+        parameters: names of the query parameters of the route.
+
+    Returns:
+        For each image the upload, or an error if a part is too large or something else.
+
+    Raises:
+        UnsupportedMediaType: the content type or the content encoding is not supported.
+        TooManyBytes: the images together exceed the limit on a batch. Reading stops there.
+        BadParameter: the body is malformed, has an unknown field, no image, or too many images.
+        NotAnImage: a single image is empty or something else.
+    """
+    if media_of(request) == FORM:
+        return await read_batch(request, limits, parameters)
+    return [await read_image(request, limits, parameters=parameters, has_batch=False)]
 
 
 def _upload(part: multipart.Part, limits: Limits) -> Upload | FacetError:

@@ -11,10 +11,10 @@ import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal, Protocol
 
 from app.errors import BadParameter
 from app.service.file_reading import file_id, read_head, reason
-from app.service.operations import ImageResult
 from app.vision.file_types import SUFFIXES
 
 _COMMENT = b"Faces drawn by Facet"
@@ -39,6 +39,17 @@ def is_drawing(data: bytes) -> bool:
     return _JPEG_COMMENT in head or _PNG_COMMENT in head
 
 
+class Drawable(Protocol):
+    """A result that can be drawn on its image."""
+
+    def drawn(self, format: Literal["png", "jpeg"]) -> bytes:
+        """Return the image with the result drawn on it, encoded as PNG or JPEG.
+
+        Raises:
+            BadParameter: a side of the image is longer than the format allows.
+        """
+
+
 class DrawingFolder:
     """A folder for drawn images.
 
@@ -52,7 +63,7 @@ class DrawingFolder:
         self._occupied = {file for path in inputs if (file := file_id(path))}
         self._numbers: dict[Path, int] = {}
 
-    def write(self, result: ImageResult, relative: str) -> Path:
+    def write(self, result: Drawable, relative: str) -> Path:
         """Write the drawn image: as JPEG if the suffix is one of JPEG, else as PNG.
 
         Only drawings of earlier runs are overwritten. If another file has the name, a number is added to it.

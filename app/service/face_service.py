@@ -6,10 +6,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from app.errors import FacetError, NotReady, OutOfMemory
+from app.errors import FacetError, GalleryUnavailable, NotReady, OutOfMemory
+from app.gallery.gallery import Gallery
 from app.pipeline.analyzer import Analyzer
 from app.runtime.admission import Admission
 from app.runtime.request_context import RequestContext
+from app.service.gallery_operations import GalleryOperations
 from app.service.limits import Limits
 from app.service.model_info import Weights
 from app.service.operations import Operations
@@ -49,10 +51,19 @@ class FaceService:
         self.is_degraded = False
         self._small_request_bytes = small_request_bytes
         self._operations: Operations | None = None
+        self._gallery_operations: GalleryOperations | None = None
 
-    def open(self, analyzer: Analyzer) -> None:
-        """Accept requests from now on, and run them on the models of a warm analyzer."""
-        self._operations = Operations(analyzer, self.limits)
+    def open(self, analyzer: Analyzer, gallery: Gallery | None = None) -> None:
+        """Accept requests from now on.
+
+        Args:
+            analyzer: the analyzer, which is warm.
+            gallery: the gallery; None if it is switched off.
+        """
+        operations = Operations(analyzer, self.limits)
+        if gallery is not None:
+            self._gallery_operations = GalleryOperations(operations, gallery)
+        self._operations = operations
 
     @property
     def operations(self) -> Operations:
@@ -66,6 +77,32 @@ class FaceService:
         return self._operations
 
     @property
+    def in_gallery(self) -> GalleryOperations:
+        """The operations of the gallery.
+
+        Raises:
+            NotReady: the models are still loading or warming up.
+            GalleryUnavailable: the gallery is switched off.
+        """
+        _ = self.operations
+        if self._gallery_operations is None:
+            raise GalleryUnavailable(
+                "The gallery is switched off. Set FACE_GALLERY to the path of a file to use it."
+            )
+        return self._gallery_operations
+
+    @property
+    def used_gallery(self) -> Gallery | None:
+        """The gallery if it is in use; None if nothing has opened it, or if it is switched off."""
+        operations = self._gallery_operations
+        return operations.gallery if operations is not None and operations.gallery.is_used else None
+
+    @property
+    def gallery(self) -> Gallery:
+        """The gallery; see `in_gallery` for the errors."""
+        return self.in_gallery.gallery
+
+    @property
     def analyzer(self) -> Analyzer:
         """The analyzer, which owns the loaded models.
 
@@ -73,6 +110,11 @@ class FaceService:
             NotReady: the models are still loading or warming up.
         """
         return self.operations.analyzer
+
+    def close(self) -> None:
+        """Close the gallery. No job may run any more."""
+        if self._gallery_operations is not None:
+            self._gallery_operations.gallery.close()
 
     def check_ready(self) -> None:
         """Check that the service accepts new requests.

@@ -14,6 +14,7 @@ class Limits:
         boxes: maximum number of boxes in a request.
         batch_images: maximum number of images in a batch.
         batch_bytes: maximum total size of the encoded images of a batch in bytes.
+        import_bytes: maximum size of an imported collection in bytes.
     """
 
     image_bytes: int
@@ -22,6 +23,7 @@ class Limits:
     boxes: int
     batch_images: int = 16
     batch_bytes: int = 64 << 20
+    import_bytes: int = 256 << 20
 
     def bytes_of(self, pictures: int) -> int:
         """Return the maximum total size in bytes of this number of encoded images."""

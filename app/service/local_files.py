@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote_from_bytes
 
 from pydantic import BaseModel
@@ -12,11 +13,10 @@ from pydantic import BaseModel
 from app.errors import FacetError, OutOfMemory
 from app.service import problems
 from app.service.console import Progress, report
-from app.service.drawings import DrawingFolder
+from app.service.drawings import Drawable, DrawingFolder
 from app.service.file_reading import read
 from app.service.file_search import FileSearch, FoundFile
 from app.service.limits import Limits
-from app.service.operations import ImageResult
 from app.service.problems import Problem
 from app.service.run_summary import RunSummary
 from app.service.upload import Upload
@@ -64,6 +64,14 @@ def problem_of(error: Exception, limits: Limits) -> Problem:
     return problems.of_status(500, f"An unexpected error occurred: {type(error).__name__}: {error}.")
 
 
+class RunResult(Drawable, Protocol):
+    """The result of an operation on one image."""
+
+    @property
+    def response(self) -> BaseModel:
+        """The response, whose fields the line of the image has."""
+
+
 class FileRun:
     """Runs one operation on many files. A file that fails is reported and does not stop the others.
 
@@ -73,7 +81,7 @@ class FileRun:
         draw: folder for copies of the images with the results drawn on them; None writes no copies.
     """
 
-    def __init__(self, operation: Callable[[Upload], ImageResult], limits: Limits, draw: Path | None) -> None:
+    def __init__(self, operation: Callable[[Upload], RunResult], limits: Limits, draw: Path | None) -> None:
         self._operation = operation
         self._limits = limits
         self._draw = draw

@@ -54,7 +54,8 @@ class ImageResult:
         faces, marks = self.faces, None
         if isinstance(self.response, LandmarksResponse) and faces.landmarks is not None:
             marks = Marks(faces.landmarks, self.response.scheme)
-        return images.encode(draw(self.image, faces.boxes, faces.scores, faces.points, marks), format)
+        scores = [f"{score:.2f}" for score in faces.scores]
+        return images.encode(draw(self.image, faces.boxes, scores, faces.points, marks), format)
 
 
 class Operations:
@@ -81,7 +82,7 @@ class Operations:
         """
         timing = current_timing() or Timing()
         detector = self.analyzer.detector(query.model)
-        image, _, faces = self._find_faces(upload, query, detector, timing)
+        image, _, faces = self.find_faces(upload, query, detector, timing)
         response = DetectResponse(
             image=Size.of(image),
             faces=Face.all_of(faces),
@@ -99,7 +100,7 @@ class Operations:
         """
         timing = current_timing() or Timing()
         landmarker, detector = self.analyzer.landmarker(query.model), self.analyzer.detector(None)
-        image, picture, faces = self._find_faces(upload, query, detector, timing)
+        image, picture, faces = self.find_faces(upload, query, detector, timing)
         timing.expect(len(faces) * MS_PER_LANDMARKS)
         faces = self.analyzer.landmarks(picture, faces, landmarker, timing)
         response = LandmarksResponse(
@@ -121,7 +122,7 @@ class Operations:
         """
         timing = current_timing() or Timing()
         embedder, detector = self.analyzer.embedder(query.model), self.analyzer.detector(None)
-        image, picture, faces = self._find_faces(upload, query, detector, timing, embeds=True)
+        image, picture, faces = self.find_faces(upload, query, detector, timing, embeds=True)
         timing.expect(len(faces) * MS_PER_EMBEDDING)
         faces = self.analyzer.embed(picture, faces, embedder, timing, query.quality)
         response = EmbedResponse(
@@ -168,7 +169,7 @@ class Operations:
             timing_ms=rounded(timing.finish(2)),
         )
 
-    def _find_faces(
+    def find_faces(
         self, upload: Upload, query: DetectQuery, detector: Detector, timing: Timing, embeds: bool = False
     ) -> tuple[Image, ImagePyramid, Faces]:
         """Return the decoded image, its pyramid, and its faces: detected, or those of the given boxes.

@@ -83,7 +83,48 @@ BY_ERROR: dict[type[errors.FacetError], Kind] = {
         "No face found",
         "The detector found no face in the image that `field` names.",
     ),
+    errors.SeveralFaces: Kind(
+        422,
+        "several-faces",
+        "Several faces found",
+        "The request demands exactly one face, but the image that `field` names contains several.",
+    ),
+    errors.UnknownId: Kind(
+        404,
+        "unknown-id",
+        "Unknown id",
+        "There is no collection, person or face with this id. `field` says which of them is unknown.",
+    ),
+    errors.OtherEmbedding: Kind(
+        409,
+        "other-embedding",
+        "Other embedding",
+        "The vectors of the collection were made with other models than those that are loaded, and cannot be "
+        "compared with new ones. The collection can be exported, to enrol its people again, and deleted.",
+    ),
+    errors.DuplicateExternalId: Kind(
+        409,
+        "duplicate-external-id",
+        "Duplicate external id",
+        "Another person of the collection has this external id.",
+    ),
+    errors.GalleryLimit: Kind(
+        409, "gallery-limit", "Gallery limit reached", "The gallery or a person would exceed a limit."
+    ),
+    errors.GalleryUnavailable: Kind(
+        503,
+        "gallery-unavailable",
+        "Gallery unavailable",
+        "The gallery is switched off, or its file cannot be read or written. `detail` has the reason.",
+    ),
     errors.Unauthorized: Kind(401, "unauthorized", "Unauthorized", "The request has no valid API key."),
+    errors.CrossSite: Kind(
+        403,
+        "cross-site",
+        "Request of another site",
+        "A browser sends the request for a page of another host. Without API keys, such a page may not "
+        "change the gallery.",
+    ),
     errors.BodyTimeout: Kind(
         408, "body-timeout", "Body too slow", "The body of the request did not arrive in time."
     ),
@@ -224,6 +265,8 @@ def of_validation(faults: Sequence[Mapping[str, Any]]) -> errors.BadParameter:
     """Return the first error of pydantic's `errors()` as a domain error that names the field."""
     first = faults[0]
     field = str(first["loc"][-1]) if first["loc"] else None
+    if first["type"] == "missing" and field is not None:
+        return errors.BadParameter(f"The field {field} is missing. Send it.", field)
     message = first["msg"].removeprefix("Value error, ").replace("Input should", "It must", 1)
     reason = _REASONS.get(first["type"], message)
     if isinstance(first.get("input"), str) and "=" in first["input"]:

@@ -27,7 +27,73 @@ Model = Annotated[
 ]
 
 
-class _Query(BaseModel):
+MinFaceSize = Annotated[
+    float,
+    Field(
+        ge=6,
+        allow_inf_nan=False,
+        description="Side of the smallest face to search for, in pixels. Larger values are faster. Values "
+        "under 12 are refused if the image, enlarged for them, would exceed the pixel limit. Ignored if the "
+        "request has `boxes`.",
+    ),
+]
+
+FaceScore = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Minimum score of a face. Without it, the threshold of the detector is used. Ignored if "
+        "the request has `boxes`.",
+    ),
+]
+
+MaxFaces = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        description="Maximum number of faces to return, those with the highest scores. Ignored if the "
+        "request has `boxes`.",
+    ),
+]
+
+FaceOrientation = Annotated[
+    Orientation,
+    Field(
+        description="`upright` finds upright faces. With `auto`, an image in which no upright face is found "
+        "is also searched turned by 90, 180 and 270 degrees, which takes up to four times as long. If the "
+        "request has `boxes`, `auto` reads each face at the turn that fits it best."
+    ),
+]
+
+Similarity = Annotated[
+    float | None,
+    Field(
+        ge=-1,
+        le=1,
+        allow_inf_nan=False,
+        description="Minimum similarity for the same person. Without it, the threshold that is calibrated "
+        "for `far` is used.",
+    ),
+]
+
+Far = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="False accept rate (FAR): selects the threshold that is calibrated for it. It must be in "
+        "the calibrated range of the model, see `/models`. Without it, the `default_far` of the model is "
+        "used. Cannot be combined with `threshold`.",
+    ),
+]
+
+
+class Query(BaseModel):
+    """Query parameters of a route: unknown ones are refused, empty ones get their defaults."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @model_validator(mode="before")
@@ -61,39 +127,14 @@ def _hint(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {like}? " if like else ""
 
 
-class DetectQuery(_Query):
+class DetectQuery(Query):
     """Parameters of `/detect`, `/landmarks`, `/embed` and their batch routes."""
 
     model: Model = None
-    min_face_size: float = Field(
-        _OPTIONS.min_face_size,
-        ge=6,
-        allow_inf_nan=False,
-        description="Side of the smallest face to search for, in pixels. Larger values are faster. Values "
-        "under 12 are refused if the image, enlarged for them, would exceed the pixel limit. Ignored if the "
-        "request has `boxes`.",
-    )
-    threshold: float | None = Field(
-        _OPTIONS.threshold,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
-        description="Minimum score of a face. Without it, the threshold of the detector is used. Ignored if "
-        "the request has `boxes`.",
-    )
-    max_faces: int | None = Field(
-        _OPTIONS.max_faces,
-        ge=1,
-        description="Maximum number of faces to return, those with the highest scores. Ignored if the "
-        "request has `boxes`.",
-    )
-    orientation: Orientation = Field(
-        _OPTIONS.orientation,
-        description="`upright` finds upright faces. With `auto`, an image in which no upright face is found "
-        "is also searched turned by 90, 180 and 270 degrees, which takes up to four times as long. If the "
-        "request has `boxes`, `auto` reads each face at the turn that fits it best.",
-    )
-
+    min_face_size: MinFaceSize = _OPTIONS.min_face_size
+    threshold: FaceScore = _OPTIONS.threshold
+    max_faces: MaxFaces = _OPTIONS.max_faces
+    orientation: FaceOrientation = _OPTIONS.orientation
     pose: bool = Field(
         False,
         description="Whether to add the `pose` of each head: yaw, pitch and roll. Needs a loaded face mesh.",
@@ -122,27 +163,12 @@ class DetectQuery(_Query):
         )
 
 
-class VerifyQuery(_Query):
+class VerifyQuery(Query):
     """Parameters of `/verify`."""
 
     model: Model = None
-    threshold: float | None = Field(
-        None,
-        ge=-1,
-        le=1,
-        allow_inf_nan=False,
-        description="Minimum similarity for the same person. Without it, the threshold that is calibrated "
-        "for `far` is used.",
-    )
-    far: float | None = Field(
-        None,
-        gt=0,
-        lt=1,
-        allow_inf_nan=False,
-        description="False accept rate (FAR): selects the threshold that is calibrated for it. It must be in "
-        "the calibrated range of the model, see `/models`. Without it, the `default_far` of the model is "
-        "used. Cannot be combined with `threshold`.",
-    )
+    threshold: Similarity = None
+    far: Far = None
     orientation: Orientation = Field(
         _OPTIONS.orientation,
         description="`upright` compares upright faces. With `auto`, an image in which no upright face is "

@@ -1,6 +1,7 @@
-"""Drawing: boxes with scores, the five points and landmarks on an image."""
+"""Drawing: boxes with texts, the five points and landmarks on an image."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ _UNDER: Colour = (16, 20, 24)  # a dark outline, which keeps lines visible on an
 
 _SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates: sixteenths of a pixel
 _FONT = cv2.FONT_HERSHEY_DUPLEX
+_SMALLEST_TEXT = 0.35  # of the font's size, in small images
 _MESH_EDGES = tuple(sorted({(t[i], t[j]) for t in TRIANGLES for i, j in ((0, 1), (1, 2), (0, 2))}))
 _EDGES: dict[Scheme, tuple[tuple[int, int], ...]] = {
     "ibug68": IBUG68_EDGES,
@@ -53,7 +55,7 @@ class Marks(NamedTuple):
 def draw(
     image: Image,
     boxes: Float32[ndarray, "n 4"],
-    scores: Float32[ndarray, " n"],
+    texts: Sequence[str],
     points: Float32[ndarray, "n 5 2"],
     marks: Marks | None = None,
 ) -> Image:
@@ -64,7 +66,7 @@ def draw(
     Args:
         image: the image, RGB.
         boxes: boxes in pixels, by descending score.
-        scores: one score per box.
+        texts: a text per box, such as its score. The font has only the characters of ASCII.
         points: five points per box in pixels, in the order of `points.FIVE`.
         marks: landmarks, if there are any.
     """
@@ -78,7 +80,7 @@ def draw(
             _landmarks(canvas, marks.points[i], marks.scheme, width)
         _five(canvas, points[i], width if marks is None else width * 0.75)
     for i in reversed(range(len(boxes))):
-        _label(canvas, boxes[i], f"{scores[i]:.2f}", whole)
+        _label(canvas, boxes[i], texts[i], whole)
     return canvas
 
 
@@ -147,7 +149,7 @@ def _dot(canvas: ndarray, point: ndarray, radius: float, colour: Colour, rim: fl
 
 
 def _label(canvas: ndarray, box: ndarray, text: str, whole: float) -> None:
-    size = float(np.clip(min(whole / 1100, (box[2] - box[0]) / 150), 0.0, 4.0))
+    size = float(np.clip(min(max(whole / 1100, _SMALLEST_TEXT), (box[2] - box[0]) / 150), 0.0, 4.0))
     if size < 0.3:
         return  # too small to read
     weight = max(1, round(1.4 * size))

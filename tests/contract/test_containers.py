@@ -36,6 +36,8 @@ def metrics() -> dict[str, set[str]]:
     told.batch("mtcnn", "pnet", 1, 2)
     told.rejected("queue-full")
     told.device_memory_exhausted("mtcnn", "pnet", 2)
+    told.gallery_action("add-face")
+    told.identified(1, 1)
     samples: dict[str, set[str]] = {
         # set only where a model is loaded, and where there is a GPU
         "face_model_info": {"model", "task", "provider", "default"},
@@ -195,6 +197,24 @@ def _user_of(service: dict[str, Any]) -> str:
 def test_ports_are_the_machines_own_unless_someone_says_otherwise(name: str) -> None:
     for port in SERVICES[name].get("ports", []):
         assert re.match(r"(\$\{BIND:-)?127\.0\.0\.1\}?:", port)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cpu"])
+def test_the_default_file_of_the_gallery_is_on_a_volume_that_only_the_service_reads(name: str) -> None:
+    from app.settings import Settings
+
+    text = Path(SERVICES[name]["build"]["dockerfile"]).read_text()
+    (root,) = re.findall(r"^WORKDIR (.+)$", text, re.MULTILINE)
+    file = Path(root) / Path(Settings.model_fields["gallery"].default).relative_to(Path.cwd())
+    (volume,) = [volume for volume in SERVICES[name]["volumes"] if isinstance(volume, str)]
+    assert volume == f"gallery:{file.parent}"
+    assert "gallery" in COMPOSE["volumes"]
+    (folder,) = re.findall(
+        r"^RUN install --directory --owner=facet --group=facet --mode=0700 (.+)$", text, re.M
+    )
+    assert Path(root) / folder == file.parent
+    assert re.search(r"useradd --uid 10001 .* facet$", text, re.M)
+    assert _user_of(SERVICES[name]) == "10001"
 
 
 def test_what_starts_when() -> None:

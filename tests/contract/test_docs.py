@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from app.runtime.telemetry import RejectReason
+from app.runtime.telemetry import GalleryAction, RejectReason
 from app.service.problems import KINDS
 from app.settings import Settings
 from scripts.rest_reference import type_of
@@ -31,6 +31,14 @@ def test_the_errors_page_lists_every_problem_type_and_no_other() -> None:
 def test_the_metrics_page_lists_every_reason_and_no_other() -> None:
     page = (REFERENCE / "metrics.md").read_text(encoding="utf-8").split("## Reasons")[1]
     assert set(re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE)) == set(get_args(RejectReason))
+
+
+def test_the_metrics_page_lists_every_action_of_the_gallery_and_no_other() -> None:
+    page = (REFERENCE / "metrics.md").read_text(encoding="utf-8")
+    (row,) = re.findall(
+        r"^\| `face_gallery_changes_total` \| counter \| `action` \|(.+)\|$", page, re.MULTILINE
+    )
+    assert set(re.findall(r"`([\w-]+)`", row)) == set(get_args(GalleryAction))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

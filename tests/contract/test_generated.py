@@ -9,8 +9,12 @@ import httpx
 import pytest
 
 from app.api.openapi import EXAMPLES
+from app.runtime.search_net import GRAPH
+from app.service.gallery_responses import Erasing
 from app.settings import Settings
-from scripts import openapi_examples, rest_reference, settings_reference
+from scripts import openapi_examples, rest_reference, search_graph, settings_reference
+
+REQUEST = httpx.Request("GET", "http://127.0.0.1/people")
 
 STORED: dict[str, dict[str, Any]] = json.loads(EXAMPLES.read_text())
 
@@ -24,6 +28,10 @@ def test_the_settings_reference_is_current() -> None:
 
 def test_the_rest_reference_is_current() -> None:
     assert rest_reference.PAGE.read_text() == rest_reference.page_text()
+
+
+def test_the_search_graph_is_current() -> None:
+    assert GRAPH.read_bytes() == search_graph.content()
 
 
 def test_every_setting_is_described() -> None:
@@ -42,11 +50,19 @@ def document(server: str) -> dict[str, Any]:
 
 
 def test_every_route_with_a_json_answer_has_an_example(document: dict[str, Any]) -> None:
+    seen = []
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            content = operation["responses"]["200"]["content"]
-            if "application/json" in content:
-                assert content["application/json"]["example"] == STORED[path][method]
+            for status, response in operation["responses"].items():
+                content = response.get("content", {}).get("application/json")
+                if content is None:
+                    continue
+                seen.append(status)
+                if status == "202":  # the same for every route
+                    assert content["example"] == Erasing().model_dump()
+                else:
+                    assert content["example"] == STORED[path][method]
+    assert {status: seen.count(status) for status in set(seen)} == {"200": 26, "201": 2, "202": 3}
 
 
 def test_examples_are_the_services_own_answers(server: str, document: dict[str, Any]) -> None:
@@ -56,6 +72,21 @@ def test_examples_are_the_services_own_answers(server: str, document: dict[str, 
     for path, operations in current.items():
         for method, answer in operations.items():
             assert_alike(STORED[path][method], answer, f"{method} {path}")
+
+
+def test_examples_of_the_gallery_do_not_depend_on_the_run() -> None:
+    def answers(ids: list[str], created: str) -> dict[str, Any]:
+        kept = openapi_examples._GalleryAnswers()
+        people = {"people": [{"id": one, "created": created, "sha256": "ab" * 32} for one in ids]}
+        assert kept.keep("get", "/people", httpx.Response(200, json=people, request=REQUEST)) == people
+        kept.keep("get", "/person", httpx.Response(200, json=people["people"][1], request=REQUEST))
+        return kept.by_path
+
+    first = answers(["0" * 32, "1" * 32], "2030-01-01T00:00:00Z")
+    assert first == answers(["f" * 32, "e" * 32], "2031-01-01T00:00:00Z")
+    one, two = first["/people"]["get"]["people"]
+    assert one["id"] != two["id"] == first["/person"]["get"]["id"]
+    assert one["sha256"] == "ab" * 32
 
 
 def test_times_change_with_the_stages_only() -> None:
