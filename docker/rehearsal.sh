@@ -11,6 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 SUITE=trixie # the suite of the Dockerfile's base image
 PHOTO=tests/photos/obama.jpg
+ANOTHER=tests/photos/obama2.jpg # of the same person
 READY_WITHIN=${READY_WITHIN:-180} # seconds
 DRIVER=${STORAGE_DRIVER:-vfs} # storage driver of buildah; overlay is faster where it works
 
@@ -111,15 +112,17 @@ for path in .env .git tests training docker models/golden models/source cache ru
   [ ! -e "$root$folder/$path" ] || fail "$path is in the image"
 done
 [ ! -s "$root/etc/pip.conf" ] || fail "the pip settings of this machine are in the image"
-[ -z "$(find "$root$folder" \( -user "$uid" -o -perm -o+w \) ! -type l -print -quit)" ] ||
+[ -z "$(find "$root$folder" \( -user "$uid" -o -perm -o+w \) ! -type l ! -path "$root$folder/gallery" -print -quit)" ] ||
   fail "the service can write its own files"
+[ "$(stat -c '%u:%g %a' "$root$folder/gallery")" = "$uid:$gid 700" ] || fail "the folder of the gallery is not the service's own"
+[ -z "$(ls -A "$root$folder/gallery")" ] || fail "the image has a gallery"
 
 # --- the run --------------------------------------------------------------------------------------
 
-# As in compose, the first process is a small init, and everything except /tmp is read-only.
+# As in compose, the first process is a small init, and everything except /tmp and the gallery's volume is read-only.
 cat >"$work/init" <<'INIT'
 set -euo pipefail
-root=$1 folder=$2 uid=$3 gid=$4; shift 4
+root=$1 folder=$2 uid=$3 gid=$4 volume=$5; shift 5
 mount --make-rprivate /
 mount --bind "$root" "$root"
 mount -t proc -o nosuid,noexec,nodev proc "$root/proc"
@@ -132,6 +135,7 @@ mknod -m 666 "$root/dev/random" c 1 8
 mknod -m 666 "$root/dev/urandom" c 1 9
 mkdir -m 1777 "$root/dev/shm"
 mount -t tmpfs -o nosuid,noexec,nodev tmpfs "$root/dev/shm"
+[ -z "$volume" ] || mount --bind "$volume" "$root$folder/gallery"
 mount -o remount,bind,ro "$root"
 ip link set lo up
 chroot "$root" setpriv --reuid="$uid" --regid="$gid" --clear-groups --inh-caps=-all --ambient-caps=-all \
@@ -144,37 +148,52 @@ while kill -0 "$child" 2>/dev/null; do wait "$child"; status=$?; done
 exit "$status"
 INIT
 
-say "== ${command[*]}, as user $uid:$gid, without capabilities, read-only except /tmp, in its own network namespace"
-began=$(date +%s)
-env -i "${environment[@]}" unshare --mount --pid --net --ipc --uts --fork --kill-child \
-  bash "$work/init" "$root" "$folder" "$uid" "$gid" "${command[@]}" >"$work/service.log" 2>&1 &
-outer=$!
 children() { cat "/proc/$1/task/$1/children" 2>/dev/null || true; }
-server=
-for _ in $(seq 200); do
-  init=$(children "$outer"); init=${init%% *}
-  for child in ${init:+$(children "$init")}; do
-    if grep -q python "/proc/$child/comm" 2>/dev/null; then server=$child; fi
-  done
-  [ -z "$server" ] || break
-  kill -0 "$outer" 2>/dev/null || { cat "$work/service.log" >&2; fail "the service did not start"; }
-  sleep 0.1
-done
-[ -n "$server" ] || { cat "$work/service.log" >&2; fail "no service process was found"; }
-
 inside() { # as `docker exec`: the same user, limits and environment
   nsenter --target "$server" --mount --pid --net --root --wd env -i "${environment[@]}" \
     setpriv --reuid="$uid" --regid="$gid" --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs "$@"
 }
 ask() { nsenter --target "$server" --net curl --silent --show-error --fail-with-body --max-time 60 "$@"; }
 
-if inside "${health[@]}" >/dev/null 2>&1; then fail "the health check succeeds before the service is ready"; fi
-until inside "${health[@]}" >/dev/null 2>&1; do
-  [ $(($(date +%s) - began)) -lt "$READY_WITHIN" ] || { cat "$work/service.log" >&2; fail "the service did not become ready"; }
-  kill -0 "$outer" 2>/dev/null || { cat "$work/service.log" >&2; fail "the service ended before it was ready"; }
-  sleep 0.5
-done
-say "the health check failed at first, and succeeds $(($(date +%s) - began)) s after the start"
+# Starts the service, with this folder as the volume of its gallery, or without one, and waits until it is healthy.
+start() {
+  began=$(date +%s)
+  env -i "${environment[@]}" unshare --mount --pid --net --ipc --uts --fork --kill-child \
+    bash "$work/init" "$root" "$folder" "$uid" "$gid" "${1:-}" "${command[@]}" >"$work/service.log" 2>&1 &
+  outer=$!
+  server=
+  for _ in $(seq 200); do
+    init=$(children "$outer"); init=${init%% *}
+    for child in ${init:+$(children "$init")}; do
+      if grep -q python "/proc/$child/comm" 2>/dev/null; then server=$child; fi
+    done
+    [ -z "$server" ] || break
+    kill -0 "$outer" 2>/dev/null || { cat "$work/service.log" >&2; fail "the service did not start"; }
+    sleep 0.1
+  done
+  [ -n "$server" ] || { cat "$work/service.log" >&2; fail "no service process was found"; }
+  if inside "${health[@]}" >/dev/null 2>&1; then fail "the health check succeeds before the service is ready"; fi
+  until inside "${health[@]}" >/dev/null 2>&1; do
+    [ $(($(date +%s) - began)) -lt "$READY_WITHIN" ] || { cat "$work/service.log" >&2; fail "the service did not become ready"; }
+    kill -0 "$outer" 2>/dev/null || { cat "$work/service.log" >&2; fail "the service ended before it was ready"; }
+    sleep 0.5
+  done
+  say "the health check failed at first, and succeeds $(($(date +%s) - began)) s after the start"
+}
+
+stop() {
+  kill -TERM "$init"
+  began=$(date +%s%N)
+  code=0; wait "$outer" || code=$?
+  init=
+  [ "$code" = 0 ] || { tail -20 "$work/service.log" >&2; fail "exit status after SIGTERM: $code"; }
+  say "SIGTERM: exit status 0 after $((($(date +%s%N) - began) / 1000000)) ms"
+}
+
+say "== ${command[*]}, as user $uid:$gid, without capabilities, read-only except /tmp and the volume of the gallery," \
+  "in its own network namespace"
+cp -a "$root$folder/gallery" "$work/gallery" # as an engine fills a new volume
+start "$work/gallery"
 
 status=$(cat "/proc/$server/status")
 for line in "Uid:.*$uid.*$uid.*$uid.*$uid" 'CapEff:.*0000000000000000' 'CapBnd:.*0000000000000000' 'NoNewPrivs:.*1'; do
@@ -187,7 +206,7 @@ done
 if nsenter --target "$server" --mount --pid --root touch "$folder/written" 2>/dev/null; then
   fail "root can write to $folder"
 fi
-say "user $uid, no capabilities, no new privileges; nothing except /tmp is writable, not even by root"
+say "user $uid, no capabilities, no new privileges; nothing except /tmp and the gallery is writable, not even by root"
 
 ask --data-binary @"$PHOTO" -H 'Content-Type: image/jpeg' http://127.0.0.1:8000/landmarks >"$work/answer.json"
 python3 - "$work/answer.json" <<'PYTHON'
@@ -211,17 +230,47 @@ grep -qx 'face_ready 1.0' "$work/metrics" || fail "face_ready is not 1"
 grep -q '^face_requests_total{.*route="/landmarks",status="200"} 1.0' "$work/metrics" || fail "the request was not counted"
 say "two photos of one person are verified; models run on the CPU; metrics count the requests"
 
-kill -TERM "$init"
-began=$(date +%s%N)
-code=0; wait "$outer" || code=$?
-init=
-[ "$code" = 0 ] || { tail -20 "$work/service.log" >&2; fail "exit status after SIGTERM: $code"; }
-say "SIGTERM: exit status 0 after $((($(date +%s%N) - began) / 1000000)) ms"
+# --- the gallery ----------------------------------------------------------------------------------
+
+at=http://127.0.0.1:8000/collections/family
+field() { # prints a field of the JSON on standard input, such as results.0.face.id
+  python3 -c 'import json, sys
+value = json.load(sys.stdin)
+for key in sys.argv[1].split("."): value = value[int(key) if isinstance(value, list) else key]
+print(value)' "$1"
+}
+status_of() { nsenter --target "$server" --net curl --silent --max-time 60 -o "$work/answer.json" -w '%{http_code}' "$@"; }
+
+[ "$(status_of -X PUT "$at")" = 201 ] || { cat "$work/answer.json" >&2; fail "the collection was not created"; }
+person=$(ask -H 'Content-Type: application/json' -d '{"name": "Barack"}' "$at/people" | field id)
+ask -F image=@"$PHOTO" "$at/people/$person/faces" | field results.0.face.id >/dev/null || fail "the face was not stored"
+identified() { ask -F image=@"$ANOTHER" "$at/identify" | field faces.0.person.id; }
+[ "$(identified)" = "$person" ] || fail "the person was not identified"
+[ "$(find "$work/gallery" -type f ! \( -user "$uid" -perm 600 \) | wc -l)" = 0 ] || fail "others can read the gallery"
+say "a person is enrolled by one photo and identified by another; the files are $(cd "$work/gallery" && ls | tr '\n' ' ')"
+
+stop
+start "$work/gallery"
+[ "$(identified)" = "$person" ] || fail "the person is lost after a restart"
+[ "$(status_of -X DELETE "$at")" = 204 ] || { cat "$work/answer.json" >&2; fail "the collection was not deleted"; }
+[ "$(status_of "$at")" = 404 ] || fail "the collection is still there"
+say "after a restart the person is still identified; the collection is deleted"
+
+stop
+say "== the same without the volume"
+start
+[ "$(status_of -X PUT "$at")" = 503 ] || { cat "$work/answer.json" >&2; fail "a gallery was created without a volume"; }
+[ "$(field type <"$work/answer.json")" = /problems/gallery-unavailable ] || fail "the problem is another one"
+say "gallery: $(field detail <"$work/answer.json")"
+[ "$(ask -F image=@"$PHOTO" http://127.0.0.1:8000/detect | field faces.0.score | cut -c1-3)" = 0.9 ] ||
+  fail "the detection does not work without a gallery"
+say "/detect works"
+stop
 
 cat <<'END'
 == Tested: each step of the Dockerfile's cpu target, from the locked requirements and the files that .dockerignore
    allows; the start of the image as its own user, on a read-only root, without capabilities, in its own network
-   namespace; the health check, a photo, and an orderly shutdown.
+   namespace; the health check, a photo, an orderly shutdown, and a gallery with and without its volume.
    Not tested: the base image itself (a Debian with its own Python replaced it), the gpu target, docker compose,
    and Docker's own isolation (seccomp, AppArmor, cgroups).
 END

@@ -14,6 +14,8 @@ ENV ORT_DISABLE_TELEMETRY=1 \
     PYTHONUNBUFFERED=1
 RUN useradd --uid 10001 --no-log-init --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin facet
 WORKDIR /srv/facet
+# The gallery: people and the embeddings of their faces. A new volume on this folder gets its owner and mode.
+RUN install --directory --owner=facet --group=facet --mode=0700 gallery
 EXPOSE 8000
 # /readyz answers 200 when every model is warm; 503 before that and while the service stops. Proxies that are set in the
 # environment are not used.
