@@ -215,6 +215,7 @@ class GalleryOperations:
             probability=verdict.probability,
             threshold=threshold.value,
             far=threshold.far,
+            metric=embedder.spec.metric,
             model=usable.model,
             detector=self.analyzer.detector(None).name,
             person=PersonName.model_validate(names(known)),

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.gallery import records
 from app.service.problems import Problem
-from app.service.responses import Box, Face, Size, Timing
+from app.service.responses import Box, Face, Size, Timing, VerdictResponse
 
 
 class _Response(BaseModel):
@@ -201,25 +201,9 @@ class IdentifyResponse(_Response):
     timing_ms: Timing = _TIMING
 
 
-class PersonVerifyResponse(_Response):
-    """The result of comparing the largest face of an image with a person."""
+class PersonVerifyResponse(VerdictResponse):
+    """The result of comparing the largest face of an image with a person, by the most similar face."""
 
-    verified: bool = Field(description="Whether the face is the person's: `similarity` >= `threshold`.")
-    similarity: float = Field(description="Similarity to the person's most similar face.")
-    probability: float | None = Field(
-        None,
-        description="Probability that both faces are the same person, assuming a 50% prior. Null if the "
-        "model is not calibrated for it.",
-    )
-    threshold: float = Field(description="Minimum similarity for the same person.")
-    far: float | None = Field(
-        None,
-        description="False accept rate that the threshold is calibrated for. Null if the request gave the "
-        "threshold.",
-    )
-    metric: Literal["cosine"] = Field("cosine", description="Kind of `similarity`: `cosine` (-1 to 1).")
-    model: str = Field(description="Name of the embedder.")
-    detector: str = _DETECTOR
     person: PersonName = Field(description="The person.")
     face_a: Face = Field(description="The face of the image that was compared.")
     face_b: FaceInfo = Field(description="The most similar face of the person.")

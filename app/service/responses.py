@@ -157,8 +157,8 @@ class EmbedResponse(_Response):
     timing_ms: Timing = _TIMING
 
 
-class VerifyResponse(_Response):
-    """The result of comparing the largest faces of two images."""
+class VerdictResponse(_Response):
+    """The similarity of two faces, and whether it reaches a threshold."""
 
     verified: bool = Field(description="Whether the faces are the same person: `similarity` >= `threshold`.")
     similarity: float = Field(description="Similarity of the two faces; greater means more similar.")
@@ -178,6 +178,11 @@ class VerifyResponse(_Response):
     )
     model: str = Field(description="Name of the embedder.")
     detector: str = _DETECTOR
+
+
+class VerifyResponse(VerdictResponse):
+    """The result of comparing the largest faces of two images."""
+
     face_a: Face = Field(description="The face of `image_a` that was compared.")
     face_b: Face = Field(description="The face of `image_b` that was compared.")
     timing_ms: Timing = _TIMING
