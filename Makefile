@@ -117,8 +117,8 @@ serve-gpu: $(GPU_ENV) ## run the service on an NVIDIA GPU (Linux; CUDA 13 comes 
 
 # --- checks -------------------------------------------------------------------------------------
 
-SOURCES := app training tests benchmarks scripts
-DOCUMENTS = $(wildcard *.md models/*.md benchmarks/*.md docs)
+SOURCES := app training client tests benchmarks scripts
+DOCUMENTS = $(wildcard *.md client/*.md models/*.md benchmarks/*.md docs)
 
 check: .venv/.stamp-dev ## check format, lint, types, import rules, links of the documents, locks; changes nothing
 	$(BIN)/ruff format --check $(SOURCES)
@@ -150,10 +150,11 @@ format: .venv/.stamp-dev ## format the sources, and fix lint errors that can be 
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-generate: .venv/.stamp-dev ## write what is generated from code: .env.example, the settings and REST references, OpenAPI examples, the search graph
+generate: .venv/.stamp-dev ## write what is generated from code: .env.example, the settings and REST references, OpenAPI examples and document, the search graph
 	$(BIN)/python -m scripts.settings_reference
 	$(BIN)/python -m scripts.openapi_examples
 	$(BIN)/python -m scripts.rest_reference
+	$(BIN)/python -m scripts.openapi_snapshot
 	$(BIN)/python -m scripts.search_graph
 
 PROMTOOL = promtool
@@ -227,7 +228,7 @@ sbom: .venv-audit/.stamp ## write the software bill of materials (CycloneDX JSON
 	  --pyproject pyproject.toml --output-reproducible -o build/sbom-$$kind.json; done
 
 clean: ## remove caches and build products
-	rm -rf build dist bench-out *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist bench-out *.egg-info client/src/*.egg-info client/build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## also remove the virtual environments

@@ -1,0 +1,96 @@
+"""Exports to files: complete or not at all."""
+
+import asyncio
+import io
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from facet_client import AsyncFacet, ConnectionFailed, Facet, NotFound, UnexpectedAnswer
+from facet_client.models import ExportSummary
+from facet_client.transfers import File, chunks_of
+from tests.client.scripted import Scripted, problem, scripted
+
+LINES = b'{"format": "facet-collection"}\n' + b'{"person": {"id": "x"}}\n' * 10_000
+COMPLETE = Scripted(content=LINES + b'{"end": true, "people": 10000, "faces": 7}\n')
+
+Export = Callable[[str, File], ExportSummary]
+
+
+def export(url: str, target: File) -> ExportSummary:
+    with Facet(url) as facet:
+        return facet.export_collection("c", target)
+
+
+def export_async(url: str, target: File) -> ExportSummary:
+    async def main() -> ExportSummary:
+        async with AsyncFacet(url) as facet:
+            return await facet.export_collection("c", target)
+
+    return asyncio.run(main())
+
+
+both = pytest.mark.parametrize("run", [export, export_async])
+
+
+@both
+def test_a_complete_export_replaces_the_file_and_is_private(run: Export, tmp_path: Path) -> None:
+    path = tmp_path / "family.jsonl"
+    path.write_text("old")
+    path.chmod(0o644)
+    with scripted([COMPLETE]) as (url, _):
+        summary = run(url, path)
+    assert (summary.people, summary.faces) == (10_000, 7)
+    assert path.read_bytes() == COMPLETE.content
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@both
+def test_an_export_is_written_to_a_file_object(run: Export) -> None:
+    file = io.BytesIO()
+    with scripted([COMPLETE]) as (url, _):
+        assert run(url, file).faces == 7
+    assert file.getvalue() == COMPLETE.content
+
+
+@both
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Scripted(content=COMPLETE.content, cut=True), ConnectionFailed),
+        (Scripted(content=LINES), UnexpectedAnswer),
+        (Scripted(content=LINES + b'{"end": true, "people": 100'), UnexpectedAnswer),
+        (Scripted(content=b'{"person": {}, "people": 1, "faces": 1}\n'), UnexpectedAnswer),
+        (Scripted(content=b""), UnexpectedAnswer),
+        (problem("unknown-id", 404), NotFound),
+    ],
+)
+def test_an_incomplete_export_leaves_the_file_as_it_was(
+    run: Export, tmp_path: Path, answer: Scripted, kind: type[Exception]
+) -> None:
+    path = tmp_path / "family.jsonl"
+    path.write_text("old")
+    with scripted([answer]) as (url, _), pytest.raises(kind):
+        run(url, path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_refused_export_is_asked_for_again(tmp_path: Path) -> None:
+    with scripted([problem("overloaded"), COMPLETE]) as (url, received):
+        assert export(url, tmp_path / "x").people == 10_000
+    assert len(received) == 2
+
+
+def test_a_missing_file_is_an_error_of_the_caller(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        chunks_of(tmp_path / "none.jsonl")
+    with scripted([]) as (url, received), Facet(url) as facet:
+        with pytest.raises(FileNotFoundError):
+            facet.import_collection("c", tmp_path / "none.jsonl")
+        with pytest.raises(FileNotFoundError):
+            facet.detect(tmp_path / "none.jpg")
+    assert received == []
