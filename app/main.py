@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from app import logs
 from app.api import (
     batch_routes,
+    cluster_routes,
     collection_routes,
     face_routes,
     openapi,
@@ -118,6 +119,7 @@ def create_app(
     routers = (
         face_routes.router,
         batch_routes.router,
+        cluster_routes.router,
         people_routes.router,
         collection_routes.router,
         status_routes.router,

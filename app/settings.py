@@ -208,6 +208,30 @@ class Settings(BaseSettings):
     max_batch_bytes: int = Field(
         64 << 20, ge=1024, description="Maximum total size of the encoded images of a batch in bytes."
     )
+    max_cluster_images: int = Field(
+        1000, ge=1, le=100_000, description="Maximum number of images in a request to `/cluster`."
+    )
+    max_cluster_bytes: int = Field(
+        512 << 20,
+        ge=1024,
+        description="Maximum total size in bytes of the encoded images in a request to `/cluster`. They are "
+        "in memory until they are processed, within FACE_MAX_BODY_MEMORY_MB, and must arrive within "
+        "FACE_BODY_TIMEOUT_S.",
+    )
+    max_cluster_faces: int = Field(
+        10_000,
+        ge=1,
+        le=100_000,
+        description="Maximum number of faces of all images in a request to `/cluster`. The clustering of n "
+        "faces needs up to n * n / 8 bytes of memory in addition to their vectors: 13 MB for 10,000 faces.",
+    )
+    cluster_timeout_s: float = Field(
+        600,
+        gt=0,
+        allow_inf_nan=False,
+        description="Maximum seconds from the end of the body of a request to `/cluster` to its response, in "
+        "place of FACE_REQUEST_TIMEOUT_S.",
+    )
     max_concurrent: int = Field(
         0,
         ge=0,

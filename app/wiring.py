@@ -28,6 +28,10 @@ def limits_of(settings: Settings) -> Limits:
         batch_images=settings.max_batch_images,
         batch_bytes=settings.max_batch_bytes,
         import_bytes=settings.max_import_bytes,
+        cluster_images=settings.max_cluster_images,
+        cluster_bytes=settings.max_cluster_bytes,
+        cluster_faces=settings.max_cluster_faces,
+        cluster_timeout_s=settings.cluster_timeout_s,
     )
 
 

@@ -144,6 +144,8 @@ def _answer(client: Any, path: str, method: str, operation: dict[str, Any]) -> A
         response = client.get(address)
     elif path.endswith("/batch"):
         response = client.post(address, files={"image": EXAMPLE_PICTURE.read_bytes()})
+    elif path == "/cluster":
+        response = client.post(address, files=[("image", EXAMPLE_PICTURE.read_bytes())] * 2)
     else:
         response = client.post(
             address, json=operation["requestBody"]["content"]["application/json"]["example"]

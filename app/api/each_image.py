@@ -1,7 +1,8 @@
 """Several images in one request: each gets the result that it would get alone, or its own problem."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import TypeVar
 
 from fastapi import Request, Response
 from pydantic import BaseModel
@@ -14,17 +15,39 @@ from app.runtime.request_context import RequestContext
 from app.service import problems
 from app.service.face_service import FaceService
 from app.service.operations import Operations
+from app.service.problems import Problem
 from app.service.upload import Upload
+
+T = TypeVar("T")
 
 
 async def run_each(
     request: Request,
     service: FaceService,
     context: RequestContext,
-    uploads: Sequence[Upload | FacetError],
+    uploads: list[Upload | FacetError],
     operation: Callable[[Operations, Upload], BaseModel],
 ) -> Response:
-    """Return the response with the result of an operation on each image, in order.
+    """Return the response with the result of an operation on each image, in order; see `map_each`."""
+
+    def as_json(operations: Operations, upload: Upload) -> bytes:
+        return operation(operations, upload).model_dump_json().encode()
+
+    results = await map_each(request, service, context, uploads, as_json)
+    rows = (
+        one if isinstance(one, bytes) else one.model_dump_json(exclude_none=True).encode() for one in results
+    )
+    return Response(b'{"results":[' + b",".join(rows) + b"]}", media_type=JSON)
+
+
+async def map_each(
+    request: Request,
+    service: FaceService,
+    context: RequestContext,
+    uploads: list[Upload | FacetError],
+    operation: Callable[[Operations, Upload], T],
+) -> list[T | Problem]:
+    """Return the result of an operation on each image, or its problem, in order.
 
     The images of a batch run as large jobs, so that other requests run beside them. At most one image per
     worker thread is queued at a time, so that batches take turns.
@@ -33,31 +56,26 @@ async def run_each(
         request: the request, whose body has been read.
         service: the service.
         context: the context of the request.
-        uploads: the images, or the errors that they had before.
+        uploads: the images, or the errors that they had before. The list is emptied, so that each image is
+            freed when it is done.
         operation: the operation on one image.
     """
     room = asyncio.Semaphore(service.admission.workers)
+    large = len(uploads) > 1
 
-    async def one(upload: Upload | FacetError) -> bytes:
+    async def one(upload: Upload | FacetError) -> T | Problem:
         try:
             if isinstance(upload, FacetError):
                 raise upload
             async with room:
-                return await service.run(
-                    context,
-                    lambda operations: _json(operation(operations, upload)),
-                    large=len(uploads) > 1,
-                )
+                return await service.run(context, lambda operations: operation(operations, upload), large)
         except FacetError as error:
             problem = problems.of_error(error, service.limits, request.url.path)
-            return _json(problem.under(root_path(request.scope)), exclude_none=True)
+            return problem.under(root_path(request.scope))
 
-    async def every() -> list[bytes]:
-        return await asyncio.gather(*(one(upload) for upload in uploads))
+    async def every() -> list[T | Problem]:
+        work = [asyncio.ensure_future(one(upload)) for upload in uploads]
+        uploads.clear()
+        return await asyncio.gather(*work)
 
-    body = b'{"results":[' + b",".join(await while_connected(request, every())) + b"]}"
-    return Response(body, media_type=JSON)
-
-
-def _json(answer: BaseModel, exclude_none: bool = False) -> bytes:
-    return answer.model_dump_json(exclude_none=exclude_none).encode()
+    return await while_connected(request, every())

@@ -94,7 +94,10 @@ GALLERY_PROBLEMS: dict[int | str, dict[str, Any]] = dict(sorted((PROBLEMS | _ONL
 
 TAGS = [
     {"name": "faces", "description": "Detection, landmarks, embeddings and verification."},
-    {"name": "batches", "description": "The same operations on several images in one request."},
+    {
+        "name": "batches",
+        "description": "Several images in one request: the same operations on each, and clusters of faces.",
+    },
     {
         "name": "people",
         "description": "The gallery: people, their faces, and who the faces of an image are.",

@@ -24,6 +24,9 @@ from app.vision.file_types import identify
 _OVERHEAD = 256 << 10
 """Bytes that a multipart or JSON body may have in addition to its images: boundaries, headers, boxes."""
 
+_PART_OVERHEAD = 1 << 10
+"""Bytes of boundaries and headers that each image of a batch may have in addition."""
+
 _MIN_HEAD = 64
 """Bytes of a body by which its file type is found."""
 
@@ -107,12 +110,14 @@ async def read_batch(
     def too_large() -> TooManyBytes:
         return TooManyBytes(f"The images together exceed the limit of {most} bytes.", limit=most)
 
-    body = _chunks(request, most + _OVERHEAD, too_large, by_length=False)
+    overhead = _OVERHEAD + limits.batch_images * _PART_OVERHEAD
+    body = _chunks(request, most + overhead, too_large, by_length=False)
     parts = await multipart.parse(
         request.headers["content-type"], body, limits.image_bytes, limits.batch_images, lenient=True
     )
     fields.check(part.name for part in parts)
-    return [_upload(part, limits) for part in parts]
+    parts.reverse()
+    return [_upload(parts.pop(), limits) for _ in range(len(parts))]  # each part is freed when it is copied
 
 
 async def read_images(

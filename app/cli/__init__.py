@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from app.cli import collection_commands, gallery_commands, image_commands, service_commands
+from app.cli import cluster_commands, collection_commands, gallery_commands, image_commands, service_commands
 from app.service.console import OutputError, discard_unwritten, report
 
 _PIPE_CLOSED = 141  # 128 + SIGPIPE: the status of programs that a closed pipe ends
@@ -24,6 +24,7 @@ for command in (
     image_commands.calibrate,
     gallery_commands.enrol,
     gallery_commands.identify,
+    cluster_commands.cluster,
     service_commands.models,
 ):
     cli.command()(command)

@@ -38,8 +38,8 @@ def contract_of(analyzer: Analyzer, embedder: str) -> str:
     if spec.metric != "cosine":
         by_cosine = ", ".join(sorted(e.spec.model for e in analyzer.embedders.values() if _by_cosine(e.spec)))
         raise BadParameter(
-            f"The model {spec.model} compares two faces by a net, so that a gallery cannot be searched with "
-            f"it. Choose one of: {by_cosine}.",
+            f"The model {spec.model} compares two faces by a net, so that it neither searches a gallery nor "
+            f"finds clusters. Choose one of: {by_cosine}.",
             "model",
         )
     models = {model.entry.name: model for model in analyzer.models}

@@ -183,6 +183,10 @@ BY_STATUS: dict[int, Kind] = {
 KINDS: dict[str, Kind] = {kind.slug: kind for kind in (*BY_ERROR.values(), *BY_STATUS.values())}
 
 
+def _is_missing(value: object) -> bool:
+    return value is None
+
+
 class Problem(BaseModel):
     """An error (RFC 9457). `type` is stable; `detail` is written for people and may change."""
 
@@ -198,16 +202,24 @@ class Problem(BaseModel):
         description="What was wrong and what to do, as full sentences.",
         examples=["No model for embed is named 'resnet'. Choose one of: dlib, sface."],
     )
-    instance: str | None = Field(None, description="Path of the request.", examples=["/embed"])
+    instance: str | None = Field(
+        None, exclude_if=_is_missing, description="Path of the request.", examples=["/embed"]
+    )
     field: str | None = Field(
         None,
+        exclude_if=_is_missing,
         description="Parameter or field of the request that caused the problem, if one did.",
         examples=["model"],
     )
     known: list[str] | None = Field(
-        None, description="Names that are valid in place of the unknown one.", examples=[["dlib", "sface"]]
+        None,
+        exclude_if=_is_missing,
+        description="Names that are valid in place of the unknown one.",
+        examples=[["dlib", "sface"]],
     )
-    limit: int | None = Field(None, description="The exceeded limit, in bytes or pixels.")
+    limit: int | None = Field(
+        None, exclude_if=_is_missing, description="The exceeded limit, in bytes or pixels."
+    )
 
     def under(self, root: str) -> "Problem":
         """Return the problem of a service whose paths begin with a root path.

@@ -1,0 +1,79 @@
+"""The command `cluster`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.common import (
+    Device,
+    MaxFaces,
+    MinFaceSize,
+    Model,
+    Orientation,
+    leave,
+    open_models,
+    query_of,
+    settings_of,
+)
+from app.cli.gallery_access import reporting_errors
+from app.service.file_reading import STANDARD_INPUT, reason
+from app.wiring import limits_of, worker_threads
+
+
+def cluster(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(show_default=False, help="Image files, and folders to search for image files."),
+    ] = None,
+    links: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="New folder for a folder of links to the images of each cluster."),
+    ] = None,
+    sheets: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="New folder for images that show the faces of each cluster."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Minimum mean similarity of two clusters that are merged.")
+    ] = None,
+    min_face_size: MinFaceSize = None,
+    max_faces: MaxFaces = None,
+    orientation: Orientation = None,
+    model: Model = None,
+    device: Device = None,
+) -> None:
+    """Find which faces in images are of one person. Print one JSON line per image, after the last one."""
+    from app.service.cluster_files import MAX_FACES, ClusterFilesRun
+    from app.service.cluster_images import ClusterQuery, ClusterRun
+
+    if not paths:
+        leave(2, "Name image files or folders, as in: facet cluster photos")
+    if STANDARD_INPUT in paths:
+        leave(
+            2, "Clusters need several images: name files or folders instead of -. A file of this name is ./-"
+        )
+    for option, folder in (("--links", links), ("--sheets", sheets)):
+        if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            leave(2, f"The folder {folder} of {option} exists and is not empty. Name a new folder.")
+    query = query_of(
+        ClusterQuery,
+        model=model,
+        threshold=threshold,
+        min_face_size=min_face_size,
+        max_faces=max_faces,
+        orientation=orientation,
+    )
+    settings = settings_of(device=device)
+    with reporting_errors():
+        operations = open_models(settings, {"detect": None, "embed": model})
+        run = ClusterRun(operations, query, MAX_FACES)
+        files = ClusterFilesRun(run, limits_of(settings), worker_threads(settings), links, sheets)
+        try:
+            succeeded = files.process(paths)
+        except OSError as error:
+            leave(1, f"The clusters cannot be written: {reason(error)}.")
+        except MemoryError:
+            leave(1, "There is not enough memory for so many faces. Process fewer images in one run.")
+    if not succeeded:
+        leave(1)
