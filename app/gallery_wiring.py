@@ -6,7 +6,7 @@ from pathlib import Path
 from app.errors import GalleryUnavailable
 from app.gallery import records
 from app.gallery.contract import contract_of
-from app.gallery.gallery import Gallery
+from app.gallery.gallery import SWITCHED_OFF, Gallery
 from app.gallery.index import VectorIndex
 from app.gallery.sqlite_store import SqliteStore
 from app.pipeline.analyzer import Analyzer
@@ -14,8 +14,6 @@ from app.runtime.device import Device
 from app.runtime.search_net import SearchSession
 from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
 from app.settings import Settings
-
-SWITCHED_OFF = "The gallery is switched off. Set FACE_GALLERY to the path of a file to use it."
 
 
 def gallery_of(

@@ -87,7 +87,8 @@ def gallery_with_models(
     Raises:
         Exit: an error of Facet occurs.
     """
-    from app.gallery_wiring import SWITCHED_OFF, gallery_of
+    from app.gallery.gallery import SWITCHED_OFF
+    from app.gallery_wiring import gallery_of
     from app.service.gallery_operations import GalleryOperations
 
     with reporting_errors():

@@ -36,6 +36,9 @@ from app.runtime.telemetry import NULL_TELEMETRY, GalleryAction, Telemetry
 
 audit = logging.getLogger(AUDIT)
 
+SWITCHED_OFF = "The gallery is switched off. Set FACE_GALLERY to the path of a file to use it."
+"""What to do if a request or a command needs the gallery, and there is none."""
+
 _ERASE_TIMEOUT_S = 5.0
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from app.errors import FacetError, GalleryUnavailable, NotReady, OutOfMemory
-from app.gallery.gallery import Gallery
+from app.gallery.gallery import SWITCHED_OFF, Gallery
 from app.pipeline.analyzer import Analyzer
 from app.runtime.admission import Admission
 from app.runtime.request_context import RequestContext
@@ -86,9 +86,7 @@ class FaceService:
         """
         _ = self.operations
         if self._gallery_operations is None:
-            raise GalleryUnavailable(
-                "The gallery is switched off. Set FACE_GALLERY to the path of a file to use it."
-            )
+            raise GalleryUnavailable(SWITCHED_OFF)
         return self._gallery_operations
 
     @property
