@@ -16,6 +16,7 @@ from app.api import (
     batch_routes,
     cluster_routes,
     collection_routes,
+    console_routes,
     face_routes,
     openapi,
     people_routes,
@@ -122,10 +123,12 @@ def create_app(
         cluster_routes.router,
         people_routes.router,
         collection_routes.router,
+        console_routes.router,
         status_routes.router,
     )
     for router in routers:
         app.include_router(router)
+    console_routes.mount(app)
     app.add_middleware(IgnoreTrailingSlash)
     app.state.keys = keys = AcceptedKeys(settings.keys())
     if keys:

@@ -13,7 +13,7 @@ import httpx
 
 from tests.servers import http, until
 
-EXAMPLE = Path("app/api/page/example.jpg").read_bytes()
+EXAMPLE = Path("app/api/console/example.jpg").read_bytes()
 
 SERVE = ("-m", "app", "serve", "--port", "0", "--device", "cpu")
 

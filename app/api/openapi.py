@@ -14,14 +14,14 @@ from starlette.staticfiles import StaticFiles
 
 from app.api.middleware.api_keys import is_open
 from app.api.problem_handlers import root_path
-from app.api.security_headers import page_policy
+from app.api.security_headers import swagger_policy
 from app.service.problems import KINDS, MEDIA_TYPE, Problem
 from app.vision.file_types import MEDIA_TYPES
 
 EXAMPLES = Path(__file__).parent / "examples.json"
 """Example responses by path and method, written by `python -m scripts.openapi_examples`."""
 
-EXAMPLE_PICTURE = Path(__file__).parent / "page" / "example.jpg"
+EXAMPLE_PICTURE = Path(__file__).parent / "console" / "example.jpg"
 """The image of the example requests, with one face."""
 
 _ASSETS = "/docs/assets"
@@ -204,7 +204,7 @@ def install(app: FastAPI, locked: bool = False) -> None:
                 "validatorUrl": None,  # otherwise Swagger UI sends the document to another host
             },
         )
-        policy = page_policy(bytes(page.body).decode(), assets=True)
+        policy = swagger_policy(bytes(page.body).decode())
         page.headers["Content-Security-Policy"] = policy
         return page
 

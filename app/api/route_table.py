@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute, Route
 from app.service.names import nearest
 
 _FILES = ("GET", "HEAD")
-"""Methods of the paths that no route has: files, such as those of the page `/docs`."""
+"""Methods of the paths that no route has: the files of the console and of the page `/docs`."""
 
 
 class RouteTable:

@@ -16,7 +16,7 @@ _DEFAULTS = {
     b"x-frame-options": b"DENY",
 }
 
-_INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
+_INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 def with_security_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -33,28 +33,32 @@ def with_security_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[
     return complete
 
 
-def page_policy(html: str, *, assets: bool = False, base: bool = False) -> str:
-    """Return a Content-Security-Policy that allows only the inline scripts and styles of a page, by hash.
+def console_policy(*, base: bool) -> str:
+    """Return the Content-Security-Policy of the console: files of this host, and no inline script or style.
+
+    Trusted types let the browser refuse text as HTML or as a script, so that no script can be injected by the
+    data that the console shows.
 
     Args:
-        html: the page.
-        assets: whether to allow scripts and styles of this host and inline styles too. Swagger UI needs them.
         base: whether the page has a base address on this host.
     """
-    scripts = " ".join(_hashes(html, "script"))
-    styles = " ".join(_hashes(html, "style"))
-    if assets:
-        scripts, styles = f"'self' {scripts}", "'self' 'unsafe-inline'"
-    base_uri = "'self'" if base else "'none'"
+    policy = _page_policy("'self'", "'self'", "'self'" if base else "'none'")
+    return f"{policy}; require-trusted-types-for 'script'; trusted-types 'none'"
+
+
+def swagger_policy(html: str) -> str:
+    """Return the Content-Security-Policy of Swagger UI: files of this host, inline styles, its own scripts.
+
+    Args:
+        html: the page, whose inline scripts are allowed by their hashes.
+    """
+    hashes = (hashlib.sha256(script.encode()).digest() for script in _INLINE_SCRIPT.findall(html))
+    scripts = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in hashes]
+    return _page_policy(" ".join(["'self'", *scripts]), "'self' 'unsafe-inline'", "'none'")
+
+
+def _page_policy(scripts: str, styles: str, base: str) -> str:
     return (
         f"default-src 'none'; script-src {scripts}; style-src {styles}; img-src 'self' data: blob:; "
-        f"connect-src 'self'; base-uri {base_uri}; form-action 'none'; frame-ancestors 'none'"
+        f"connect-src 'self'; base-uri {base}; form-action 'none'; frame-ancestors 'none'"
     )
-
-
-def _hashes(html: str, tag: str) -> list[str]:
-    return [
-        f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
-        for name, content in _INLINE.findall(html)
-        if name == tag
-    ]

@@ -1,14 +1,11 @@
-"""The routes about the service itself: models, health, version, metrics, problem types, and the page."""
+"""The routes about the service itself: models, health, version, metrics and problem types."""
 
-from functools import cache
-from html import escape
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as PathParameter
-from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
@@ -16,11 +13,8 @@ from app.api import openapi
 from app.api.dependencies import ServiceDep
 from app.api.metrics import MEDIA_TYPE, Metrics
 from app.api.problem_handlers import root_path
-from app.api.security_headers import page_policy
 from app.service.model_info import ModelsResponse, VersionResponse
 from app.service.problems import KINDS, Kind
-
-PAGE = Path(__file__).parent / "page"
 
 router = APIRouter()
 
@@ -118,37 +112,7 @@ async def metrics(request: Request) -> Response:
     return Response(await run_sync(registry.text), media_type=MEDIA_TYPE)
 
 
-@router.head("/", include_in_schema=False)
-@router.get("/", include_in_schema=False)
-async def page(request: Request) -> Response:
-    """Return the page for trying the service in a browser."""
-    root = root_path(request.scope)
-    if root:
-        html = _page().replace("<head>", f'<head>\n<base href="{escape(root)}/">', 1)
-        return HTMLResponse(html, headers={"Content-Security-Policy": page_policy(html, base=True)})
-    return FileResponse(
-        PAGE / "index.html", headers={"Content-Security-Policy": _page_policy()}, media_type="text/html"
-    )
-
-
-@router.head("/example.jpg", include_in_schema=False)
-@router.get("/example.jpg", include_in_schema=False)
-async def example() -> FileResponse:
-    """Return the image that the page and the OpenAPI examples use."""
-    return FileResponse(PAGE / "example.jpg", media_type="image/jpeg")
-
-
 def _kind(name: str) -> Kind:
     if name not in KINDS:
         raise HTTPException(404)
     return KINDS[name]
-
-
-@cache
-def _page() -> str:
-    return (PAGE / "index.html").read_text(encoding="utf-8")
-
-
-@cache
-def _page_policy() -> str:
-    return page_policy(_page())

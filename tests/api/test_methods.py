@@ -19,7 +19,9 @@ PAGES = (
 )
 
 
-@pytest.mark.parametrize("address", [*PAGES, "/problems/no-face", "/docs/assets/swagger-ui.css"])
+@pytest.mark.parametrize(
+    "address", [*PAGES, "/problems/no-face", "/docs/assets/swagger-ui.css", "/console/main.js"]
+)
 def test_head_is_get_without_the_body(client: httpx.Client, address: str) -> None:
     got, head = client.get(address), client.head(address)
     assert (head.status_code, head.content) == (200, b"")
@@ -39,6 +41,7 @@ def test_head_is_get_without_the_body(client: httpx.Client, address: str) -> Non
         ("/openapi.json", "GET, HEAD, OPTIONS"),
         ("/problems/no-face", "GET, HEAD, OPTIONS"),
         ("/docs/assets/swagger-ui.css", "GET, HEAD, OPTIONS"),
+        ("/console/main.js", "GET, HEAD, OPTIONS"),
     ],
 )
 def test_options_and_other_methods(client: httpx.Client, address: str, allowed: str) -> None:
@@ -83,6 +86,15 @@ def test_the_nearest_path_is_named(client: httpx.Client, address: str, like: str
     assert f"Did you mean {like}?" in problem(client.post(address), 404, "not-found")["detail"]
 
 
-@pytest.mark.parametrize("address", ["/nothing/of/the/kind", "/problems/unheard-of", "/docs/assets/none.js"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/nothing/of/the/kind",
+        "/problems/unheard-of",
+        "/docs/assets/none.js",
+        "/console/none.js",
+        "/console/views/none.js",
+    ],
+)
 def test_no_path_is_like_it(client: httpx.Client, address: str) -> None:
     assert "Did you mean" not in problem(client.get(address), 404, "not-found")["detail"]

@@ -100,9 +100,12 @@ def test_the_page(outside: Proxied, address: str) -> None:
     assert base == "/facet/"
     assert "base-uri 'self'" in page.headers["content-security-policy"]
     assert page.headers["cache-control"] == "no-store"
-    for name in ("docs", "models", "example.jpg"):
+    for name in ("docs", "console/style.css", "console/main.js"):
         assert f'"{name}"' in page.text
         outside.get(urljoin(urljoin(str(page.url), base), name))
+    for name in ("example.jpg", "models", "console/main.js/"):
+        outside.get(urljoin(urljoin(str(page.url), base), name))
+    outside.get(f"{outside.base}/console/none.js", 404)
 
 
 def test_problems(outside: Proxied) -> None:

@@ -9,9 +9,9 @@ from app.keys import AcceptedKeys
 from app.service import problems
 
 OPEN = ("/", "/docs", "/example.jpg", "/livez", "/openapi.json", "/readyz")
-"""Paths that need no key: health checks, the documentation and the page. They disclose nothing."""
+"""Paths that need no key: health checks, the documentation and the console. They disclose nothing."""
 
-_OPEN_FOLDERS = ("/docs/assets/", "/problems/")
+_OPEN_FOLDERS = ("/console/", "/docs/assets/", "/problems/")
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 

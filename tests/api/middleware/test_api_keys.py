@@ -57,12 +57,13 @@ def problem_text(response: httpx.Response) -> str:
 
 
 def test_probes_and_pages_are_open(locked: str) -> None:
-    for address in (*OPEN, "/docs/assets/swagger-ui.css", "/problems/no-face"):
+    for address in (*OPEN, "/console/main.js", "/docs/assets/swagger-ui.css", "/problems/no-face"):
         assert http.get(f"{locked}{address}").status_code == 200, address
 
 
 @pytest.mark.parametrize(
-    "path", ["/docs/assets/../../models", "/problems/../models", "/docs/assets/%2e%2e/x"]
+    "path",
+    ["/console/../models", "/docs/assets/../../models", "/problems/../models", "/docs/assets/%2e%2e/x"],
 )
 def test_an_open_folder_is_no_way_round(locked: str, path: str) -> None:
     with connect(locked) as wire:
