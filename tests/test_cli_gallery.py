@@ -702,6 +702,32 @@ def test_no_file_is_overwritten_without_force(folder: Path, tmp_path: Path, comm
     assert list(file.parent.iterdir()) == [file]
 
 
+def test_hidden_folders_are_not_people(folder: Path) -> None:
+    for name in (".thumbnails/x", "@eaDir/x", "__MACOSX/Bob/x", "Bob/@eaDir/x", "Bob/.cache/deep/x"):
+        photo(folder / f"{name}.png", BLUE)
+    result = enrol(folder)
+    assert result.exit_code == 0
+    assert people() == {"Ann Smith": 2, "Bob": 1}
+    (left_out,) = [text for text in messages(result) if "hidden" in text]
+    assert left_out.startswith(
+        '5 left out: a hidden folder (its name begins with ".", or is @eaDir or __MACOSX):'
+    )
+    assert f"{folder}/Bob/@eaDir" in left_out
+
+
+def test_a_folder_with_hidden_folders_alone_has_no_images(tmp_path: Path) -> None:
+    photo(tmp_path / "people/.git/x.png", RED)
+    result = run("enrol", tmp_path / "people", "-c", "family")
+    assert result.exit_code == 1
+    assert [text.split(":")[0] for text in messages(result)] == ["1 left out", messages(result)[-1]]
+
+
+def test_the_given_folder_may_be_hidden(tmp_path: Path) -> None:
+    photo(tmp_path / ".people/Bob/x.png", RED)
+    assert run("enrol", tmp_path / ".people", "-c", "family").exit_code == 0
+    assert people() == {"Bob": 1}
+
+
 def test_a_backup_is_a_gallery(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path) -> None:
     enrol(folder)
     assert run("collections", "backup", tmp_path / "backup.db").exit_code == 0
@@ -723,6 +749,7 @@ def test_what_has_expired_is_purged(folder: Path, tmp_path: Path) -> None:
     assert lines(run("collections", "show", "family"))[0]["people"] == 1
     assert lines(run("collections", "purge", "family"))[0]["people"] == [person]
     assert lines(run("collections", "show", "family"))[0]["people"] == 0
+    assert lines(run("collections", "show", "others"))[0]["people"] == 2  # expired, and not deleted yet
 
 
 SLOW = """

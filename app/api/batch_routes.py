@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from app.api import openapi
+from app.api.batch_body import read_batch
 from app.api.dependencies import ContextDep, ServiceDep, json_only, single_parameters
 from app.api.each_image import run_each
-from app.api.request_body import read_batch
 from app.runtime.request_context import RequestContext
 from app.service import problems
 from app.service.face_service import FaceService

@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.api import openapi
+from app.api.batch_body import read_batch
 from app.api.content_negotiation import JSON
 from app.api.dependencies import ContextDep, ServiceDep, json_only, single_parameters, while_connected
 from app.api.each_image import map_each
-from app.api.request_body import read_batch
 from app.service.cluster_images import ClusterQuery, ClusterResponse, ClusterRun
 
 router = APIRouter(

@@ -1,6 +1,7 @@
 """The routes for collections of the gallery: create, list, delete, purge, export and import them."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import closing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -10,7 +11,14 @@ from starlette.concurrency import iterate_in_threadpool
 
 from app.api import openapi
 from app.api.content_negotiation import JSON
-from app.api.dependencies import ContextDep, ServiceDep, json_only, not_cross_site, single_parameters
+from app.api.dependencies import (
+    ContextDep,
+    ServiceDep,
+    json_only,
+    known_parameters,
+    not_cross_site,
+    single_parameters,
+)
 from app.api.gallery_ids import CollectionName
 from app.api.object_body import object_schema, read_object
 from app.errors import TooManyBytes
@@ -33,7 +41,7 @@ from app.service.operations import Operations
 router = APIRouter(
     tags=["collections"],
     responses=openapi.GALLERY_PROBLEMS,
-    dependencies=[Depends(not_cross_site), Depends(single_parameters)],
+    dependencies=[Depends(not_cross_site), Depends(single_parameters), Depends(known_parameters)],
 )
 
 DELETED: dict[int | str, dict[str, Any]] = {
@@ -168,13 +176,11 @@ async def purge(
 
     def work(_: Operations) -> PurgeResponse:
         gallery = service.gallery
-        gallery.store.collection(collection)
-        found = gallery.expired() if query.dry_run else gallery.purge()
-        mine = [one for one in found if one.collection == collection]
+        found = gallery.expired(collection) if query.dry_run else gallery.purge(collection)
         return PurgeResponse(
             dry_run=query.dry_run,
-            people=[person for one in mine for person in one.people],
-            faces=[face for one in mine for face in one.faces],
+            people=[person for one in found for person in one.people],
+            faces=[face for one in found for face in one.faces],
         )
 
     return await service.run(context, work)
@@ -193,7 +199,7 @@ async def export(collection: CollectionName, service: ServiceDep, context: Conte
     to enrol the people again.
     """
 
-    def work(_: Operations) -> tuple[Collection, Iterator[bytes]]:
+    def work(_: Operations) -> tuple[Collection, Generator[bytes, None, None]]:
         gallery = service.gallery
         found = gallery.store.collection(collection)
         return found, export_lines(found, gallery.records(collection))
@@ -257,8 +263,11 @@ def _info(gallery: Gallery, collection: Collection) -> CollectionInfo:
     return CollectionInfo.of(collection, gallery.is_usable(collection))
 
 
-async def _in_chunks(lines: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the lines in chunks of about 64 KiB. A thread reads them from the store."""
+async def _in_chunks(lines: Generator[bytes, None, None]) -> AsyncIterator[bytes]:
+    """Yield the lines in chunks of about 64 KiB. A thread reads them from the store.
+
+    The lines are closed also if the client disconnects: an open export keeps deletions from being erased.
+    """
 
     def chunks() -> Iterator[bytes]:
         chunk = bytearray()
@@ -269,5 +278,6 @@ async def _in_chunks(lines: Iterator[bytes]) -> AsyncIterator[bytes]:
                 chunk.clear()
         yield bytes(chunk)
 
-    async for chunk in iterate_in_threadpool(chunks()):
-        yield chunk
+    with closing(lines):
+        async for chunk in iterate_in_threadpool(chunks()):
+            yield chunk

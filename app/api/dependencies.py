@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
 from app.api.content_negotiation import JPEG, JSON, PNG, negotiate
@@ -56,6 +57,21 @@ async def single_parameters(request: Request) -> None:
     if times > 1:
         shown = name[:80]
         raise BadParameter(f"The query parameter {shown!r} was sent {times} times. Send it once.", shown)
+
+
+async def known_parameters(request: Request) -> None:
+    """Check that a route without query parameters gets none. The other routes check the names themselves.
+
+    Raises:
+        BadParameter: a parameter was sent.
+    """
+    route = request.scope["route"]
+    if isinstance(route, APIRoute) and not route.dependant.query_params:
+        for name in request.query_params:
+            shown = name[:80]
+            raise BadParameter(
+                f"The query parameter {shown!r} is unknown. This route takes none: leave it out.", shown
+            )
 
 
 async def not_cross_site(request: Request) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.errors import BadParameter
 from app.service.boxes import FIELD as BOXES
+from app.service.boxes import ONE_FIELD as BOX
 from app.service.names import nearest
 
 _MAX_NAME = 80
@@ -19,6 +20,7 @@ class Fields:
         parameters: names of the query parameters of the route, which clients send as fields by mistake.
         path: path of the request.
         boxes: whether the route takes the field `boxes`.
+        box: whether the route takes the field `box`, in a batch once for each image.
         batch: whether the route takes several images under the one name.
         has_batch: whether a second route, whose path ends in `/batch`, takes several images.
     """
@@ -27,13 +29,14 @@ class Fields:
     parameters: tuple[str, ...]
     path: str
     boxes: bool = False
+    box: bool = False
     batch: bool = False
     has_batch: bool = False
 
     @property
     def known(self) -> tuple[str, ...]:
         """The names of all fields."""
-        return (*self.images, BOXES) if self.boxes else self.images
+        return (*self.images, *(BOXES,) * self.boxes, *(BOX,) * self.box)
 
     @property
     def listed(self) -> str:
@@ -62,6 +65,13 @@ class Fields:
             if name not in found:
                 detail = f"The request has no field {name}. {self._send_images()}"
                 raise BadParameter(detail, name)
+        boxes, images = found.count(BOX), len(found) - found.count(BOX)
+        if self.batch and boxes not in (0, images):
+            raise BadParameter(
+                f"The number of parts named {BOX} is {boxes}, and that of the images is {images}. Send a box "
+                "for each image, in the same order, or no box. An empty part stands for the largest face.",
+                BOX,
+            )
 
     def _hint(self, name: str, found: Sequence[str]) -> str:
         """Return what to send in place of an unknown field, as sentences; empty if nobody knows.
@@ -74,10 +84,10 @@ class Fields:
         if like in self.parameters:
             where = f"{self.path}?{like}=VALUE"
             return f"The parameter {like} belongs in the query string, not in the body: {where}. "
-        if name == BOXES:
+        if name == BOXES and not self.box:
             return "Only /landmarks and /embed take boxes. "
-        if like == BOXES:
-            return f"Did you mean {BOXES}? "
+        if like in (BOXES, BOX):
+            return f"Did you mean {like}? "
         missing = any(image not in found for image in self.images)
         return f"{self._send_images()} " if missing or like in self.images else ""
 

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from numpy import ndarray
 from pydantic_core import from_json
 
 from app.api import base64_text
@@ -10,11 +11,14 @@ from app.api.body_guess import guess
 from app.api.fields import Fields
 from app.errors import BadParameter
 from app.service.boxes import FIELD as BOXES
-from app.service.boxes import json_type
+from app.service.boxes import ONE_FIELD, json_type, parse_one
 
 _MAX_VALUES = 256 << 10
 _VALUE_MARKS = (b",", b"[", b"{")
 """Bytes that precede a value in JSON. Base64 contains none of them."""
+
+_MAX_BOX_BYTES = 4096
+_BOX_EXAMPLE = "[10, 20, 110, 140]"
 
 _BOM = b"\xef\xbb\xbf"
 _WIDE = re.compile(rb"\xff\xfe|\xfe\xff|.\0|\0.", re.DOTALL)
@@ -74,6 +78,32 @@ def parse_boxes(text: bytes) -> Any:
         raise BadParameter(
             f"The field boxes is not valid JSON: {error}. Send a list of boxes, such as {example}.", BOXES
         ) from error
+
+
+def parse_box(text: bytes | None) -> ndarray | None:
+    """Return the box (1, 4) in the field `box` of a form; None if it is empty or null.
+
+    Args:
+        text: the text; None if it was too large to be kept.
+
+    Raises:
+        BadParameter: the text is not valid JSON, or not a box.
+    """
+    if text is None or len(text) > _MAX_BOX_BYTES:
+        raise BadParameter(
+            f"The field box is too large for a box: it has more than {_MAX_BOX_BYTES} bytes. Send "
+            f"{_BOX_EXAMPLE}.",
+            ONE_FIELD,
+        )
+    if not text.strip():
+        return None
+    try:
+        value = values(text)
+    except ValueError as error:
+        raise BadParameter(
+            f"The field box is not valid JSON: {error}. Send a box, such as {_BOX_EXAMPLE}.", ONE_FIELD
+        ) from error
+    return parse_one(value)
 
 
 def _times(name: str, body: bytes) -> int:

@@ -129,6 +129,31 @@ _BOXES = {
 }
 
 
+_BOX = {
+    "description": "Box of the face that is stored, in pixels of the upright image, as a response has it. "
+    "Null for the largest face. With a box, `faces`, `threshold` and `min_face_size` are ignored.",
+    "anyOf": [
+        {"type": "array", "minItems": 4, "maxItems": 4, "items": {"type": "number"}},
+        {
+            "type": "object",
+            "properties": {name: {"type": "number"} for name in ("x1", "y1", "x2", "y2")},
+            "required": ["x1", "y1", "x2", "y2"],
+            "additionalProperties": False,
+        },
+        {"type": "null"},
+    ],
+}
+
+_BOX_PARTS = {
+    "type": "array",
+    "items": {"type": "string"},
+    "description": "Boxes of the faces that are stored, in JSON: `[x1, y1, x2, y2]`, or as a response has "
+    "them, in pixels of the upright image. One part named `box` per image, in the same order, or none. An "
+    "empty part or `null` stands for the largest face. With a box, `faces`, `threshold` and `min_face_size` "
+    "are ignored.",
+}
+
+
 def successes_of(responses: Mapping[str, Any]) -> dict[str, Any]:
     """Return the responses of a route that are successes with JSON of the route's own, by status.
 
@@ -170,11 +195,14 @@ def many_pictures() -> dict[str, Any]:
 
 
 def one_or_many_pictures() -> dict[str, Any]:
-    """Return the OpenAPI description of the request body of a route for one or several images."""
+    """Return the OpenAPI description of the body of a route for one or several images, with their boxes."""
     one = one_picture()["requestBody"]["content"]
     several = many_pictures()["requestBody"]["content"]
+    one["application/json"]["schema"]["properties"]["box"] = _BOX
+    several["multipart/form-data"]["schema"]["properties"]["box"] = _BOX_PARTS
     return _body(
-        "One image: as it is, or in base64. Or several images: as multipart parts named `image`.",
+        "One image: as it is, or in base64. Or several images: as multipart parts named `image`. Except with "
+        "an image as it is, `box` can name the face.",
         one | several,
     )
 

@@ -5,12 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.api import openapi
+from app.api.batch_body import read_images
 from app.api.collection_routes import DELETED, deleted
 from app.api.content_negotiation import JSON
 from app.api.dependencies import (
     ContextDep,
     ServiceDep,
     json_only,
+    known_parameters,
     not_cross_site,
     single_parameters,
     while_connected,
@@ -19,7 +21,7 @@ from app.api.each_image import run_each
 from app.api.gallery_ids import CollectionName, FaceId, PersonId, checked_id, cursor_of, key_of
 from app.api.object_body import object_schema, read_object
 from app.api.problem_handlers import root_path
-from app.api.request_body import read_image, read_images
+from app.api.request_body import read_image
 from app.errors import BadParameter, UnknownId
 from app.service.gallery_requests import (
     FacesQuery,
@@ -44,7 +46,7 @@ from app.service.operations import Operations
 router = APIRouter(
     tags=["people"],
     responses=openapi.GALLERY_PROBLEMS,
-    dependencies=[Depends(not_cross_site), Depends(single_parameters)],
+    dependencies=[Depends(not_cross_site), Depends(single_parameters), Depends(known_parameters)],
 )
 
 _PEOPLE = "/collections/{collection}/people"
@@ -183,10 +185,11 @@ async def add_faces(
     service: ServiceDep,
     context: ContextDep,
 ) -> Response:
-    """Store the embedding of one face of each image. The images are not stored.
+    """Store the embedding of one face of each image: the largest one, or that in the given `box`.
 
-    An image without a usable face gets a problem in its place, and the others are stored. An exact or nearly
-    exact copy of an image of the person is reported as `duplicate_of` and not stored again.
+    The images are not stored. An image without a usable face gets a problem in its place, and the others are
+    stored. An exact or nearly exact copy of a face of the person is reported as `duplicate_of` and not stored
+    again.
     """
     gallery = service.in_gallery
     uploads = await read_images(request, service.limits, tuple(FacesQuery.model_fields))

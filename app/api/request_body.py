@@ -14,18 +14,15 @@ from app.api import json_body, multipart
 from app.api.body_guess import check_image
 from app.api.content_type import FORM, UNTYPED, media_of, unsupported, unsupported_body
 from app.api.fields import Fields
-from app.errors import BadImage, BadParameter, FacetError, TooManyBytes
+from app.errors import BadParameter, TooManyBytes
 from app.service import boxes as box_field
 from app.service.limits import Limits
 from app.service.requests import DetectQuery, VerifyQuery
 from app.service.upload import Upload
 from app.vision.file_types import identify
 
-_OVERHEAD = 256 << 10
+OVERHEAD = 256 << 10
 """Bytes that a multipart or JSON body may have in addition to its images: boundaries, headers, boxes."""
-
-_PART_OVERHEAD = 1 << 10
-"""Bytes of boundaries and headers that each image of a batch may have in addition."""
 
 _MIN_HEAD = 64
 """Bytes of a body by which its file type is found."""
@@ -56,12 +53,26 @@ async def read_image(
         NotAnImage: the image is empty or something else.
     """
     fields = Fields(("image",), parameters, request.url.path, boxes=with_boxes, has_batch=has_batch)
+    return await read_single(request, limits, fields)
+
+
+async def read_single(request: Request, limits: Limits, fields: Fields) -> Upload:
+    """Return the image of a request, and the boxes that its fields give; see `read_image` for the errors.
+
+    Args:
+        request: the request.
+        limits: limits on the request.
+        fields: the fields that the route takes.
+    """
     media = media_of(request)
     if media.startswith("image/") or media in UNTYPED:
         data = await _raw(request, limits, fields, media)
         check_image(data, "image")
         return Upload(data)
     found = await _fields(request, limits, fields, media)
+    if fields.box:
+        one = box_field.parse_one(found.get(box_field.ONE_FIELD))
+        return Upload(found["image"], one, box_field.ONE_FIELD)
     given = found.get(box_field.FIELD)
     return Upload(found["image"], None if given is None else box_field.parse(given, limits.boxes))
 
@@ -84,77 +95,6 @@ async def read_pair(request: Request, limits: Limits) -> tuple[bytes, bytes]:
     return found["image_a"], found["image_b"]
 
 
-async def read_batch(
-    request: Request, limits: Limits, parameters: tuple[str, ...] = tuple(DetectQuery.model_fields)
-) -> list[Upload | FacetError]:
-    """Return the images of a batch: the multipart parts `image`, in order.
-
-    Args:
-        request: the request.
-        limits: limits on the request.
-        parameters: names of the query parameters of the route.
-
-    Returns:
-        For each part the upload, or an error if the image is too large or something else.
-
-    Raises:
-        UnsupportedMediaType: the content type or the content encoding is not supported.
-        TooManyBytes: the images together exceed the limit on a batch. Reading stops there.
-        BadParameter: the body is malformed, has an unknown field, no image, or too many images.
-    """
-    fields = Fields(("image",), parameters, request.url.path, batch=True)
-    if (media := media_of(request)) != FORM:
-        raise await unsupported_body(request, fields, media)
-    most = limits.batch_bytes
-
-    def too_large() -> TooManyBytes:
-        return TooManyBytes(f"The images together exceed the limit of {most} bytes.", limit=most)
-
-    overhead = _OVERHEAD + limits.batch_images * _PART_OVERHEAD
-    body = _chunks(request, most + overhead, too_large, by_length=False)
-    parts = await multipart.parse(
-        request.headers["content-type"], body, limits.image_bytes, limits.batch_images, lenient=True
-    )
-    fields.check(part.name for part in parts)
-    parts.reverse()
-    return [_upload(parts.pop(), limits) for _ in range(len(parts))]  # each part is freed when it is copied
-
-
-async def read_images(
-    request: Request, limits: Limits, parameters: tuple[str, ...]
-) -> list[Upload | FacetError]:
-    """Return one or several images: as `read_image`, or as multipart parts `image` as `read_batch`.
-
-    Args:
-        request: the request.
-        limits: limits on the request.
-        parameters: names of the query parameters of the route.
-
-    Returns:
-        For each image the upload, or an error if a part is too large or something else.
-
-    Raises:
-        UnsupportedMediaType: the content type or the content encoding is not supported.
-        TooManyBytes: the images together exceed the limit on a batch. Reading stops there.
-        BadParameter: the body is malformed, has an unknown field, no image, or too many images.
-        NotAnImage: a single image is empty or something else.
-    """
-    if media_of(request) == FORM:
-        return await read_batch(request, limits, parameters)
-    return [await read_image(request, limits, parameters=parameters, has_batch=False)]
-
-
-def _upload(part: multipart.Part, limits: Limits) -> Upload | FacetError:
-    if part.over:
-        return _too_large(limits, ("image",))
-    data = bytes(part.data)
-    try:
-        check_image(data, "image")
-    except BadImage as error:
-        return error
-    return Upload(data)
-
-
 async def _raw(request: Request, limits: Limits, fields: Fields, media: str) -> bytes:
     """Return a body that is an image.
 
@@ -162,18 +102,18 @@ async def _raw(request: Request, limits: Limits, fields: Fields, media: str) -> 
         UnsupportedMediaType: the content type says nothing, and the bytes are not those of an image.
         TooManyBytes: the image exceeds the limit.
     """
-    chunks = _chunks(request, limits.image_bytes, partial(_too_large, limits, ("image",)))
+    body = chunks(request, limits.image_bytes, partial(too_large, limits, ("image",)))
     if not media.startswith("image/"):
         head = bytearray()
-        async for chunk in chunks:
+        async for chunk in body:
             head += chunk
             if len(head) >= _MIN_HEAD:
                 break
         if identify(bytes(head)) is None:
             error = unsupported(fields, media, bytes(head))
             raise error
-        return b"".join([bytes(head), *[chunk async for chunk in chunks]])
-    return b"".join([chunk async for chunk in chunks])
+        return b"".join([bytes(head), *[chunk async for chunk in body]])
+    return b"".join([chunk async for chunk in body])
 
 
 async def _fields(request: Request, limits: Limits, fields: Fields, media: str) -> dict[str, Any]:
@@ -200,13 +140,13 @@ async def _fields(request: Request, limits: Limits, fields: Fields, media: str) 
         raise await unsupported_body(request, fields, media)
     for name in fields.images:
         if len(found[name]) > limits.image_bytes:
-            error = _too_large(limits, (name,))
+            error = too_large(limits, (name,))
             raise error
         check_image(found[name], name, encoded=not is_form)
     return found
 
 
-async def _chunks(
+async def chunks(
     request: Request, limit: int, too_large: Callable[[], TooManyBytes], by_length: bool = True
 ) -> AsyncIterator[bytes]:
     """Yield the chunks of the body, at most `limit` bytes.
@@ -232,7 +172,7 @@ async def _chunks(
         yield chunk
 
 
-def _too_large(limits: Limits, pictures: Sequence[str]) -> TooManyBytes:
+def too_large(limits: Limits, pictures: Sequence[str]) -> TooManyBytes:
     """Return the error for an image that is too large, or for several images that are too large together."""
     most = limits.bytes_of(len(pictures))
     if len(pictures) == 1:
@@ -247,15 +187,15 @@ async def _json_body(request: Request, limits: Limits, pictures: Sequence[str]) 
         TooManyBytes: the body is too large. The error names the image that is too large, if there is one.
     """
     single, body = len(pictures) == 1, bytearray()
-    limit = _in_base64(limits.bytes_of(len(pictures))) + _OVERHEAD
+    limit = _in_base64(limits.bytes_of(len(pictures))) + OVERHEAD
     try:
-        async for chunk in _chunks(request, limit, partial(_too_large, limits, pictures), by_length=single):
+        async for chunk in chunks(request, limit, partial(too_large, limits, pictures), by_length=single):
             body += chunk
     except TooManyBytes:
         if single:
             raise
         large = await run_sync(_large_text, bytes(body), pictures, _in_base64(limits.image_bytes))
-        error = _too_large(limits, (large,) if large else pictures)
+        error = too_large(limits, (large,) if large else pictures)
         raise error from None
     return bytes(body)
 
@@ -278,8 +218,8 @@ def _large_text(start: bytes, pictures: Sequence[str], most: int) -> str | None:
 
 async def _multipart(request: Request, limits: Limits, fields: Fields) -> dict[str, Any]:
     pictures = fields.images
-    limit = limits.bytes_of(len(pictures)) + _OVERHEAD
-    body = _chunks(request, limit, partial(_too_large, limits, pictures), by_length=len(pictures) == 1)
+    limit = limits.bytes_of(len(pictures)) + OVERHEAD
+    body = chunks(request, limit, partial(too_large, limits, pictures), by_length=len(pictures) == 1)
     parts = await multipart.parse(request.headers["content-type"], body, limits.image_bytes)
     fields.check(part.name for part in parts)
     return {

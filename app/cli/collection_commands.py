@@ -198,13 +198,7 @@ def purge(
     from app.service.gallery_responses import PurgeResponse
 
     with gallery_only(settings_of()) as gallery:
-        if collection is not None:
-            gallery.store.collection(collection)
-        found = [
-            one
-            for one in (gallery.expired() if dry_run else gallery.purge())
-            if collection in (None, one.collection)
-        ]
+        found = gallery.expired(collection) if dry_run else gallery.purge(collection)
         emit(
             PurgeResponse(
                 dry_run=dry_run,

@@ -33,6 +33,7 @@ from app.gallery.records import (
 from app.gallery.store import GalleryStore
 from app.logs import AUDIT
 from app.runtime.telemetry import NULL_TELEMETRY, GalleryAction, Telemetry
+from app.vision.boxes import iou
 
 audit = logging.getLogger(AUDIT)
 
@@ -40,6 +41,9 @@ SWITCHED_OFF = "The gallery is switched off. Set FACE_GALLERY to the path of a f
 """What to do if a request or a command needs the gallery, and there is none."""
 
 _ERASE_TIMEOUT_S = 5.0
+
+_SAME_FACE_OVERLAP = 0.5
+"""IoU from which two boxes in one image are of the same face."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +214,7 @@ class Gallery:
     def add_face(
         self, collection: Collection, person: str, face: NewFace, near_duplicate: float | None
     ) -> tuple[Face, bool]:
-        """Store a face of a person, unless the person has the same or nearly the same image.
+        """Store a face of a person, unless the person has the same face of the same or nearly the same image.
 
         Args:
             collection: the collection.
@@ -225,7 +229,7 @@ class Gallery:
 
         def duplicate(faces: Sequence[Face], known: FaceVectors) -> Face | None:
             for other in faces:
-                if other.source == face.source:
+                if other.source == face.source and _overlap(other, face):
                     return other
             if len(faces) == 0 or near_duplicate is None:
                 return None
@@ -332,18 +336,25 @@ class Gallery:
         if next_expiry is not None and next_expiry <= self._now():
             self.purge()
 
-    def expired(self) -> list[Expired]:
-        """Return what has expired and is not deleted yet, by collection."""
-        return self.store.expired(self._now())
+    def expired(self, collection: str | None = None) -> list[Expired]:
+        """Return what has expired and is not deleted yet, by collection.
 
-    def purge(self) -> list[Expired]:
+        Args:
+            collection: name of a collection; all if None.
+        """
+        return self.store.expired(self._now(), collection)
+
+    def purge(self, collection: str | None = None) -> list[Expired]:
         """Delete what has expired.
+
+        Args:
+            collection: name of a collection; all if None.
 
         Returns:
             What was deleted, by collection.
         """
         with self._changing():
-            purged = self.store.purge(self._now())
+            purged = self.store.purge(self._now(), collection)
         for one in purged:
             for person in one.people:
                 self._record("expire-person", one.collection, person)
@@ -415,3 +426,9 @@ class Gallery:
         fields = {"action": action, "collection": collection, "person": person, "face": face, **more}
         known = {name: value for name, value in fields.items() if value is not None}
         audit.info("gallery: %s", " ".join(f"{k}={v}" for k, v in known.items()), extra={"audit": known})
+
+
+def _overlap(one: Face, other: NewFace) -> bool:
+    """Return whether two faces of an image are the same one."""
+    first, second = (np.array([face.box], np.float32) for face in (one, other))
+    return bool(iou(first, second)[0, 0] >= _SAME_FACE_OVERLAP)

@@ -24,13 +24,10 @@ from app.gallery.records import (
 from app.gallery.sqlite import mutations, queries
 from app.gallery.sqlite.checks import problems
 from app.gallery.sqlite.database import Database
+from app.gallery.sqlite.reading import SNAPSHOT_S, read_people
 
 _NUMBER_BITS = 40
 """Bits of the numbers of changes in a file. The bits above count how often the file was replaced."""
-
-_DISTURBED = (
-    "People were merged, faces were moved, or the collection was deleted while it was read. Export it again."
-)
 
 
 class SqliteStore:
@@ -39,14 +36,21 @@ class SqliteStore:
     Args:
         path: the file. It is created, with its folder, if it does not exist.
         limits: the limits.
+        snapshot_s: maximum seconds for which `records` reads the state of one moment.
 
     Raises:
         GalleryUnavailable: the file cannot be used.
     """
 
-    def __init__(self, path: Path, limits: Limits = Limits()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        path: Path,
+        limits: Limits = Limits(),  # noqa: B008
+        snapshot_s: float = SNAPSHOT_S,
+    ) -> None:
         self._database = Database(path)
         self._limits = limits
+        self._snapshot_s = snapshot_s
 
     def collections(self) -> list[Collection]:
         """Return all collections, by name."""
@@ -240,27 +244,7 @@ class SqliteStore:
 
     def records(self, collection: str) -> Iterator[PersonRecord]:
         """Return all people of a collection with their faces, in the order in which they were created."""
-        with self._database.read() as connection:
-            row = queries.collection_row(connection, collection).record
-            start = self._database.replacements, queries.latest(connection)
-        return self._records(row, *start)
-
-    def _records(
-        self, collection: Collection, replacements: int, start: queries.Latest
-    ) -> Iterator[PersonRecord]:
-        after = 0
-        while True:
-            with self._database.read() as connection:
-                found = queries.people_page(connection, collection, 1, after)
-                if not found:
-                    is_same = replacements == self._database.replacements
-                    if is_same and not queries.is_disturbed(connection, collection, start):
-                        return
-                    raise GalleryUnavailable(_DISTURBED)
-                faces = queries.faces_of(connection, found[0])
-                vectors = queries.vectors_of(connection, found[0], collection.dimension).vectors
-            yield PersonRecord(found[0], faces, vectors)
-            after = found[0].key
+        return read_people(self._database, collection, self._snapshot_s)
 
     def import_records(
         self, collection: str, contract: str, records: Iterable[PersonRecord]
@@ -271,20 +255,20 @@ class SqliteStore:
             mutations.require_embedding(row.record, contract, row.record.dimension)
             return mutations.import_records(connection, row, records, self._limits)
 
-    def expired(self, now: datetime) -> list[Expired]:
+    def expired(self, now: datetime, collection: str | None = None) -> list[Expired]:
         """Return the people and faces that have expired, by collection."""
         with self._database.read() as connection:
-            return queries.expired(connection, now)
+            return queries.expired(connection, now, collection)
 
     def next_expiry(self) -> datetime | None:
         """Return when the next person or face expires; None if none does."""
         with self._database.read() as connection:
             return queries.next_expiry(connection)
 
-    def purge(self, now: datetime) -> list[Expired]:
+    def purge(self, now: datetime, collection: str | None = None) -> list[Expired]:
         """Return the people and faces that have expired, by collection, after they were deleted."""
         with self._database.write() as connection:
-            return mutations.purge(connection, now)
+            return mutations.purge(connection, now, collection)
 
     def erase(self, timeout_s: float) -> bool:
         """Return whether no byte of what was deleted is left in the files; if not, call it again."""

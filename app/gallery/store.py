@@ -174,13 +174,17 @@ class GalleryStore(Protocol):
         """Return the vectors of faces by key, without those that do not exist."""
 
     def records(self, collection: str) -> Iterator[PersonRecord]:
-        """Yield all people of a collection with their faces, in the order in which they were created.
+        """Return all people of a collection with their faces, in the order in which they were created.
 
-        No transaction stays open between two people. A person that is deleted meanwhile is left out.
+        They are those of one moment, whatever changes while they are read. Close the iterator, or read it to
+        its end: until then, the bytes of deletions cannot be erased. So this ends after some time, too. Then
+        the people that are not read yet are read as they are, and a person that is deleted meanwhile is left
+        out.
 
         Raises:
-            GalleryUnavailable: after the last person, because faces were given to other people meanwhile, so
-                that one may be read twice or not at all, or because the collection was deleted.
+            GalleryUnavailable: after the last person, because reading took so long and faces were given to
+                other people meanwhile, so that one may be read twice or not at all, or because the
+                collection was deleted.
         """
 
     def import_records(
@@ -200,14 +204,24 @@ class GalleryStore(Protocol):
             GalleryLimit: there would be too many people or faces.
         """
 
-    def expired(self, now: datetime) -> list[Expired]:
-        """Return the people and faces that have expired, by collection."""
+    def expired(self, now: datetime, collection: str | None = None) -> list[Expired]:
+        """Return the people and faces that have expired, by collection.
+
+        Args:
+            now: the time.
+            collection: name of a collection; all if None.
+        """
 
     def next_expiry(self) -> datetime | None:
         """Return when the next person or face expires; None if none does."""
 
-    def purge(self, now: datetime) -> list[Expired]:
-        """Delete the people and faces that have expired, and return them by collection."""
+    def purge(self, now: datetime, collection: str | None = None) -> list[Expired]:
+        """Delete the people and faces that have expired, and return them by collection.
+
+        Args:
+            now: the time.
+            collection: name of a collection; all if None.
+        """
 
     def erase(self, timeout_s: float) -> bool:
         """Remove the bytes of everything that was deleted from all files of the store.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from numpy import ndarray
 
 from app.errors import BadModel
@@ -150,10 +150,20 @@ class Detector:
             timing: receives the times of the stages `onet` and `orientation`.
         """
         faces = self.locate(picture, given, timing)
-        with timing.stage(orientation.STAGE):
-            right = self._orientation.right_way_round(picture, faces, np.zeros(len(faces), np.float32))
-            wrong = ~(right & orientation.is_upright(faces))
+        right = self.right_way_round(picture, faces, timing)
+        wrong = ~(right & orientation.is_upright(faces))
         return orientation.locate_turned(picture, faces, wrong, self.locate, timing)
+
+    def right_way_round(self, picture: ImagePyramid, located: Faces, timing: Timing) -> Bool[ndarray, " n"]:
+        """Return for each face of `locate` whether its points lie the right way round.
+
+        Args:
+            picture: the image.
+            located: the faces.
+            timing: receives the time of the stage `orientation`.
+        """
+        with timing.stage(orientation.STAGE):
+            return self._orientation.right_way_round(picture, located, np.zeros(len(located), np.float32))
 
     def refine_points(
         self, picture: ImagePyramid, points: Float32[ndarray, "n 5 2"]

@@ -52,9 +52,9 @@ def in_folders(folder: Path) -> tuple[list[PersonImage], Tally]:
         folder: the folder.
 
     Returns:
-        The images, by path, and the files that are left out.
+        The images, by path, and the files and folders that are left out, such as hidden folders.
     """
-    search = FileSearch()
+    search = FileSearch(hidden=False)
     search.add(folder)
     found = []
     for file in search.found:

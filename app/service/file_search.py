@@ -20,6 +20,11 @@ _MACOS_PREFIX = "._"
 
 _DRAWN = "drawn by Facet"
 
+_ADDED_FOLDERS = ("@eaDir", "__MACOSX")
+"""Folders with metadata: thumbnails of Synology, and resource forks in ZIP files of macOS."""
+
+_HIDDEN = f'a hidden folder (its name begins with ".", or is {" or ".join(_ADDED_FOLDERS)})'
+
 
 class FoundFile(NamedTuple):
     """A file to process, or a folder that cannot be searched.
@@ -44,6 +49,8 @@ class FileSearch:
 
     Args:
         draw: folder for drawn images. It is not searched unless it is given itself.
+        hidden: whether to search hidden folders inside a given folder, and folders that network storage and
+            macOS add.
         readable: names of the image formats that Facet reads.
 
     Attributes:
@@ -53,8 +60,12 @@ class FileSearch:
     """
 
     def __init__(
-        self, draw: str | os.PathLike[str] | None = None, readable: Iterable[str] = READABLE
+        self,
+        draw: str | os.PathLike[str] | None = None,
+        readable: Iterable[str] = READABLE,
+        hidden: bool = True,
     ) -> None:
+        self._hidden = hidden
         self.found: list[FoundFile] = []
         self.folders = 0
         self.left_out = Tally()
@@ -83,6 +94,9 @@ class FileSearch:
             path, relative, is_folder = pending.pop()
             if not is_folder:
                 self._add_inside(path, relative)
+                continue
+            if relative and not self._hidden and _is_hidden(os.path.basename(relative)):
+                self.left_out.add(_HIDDEN, path)
                 continue
             if relative and self._draw_id is not None and file_id(path) == self._draw_id:
                 self.left_out.add("the folder of drawn images", path)
@@ -130,6 +144,11 @@ def _is_drawn_file(path: str) -> bool:
         return os.path.isfile(path) and is_drawing(read_head(path))
     except OSError:
         return False  # processing it reports the error
+
+
+def _is_hidden(name: str) -> bool:
+    """Return whether a folder of this name is not one of the user's."""
+    return name.startswith(".") or name in _ADDED_FOLDERS
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

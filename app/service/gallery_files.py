@@ -7,7 +7,7 @@ line shows that the export is complete.
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
@@ -108,7 +108,7 @@ class ExportedCollection:
     records: Iterable[PersonRecord]
 
 
-def export_lines(collection: Collection, records: Iterable[PersonRecord]) -> Iterator[bytes]:
+def export_lines(collection: Collection, records: Iterable[PersonRecord]) -> Generator[bytes, None, None]:
     """Yield the lines of an export, each with its line break.
 
     Args:

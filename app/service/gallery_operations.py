@@ -14,6 +14,7 @@ from app.pipeline.faces import Faces
 from app.pipeline.open_set import DEFAULT_FPIR, near_duplicate_threshold, threshold_for_fpir
 from app.pipeline.verifier import Verdict, choose_threshold
 from app.runtime.timing import Timing, current_timing
+from app.service.boxes import ONE_FIELD
 from app.service.costs import MS_PER_EMBEDDING
 from app.service.gallery_requests import FacesQuery, IdentifyQuery, PersonVerifyQuery
 from app.service.gallery_responses import (
@@ -35,6 +36,11 @@ from app.vision.pyramid import Image, ImagePyramid
 
 _MOST_CONTESTED = 50
 """Candidates of a face that are kept to give each person to one face of an image only."""
+
+_MIN_SCORE_IN_BOX = 0.5
+"""Score of O-Net from which a given box contains a face: the net finds a face more likely than none. Of 468
+detected faces of WIDER FACE and LFW 0.9% have less, and of 24,175 random boxes without a face 0.4% have more.
+"""
 
 
 class GalleryOperations:
@@ -61,7 +67,7 @@ class GalleryOperations:
         """Store the face of an image for a person.
 
         Args:
-            upload: the encoded image.
+            upload: the encoded image; with a box if the face is not the largest one.
             collection: name of the collection.
             person: id of the person.
             query: the parameters of the request.
@@ -70,8 +76,8 @@ class GalleryOperations:
             The stored face, or the face that it duplicates.
 
         Raises:
-            NoFace: the image contains no face.
-            SeveralFaces: it contains several, and the request demands one.
+            NoFace: the image or the box contains no face.
+            SeveralFaces: it contains several, no box is given, and the request demands one.
             GalleryLimit: there are too many faces.
         """
         timing = current_timing() or Timing()
@@ -101,13 +107,13 @@ class GalleryOperations:
         """Return the face of an image, without storing it.
 
         Args:
-            upload: the encoded image.
+            upload: the encoded image; with a box if the face is not the largest one.
             collection: the collection, whose vectors can be compared with those of the loaded embedder.
             query: the parameters of the request.
 
         Raises:
-            NoFace: the image contains no face.
-            SeveralFaces: it contains several, and the request demands one.
+            NoFace: the image or the box contains no face.
+            SeveralFaces: it contains several, no box is given, and the request demands one.
         """
         timing = current_timing() or Timing()
         picture, face = self._one_face(upload, query.detection(), timing, only=query.faces == "one")
@@ -253,13 +259,16 @@ class GalleryOperations:
     def _one_face(
         self, upload: Upload, query: DetectQuery, timing: Timing, *, only: bool
     ) -> tuple[ImagePyramid, Faces]:
-        """Return an image and its largest face.
+        """Return an image and the face in the given box, or else its largest face.
 
         Raises:
-            NoFace: the image contains no face.
-            SeveralFaces: it contains several, and `only` is set.
+            NoFace: the image or the box contains no face.
+            SeveralFaces: the image contains several, no box is given, and `only` is set.
         """
         image, picture, faces = self._find(upload, query, timing)
+        if upload.boxes is not None:
+            self._check_box(picture, faces, query, timing)
+            return picture, faces
         if len(faces) == 0:
             raise NoFace(
                 "No face was found in the image. Send an image with a visible, upright face, or set the "
@@ -273,6 +282,23 @@ class GalleryOperations:
                 "image",
             )
         return picture, faces.largest(image.shape[1], image.shape[0])
+
+    def _check_box(self, picture: ImagePyramid, face: Faces, query: DetectQuery, timing: Timing) -> None:
+        """Check that the detector recognises a face in the box of a request, in the given orientation.
+
+        Raises:
+            NoFace: it does not.
+        """
+        upright = query.orientation == "upright"
+        is_right = not upright or self.analyzer.detector(None).right_way_round(picture, face, timing)[0]
+        if not is_right or face.scores[0] < _MIN_SCORE_IN_BOX:
+            box = [round(float(value), 3) for value in face.boxes[0]]
+            raise NoFace(
+                f"No{' upright' if upright else ''} face was found in the box {box}. Send the box of a face "
+                "as /detect returns it, in pixels of the image after EXIF rotation"
+                f"{', or set the parameter orientation to auto' if upright else ''}.",
+                ONE_FIELD,
+            )
 
     def _find(self, upload: Upload, query: DetectQuery, timing: Timing) -> tuple[Image, ImagePyramid, Faces]:
         return self._operations.find_faces(upload, query, self.analyzer.detector(None), timing)

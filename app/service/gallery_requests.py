@@ -193,8 +193,8 @@ class FacesQuery(Query):
 
     faces: Literal["largest", "one"] = Field(
         "largest",
-        description="Which face of each image is stored: the `largest`, chosen as `/verify` does, or exactly "
-        "`one`; then an image with several faces gets a problem.",
+        description="Which face of each image without a `box` is stored: the `largest`, chosen as `/verify` "
+        "does, or exactly `one`; then an image with several faces gets a problem.",
     )
     expires: Time = Field(None, description=_EXPIRES)
     min_face_size: MinFaceSize = _OPTIONS.min_face_size

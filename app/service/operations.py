@@ -185,7 +185,7 @@ class Operations:
             image = images.decode(upload.image, self.limits.image_pixels, "image", on_pixels)
         picture = ImagePyramid(image)
         if upload.boxes is not None:
-            boxes.check_overlap(upload.boxes, picture.width, picture.height)
+            boxes.check_overlap(upload.boxes, picture.width, picture.height, upload.box_field)
             locate = detector.locate if options.orientation == "upright" else detector.locate_turned
             faces = locate(picture, upload.boxes, timing)
         else:

@@ -81,7 +81,7 @@ BY_ERROR: dict[type[errors.FacetError], Kind] = {
         422,
         "no-face",
         "No face found",
-        "The detector found no face in the image that `field` names.",
+        "The detector found no face in the image or the box that `field` names.",
     ),
     errors.SeveralFaces: Kind(
         422,

@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.errors import BadParameter
 from app.pipeline.detector import DetectOptions
 from app.pipeline.orientation import Orientation
-from app.service.boxes import FIELD
+from app.service.boxes import FIELD, ONE_FIELD
 from app.service.names import nearest
 
 _OPTIONS = DetectOptions()
 
-_FIELDS = ("image", "image_a", "image_b", FIELD)
+_FIELDS = ("image", "image_a", "image_b", FIELD, ONE_FIELD)
 """Fields of bodies, which clients send as parameters by mistake."""
 
 _MAX_NAME = 80
@@ -34,7 +34,7 @@ MinFaceSize = Annotated[
         allow_inf_nan=False,
         description="Side of the smallest face to search for, in pixels. Larger values are faster. Values "
         "under 12 are refused if the image, enlarged for them, would exceed the pixel limit. Ignored if the "
-        "request has `boxes`.",
+        "request gives the boxes of the faces.",
     ),
 ]
 
@@ -45,7 +45,7 @@ FaceScore = Annotated[
         le=1,
         allow_inf_nan=False,
         description="Minimum score of a face. Without it, the threshold of the detector is used. Ignored if "
-        "the request has `boxes`.",
+        "the request gives the boxes of the faces.",
     ),
 ]
 
@@ -54,7 +54,7 @@ MaxFaces = Annotated[
     Field(
         ge=1,
         description="Maximum number of faces to return, those with the highest scores. Ignored if the "
-        "request has `boxes`.",
+        "request gives the boxes of the faces.",
     ),
 ]
 
@@ -63,7 +63,7 @@ FaceOrientation = Annotated[
     Field(
         description="`upright` finds upright faces. With `auto`, an image in which no upright face is found "
         "is also searched turned by 90, 180 and 270 degrees, which takes up to four times as long. If the "
-        "request has `boxes`, `auto` reads each face at the turn that fits it best."
+        "request gives the boxes of the faces, `auto` reads each face at the turn that fits it best."
     ),
 ]
 

@@ -443,6 +443,59 @@ def test_what_expires_is_listed_and_purged(http: httpx.Client, base: str) -> Non
     assert len(left) == 1
 
 
+def test_every_route_refuses_an_unknown_parameter(http: httpx.Client, base: str) -> None:
+    ids = {"collection": base.rpartition("/")[2], "person": add(http, base, photo(RED)), "face": UNKNOWN}
+    routes = [
+        (method, path)
+        for path, operations in http.get("/openapi.json").json()["paths"].items()
+        for method in operations
+        if path.startswith("/collections")
+    ]
+    routes += [("head", path) for method, path in routes if method == "get" and "export" not in path]
+    assert len(routes) >= 24
+    for method, path in routes:
+        address = path.format_map(ids)
+        response = http.request(method, address, params={"dryrun": "true"})
+        if method == "head":
+            assert response.status_code == 422, (method, path)
+            continue
+        assert "'dryrun' is unknown" in problem(response, 422, "bad-parameter", "dryrun")["detail"], path
+    assert http.get(base).json()["faces"] == 1
+
+
+def test_an_export_is_of_one_moment_and_lets_deletions_be_erased_when_it_ends(
+    http: httpx.Client, base: str
+) -> None:
+    first, second = (add(http, base, photo(colour), name="N") for colour in (RED, GREEN))
+    lines = http.get(f"{base}/export").content.splitlines()
+    template = json.loads(lines[1])["person"] | {"metadata": {"a": "x" * 4000}}
+    more = [  # so many that they do not fit into the buffers of the connection
+        json.dumps({"person": template | {"id": f"{n:032x}"}, "faces": []}).encode() for n in range(1, 4001)
+    ]
+    end = json.dumps({"end": True, "people": len(more), "faces": 0}).encode()
+    imported = http.post(f"{base}/import", content=b"\n".join([lines[0], *more, end]))
+    assert imported.json()["people"] == len(more)
+    last = add(http, base, photo(BLUE))
+    with http.stream("GET", f"{base}/export") as response:
+        parts = response.iter_bytes()
+        content = next(parts)
+        merged = httpx.post(http.base_url.join(f"{base}/people/{last}/merge"), json={"into": first})
+        assert merged.status_code == 200, merged.text
+        deleted = httpx.delete(http.base_url.join(f"{base}/people/{second}"))
+        assert deleted.status_code == 202, deleted.text
+        content += b"".join(parts)
+    people = [json.loads(line)["person"]["id"] for line in content.splitlines()[1:-1]]
+    assert {first, second, last} < set(people)
+    assert json.loads(content.splitlines()[-1]) == {"end": True, "people": len(more) + 3, "faces": 3}
+    with http.stream("GET", f"{base}/export") as response:  # the client disconnects
+        next(response.iter_bytes())
+    gone = time.monotonic() + 20
+    while http.delete(f"{base}/people/{people[5]}").status_code != 204:
+        people.pop(5)
+        assert time.monotonic() < gone
+        time.sleep(0.2)
+
+
 def test_a_collection_is_exported_and_imported(http: httpx.Client, base: str) -> None:
     person = add(http, base, photo(RED), name="Red", metadata={"a": 1})
     add(http, base, name="Nobody", external_id="7")

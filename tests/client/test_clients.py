@@ -126,6 +126,21 @@ def test_the_gallery(facet: Facet, collection: str, tmp_path: Path) -> None:
     assert isinstance(several, Problem)
     assert isinstance(of_problem(several), NoUsableFace)
 
+    box = facet.detect(picture()).faces[1].box
+    results = facet.add_faces(collection, grace.id, picture(), face(0, 220), boxes=[box, None]).results
+    right, largest = (one.face.box for one in results if isinstance(one, AddedFace))
+    assert (right, largest.x2 <= 100) == (box, True)
+    (given,) = facet.add_faces(
+        collection, grace.id, picture(), boxes=[(10, 12, 90, 108)], faces="one"
+    ).results
+    assert isinstance(given, AddedFace)
+    assert (given.face.box.x1, given.duplicate_of) == (10, None)
+    for one in facet.list_faces(collection, grace.id).faces:
+        assert facet.delete_face(collection, grace.id, one.id)
+    for boxes in ([], [None, None]):
+        with pytest.raises(ValueError, match="for 1 images"):
+            facet.add_faces(collection, grace.id, picture(), boxes=boxes)
+
     identified = facet.identify(collection, face(220), threshold=0.95, top=1, max_faces=1)
     assert identified.faces[0].person is not None
     assert identified.faces[0].person.name == "Ada Lovelace"

@@ -27,8 +27,8 @@ class StoreMaker:
     path: Path
     opened: list[GalleryStore]
 
-    def __call__(self, limits: Limits = Limits()) -> GalleryStore:  # noqa: B008
-        store = SqliteStore(self.path, limits)
+    def __call__(self, limits: Limits = Limits(), snapshot_s: float = 60.0) -> GalleryStore:  # noqa: B008
+        store = SqliteStore(self.path, limits, snapshot_s)
         self.opened.append(store)
         return store
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -397,22 +398,65 @@ def test_vectors_of_another_embedding_are_refused(store: GalleryStore, contract:
     assert store.collection("staff").faces == 1
 
 
+DISTURBANCES = [
+    lambda store, people, face: store.merge_people("staff", people[2].id, people[0].id),
+    lambda store, people, face: store.merge_people("staff", people[0].id, people[2].id),
+    lambda store, people, face: store.move_face("staff", people[0].id, face, people[2].id),
+    lambda store, people, face: store.move_face(
+        "staff", people[0].id, add_face(store, people[0], 9).id, people[2].id
+    ),
+    lambda store, people, face: store.delete_collection("staff"),
+]
+
+
 @pytest.mark.parametrize(
     "disturb",
     [
-        lambda store, people, face: store.merge_people("staff", people[2].id, people[0].id),
-        lambda store, people, face: store.merge_people("staff", people[0].id, people[2].id),
-        lambda store, people, face: store.move_face("staff", people[0].id, face, people[2].id),
-        lambda store, people, face: store.move_face(
-            "staff", people[0].id, add_face(store, people[0], 9).id, people[2].id
-        ),
-        lambda store, people, face: store.delete_collection("staff"),
+        *DISTURBANCES,
+        lambda store, people, face: store.delete_person("staff", people[1].id),
+        lambda store, people, face: add_face(store, people[1], 9),
+        lambda store, people, face: enrol(store, "D", [9]),
+        lambda store, people, face: store.update_person("staff", people[2].id, {"name": "E"}),
     ],
 )
-def test_a_reader_whose_faces_were_moved_is_told(
+def test_a_reader_sees_one_moment(
     opened: StoreMaker, disturb: Callable[[GalleryStore, list[Person], str], object]
 ) -> None:
     store, other = opened(), opened()
+    people = [enrol(store, name, [number]) for number, name in enumerate("ABC")]
+    expected = _without_keys(store.records("staff"))
+    records = store.records("staff")
+    face = store.faces("staff", people[0].id)[0].id
+    disturb(other, people, face)
+    assert _without_keys(records) == expected
+    assert len(expected) == 3
+
+
+def test_a_reader_keeps_bytes_from_being_erased_only_until_it_ends(opened: StoreMaker) -> None:
+    store = opened()
+    people = [enrol(store, name, [number]) for number, name in enumerate("ABC")]
+    for end in (list, None):
+        records = store.records("staff")
+        store.delete_person("staff", people.pop().id)
+        begin = monotonic()
+        assert not store.erase(60)
+        assert monotonic() - begin < 30  # it does not wait for a reader of its own process
+        if end is not None:
+            end(records)
+        del records
+        assert store.erase(5)
+
+
+def test_a_reader_of_an_unknown_collection_is_told_at_once(store: GalleryStore) -> None:
+    with pytest.raises(UnknownId):
+        store.records("nobody")
+
+
+@pytest.mark.parametrize("disturb", DISTURBANCES)
+def test_a_slow_reader_whose_faces_were_moved_is_told(
+    opened: StoreMaker, disturb: Callable[[GalleryStore, list[Person], str], object]
+) -> None:
+    store, other = opened(snapshot_s=0), opened()
     people = [enrol(store, name, [number]) for number, name in enumerate("ABC")]
     records = store.records("staff")
     face = next(records).faces[0].id
@@ -421,8 +465,8 @@ def test_a_reader_whose_faces_were_moved_is_told(
         list(records)
 
 
-def test_a_reader_is_not_disturbed_by_other_changes(opened: StoreMaker) -> None:
-    store, other = opened(), opened()
+def test_a_slow_reader_is_not_disturbed_by_other_changes(opened: StoreMaker) -> None:
+    store, other = opened(snapshot_s=0), opened()
     people = [enrol(store, name, [number]) for number, name in enumerate("ABC")]
     other.create_collection("guests", MODEL, CONTRACT, DIMENSION)
     guests = [enrol(store, name, [number], "guests") for number, name in enumerate("AB")]
@@ -612,8 +656,8 @@ def test_an_import_is_done_completely_or_not_at_all(opened: StoreMaker, fault: s
     assert store.last_change() == before
 
 
-def test_a_person_deleted_during_an_export_is_left_out(opened: StoreMaker) -> None:
-    store, other = opened(), opened()
+def test_a_person_deleted_during_a_slow_export_is_left_out(opened: StoreMaker) -> None:
+    store, other = opened(snapshot_s=0), opened()
     people = [enrol(store, name, [number]) for number, name in enumerate("ABCD")]
     records = store.records("staff")
     assert next(records).person == people[0]
@@ -638,7 +682,13 @@ def test_what_has_expired_is_purged(store: GalleryStore) -> None:
     expected = [Expired("guests", [], [guests.id]), Expired("staff", [people[0].id], [gone.id])]
     assert store.expired(now) == expected
     assert store.collection("staff").people == 3
-    assert store.purge(now) == expected
+    assert [store.expired(now, one.collection) for one in expected] == [[one] for one in expected]
+    assert store.purge(now, "guests") == expected[:1]
+    assert store.purge(now, "guests") == []
+    assert store.expired(now) == expected[1:]
+    with pytest.raises(UnknownId):
+        store.purge(now, "nobody")
+    assert store.purge(now) == expected[1:]
     assert store.purge(now) == store.expired(now) == []
     assert store.next_expiry() == future
     assert [person.id for person in store.people("staff", 9)] == [person.id for person in people[1:]]

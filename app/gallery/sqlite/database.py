@@ -26,6 +26,8 @@ from app.gallery.sqlite.opening import (
 
 _TIMEOUT_S = 10.0
 
+_SNAPSHOT_CACHE = -2000  # KiB; each page is read once
+
 _KEPT = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_CORRUPT)
 """Errors after which a connection stays open. That to a damaged file tells its log from that of a backup."""
 
@@ -148,6 +150,8 @@ class Database:
         self._path, self._timeout_s = path.absolute(), timeout_s
         self._reader = Link(self._path, "BEGIN", timeout_s)
         self._writer = Link(self._path, "BEGIN IMMEDIATE", timeout_s)
+        self._snapshots = 0
+        self._counting = Lock()
         try:
             create_file(self._path)
             with self._writer.transaction(), self._reader.transaction():
@@ -179,6 +183,23 @@ class Database:
         except sqlite3.Error as error:
             raise GalleryUnavailable(explain(error)) from error
 
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection of its own, whose queries all see the state of the first one.
+
+        Others read and write meanwhile, but no log can be truncated, so that nothing can be erased.
+        """
+        with self._counting:
+            self._snapshots += 1
+        try:
+            with self.apart() as connection:
+                connection.execute(f"PRAGMA cache_size = {_SNAPSHOT_CACHE}")
+                connection.execute("BEGIN")
+                yield connection
+        finally:
+            with self._counting:
+                self._snapshots -= 1
+
     def version(self) -> int:
         """Return a number that differs after each change of the file, and after each opening."""
         with self._reader.connection() as connection:
@@ -193,6 +214,8 @@ class Database:
     def truncate_log(self, timeout_s: float) -> bool:
         """Move the write-ahead log into the file and truncate it, so that no bytes of deleted rows are in it.
 
+        It does not wait for a snapshot of this process, which takes long: changes would wait, too.
+
         Args:
             timeout_s: maximum seconds to wait for transactions, including those of other processes.
 
@@ -202,7 +225,7 @@ class Database:
         end = time.monotonic() + timeout_s
         try:
             with self._writer.connection(timeout_s) as connection:
-                wait_ms = max(0, round(1000 * (end - time.monotonic())))
+                wait_ms = 0 if self._snapshots else max(0, round(1000 * (end - time.monotonic())))
                 connection.execute(f"PRAGMA busy_timeout = {wait_ms}")
                 try:
                     busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

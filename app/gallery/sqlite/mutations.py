@@ -15,6 +15,7 @@ from app.gallery.sqlite.contents import FILLER, external_hash, pack_face, pack_p
 from app.gallery.sqlite.queries import (
     CollectionRow,
     all_collections,
+    collection_row,
     expired,
     id_bytes,
     people_where,
@@ -186,16 +187,25 @@ def import_records(
     return people - before[0], faces - before[1]
 
 
-def purge(connection: Connection, now: datetime) -> list[Expired]:
+def purge(connection: Connection, now: datetime, collection: str | None = None) -> list[Expired]:
     """Delete the people and faces that have expired.
+
+    Args:
+        connection: the connection.
+        now: the time.
+        collection: name of a collection; all if None.
 
     Returns:
         The people and faces, by collection.
+
+    Raises:
+        UnknownId: there is no collection of this name.
     """
-    found = expired(connection, now)
-    if found:
-        connection.execute("DELETE FROM people WHERE expires <= ?", (to_micros(now),))
-        connection.execute("DELETE FROM faces WHERE expires <= ?", (to_micros(now),))
+    found = expired(connection, now, collection)
+    for one in found:
+        values = to_micros(now), collection_row(connection, one.collection).record.key
+        for table in ("people", "faces"):
+            connection.execute(f"DELETE FROM {table} WHERE expires <= ? AND +collection = ?", values)
     return found
 
 

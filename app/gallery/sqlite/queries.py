@@ -313,21 +313,34 @@ def next_expiry(connection: Connection) -> datetime | None:
     return None if micros is None else from_micros(micros)
 
 
-def expired(connection: Connection, now: datetime) -> list[Expired]:
-    """Return the people and faces that have expired, by collection."""
-    names = {row.record.key: row.record.name for row in all_collections(connection)}
+def expired(connection: Connection, now: datetime, collection: str | None = None) -> list[Expired]:
+    """Return the people and faces that have expired, by collection.
+
+    Args:
+        connection: the connection.
+        now: the time.
+        collection: name of a collection; all if None.
+
+    Raises:
+        UnknownId: there is no collection of this name.
+    """
+    rows = all_collections(connection) if collection is None else [collection_row(connection, collection)]
+    names = {row.record.key: row.record.name for row in rows}
+    known = key_list(names)
     people: dict[int, list[str]] = {key: [] for key in names}
     faces: dict[int, list[str]] = {key: [] for key in names}
     for key, id in connection.execute(
-        "SELECT collection, id FROM people WHERE expires <= ? ORDER BY key", (to_micros(now),)
+        f"SELECT collection, id FROM people WHERE expires <= ? AND +collection IN {KEYS} ORDER BY key",
+        (to_micros(now), known),
     ).fetchall():
         people[key].append(id.hex())
     for key, id in connection.execute(
-        """
+        f"""
         SELECT faces.collection, faces.id FROM faces JOIN people ON people.key = faces.person
-        WHERE faces.expires <= ?1 AND NOT coalesce(people.expires <= ?1, FALSE) ORDER BY faces.key
+        WHERE faces.expires <= ? AND +faces.collection IN {KEYS}
+        AND NOT coalesce(people.expires <= ?, FALSE) ORDER BY faces.key
         """,
-        (to_micros(now),),
+        (to_micros(now), known, to_micros(now)),
     ).fetchall():
         faces[key].append(id.hex())
     return [Expired(names[key], people[key], faces[key]) for key in names if people[key] or faces[key]]

@@ -76,7 +76,7 @@ class Call(Generic[T]):
         path: names and ids for the fields of the path, by field.
         query: query parameters by name.
         images: images of a form, each with the name of its field.
-        fields: further fields of the form.
+        fields: further fields of the form, each with its value or the values of several parts.
         body: the JSON object of the body, if there is one.
         chunks: returns the chunks of the body from its beginning, if the body is a stream.
         content_type: media type of the body, if the body is a stream.
@@ -89,7 +89,7 @@ class Call(Generic[T]):
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, Value] = field(default_factory=dict)
     images: Iterable[tuple[str, Image]] = ()
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str | list[str]] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     chunks: Callable[[], Generator[bytes, None, None]] | None = None
     content_type: str | None = None

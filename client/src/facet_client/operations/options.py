@@ -75,16 +75,38 @@ def query_of(options: Mapping[str, Any]) -> dict[str, Value]:
     return dict(options)
 
 
-def boxes_field(boxes: Boxes | None) -> dict[str, str]:
+def boxes_field(boxes: Boxes | None) -> dict[str, str | list[str]]:
     """Return the field `boxes` of a form; nothing without boxes.
 
     Args:
         boxes: the boxes.
     """
+    return {} if boxes is None else {"boxes": json.dumps([_corners(box) for box in boxes])}
+
+
+def box_fields(
+    boxes: Sequence[Box | Sequence[float] | None] | None, images: int
+) -> dict[str, str | list[str]]:
+    """Return the fields `box` of a form, one for each image; nothing without boxes.
+
+    Args:
+        boxes: a box for each image; None for the largest face of an image.
+        images: number of images.
+
+    Raises:
+        ValueError: there are more or fewer boxes than images.
+    """
     if boxes is None:
         return {}
-    rows = [
-        [box.x1, box.y1, box.x2, box.y2] if isinstance(box, Box) else [float(value) for value in box]
-        for box in boxes
-    ]
-    return {"boxes": json.dumps(rows)}
+    if len(boxes) != images:
+        raise ValueError(
+            f"There are {len(boxes)} boxes for {images} images. Pass a box for each image, and None for an "
+            "image whose largest face is meant."
+        )
+    return {"box": ["null" if box is None else json.dumps(_corners(box)) for box in boxes]}
+
+
+def _corners(box: Box | Sequence[float]) -> list[float]:
+    if isinstance(box, Box):
+        return [box.x1, box.y1, box.x2, box.y2]
+    return [float(value) for value in box]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, Unpack
 
 from facet_client.calls import Call, Retry, json_of, no_content
 from facet_client.images import Image
+from facet_client.models.faces import Box
 from facet_client.models.gallery import (
     FaceInfo,
     FacesAdded,
@@ -18,7 +20,7 @@ from facet_client.models.gallery import (
 )
 from facet_client.operations.batches import image_parts
 from facet_client.operations.operation import operation
-from facet_client.operations.options import FaceOptions, Orientation, PersonDetails, query_of
+from facet_client.operations.options import FaceOptions, Orientation, PersonDetails, box_fields, query_of
 
 _PEOPLE = "/collections/{collection}/people"
 _PERSON = f"{_PEOPLE}/{{person}}"
@@ -132,6 +134,7 @@ class PeopleOperations:
         collection: str,
         person: str,
         *images: Image,
+        boxes: Sequence[Box | Sequence[float] | None] | None = None,
         faces: Literal["largest", "one"] | None = None,
         expires: datetime | None = None,
         **options: Unpack[FaceOptions],
@@ -142,6 +145,8 @@ class PeopleOperations:
             collection: name of the collection.
             person: id of the person.
             images: images of the person; the service takes at most 16 unless it is set otherwise.
+            boxes: for each image the box of its face, as an answer has it; None for the face that `faces`
+                selects. Without boxes, this applies to all images.
             faces: `largest` stores the largest face of each image; `one` refuses images with several faces.
             expires: when the faces are deleted automatically; with a time zone.
             options: options of the detection.
@@ -154,6 +159,7 @@ class PeopleOperations:
             path=_path(collection, person),
             query=query_of(options) | {"faces": faces, "expires": expires},
             images=image_parts(images),
+            fields=box_fields(boxes, len(images)),
         )
 
     @operation(f"GET {_PERSON}/faces")
