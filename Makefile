@@ -16,7 +16,7 @@ ARGS =
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help dev serve heif serve-gpu test test-all test-integration test-gpu check format generate bench bench-gpu models train lock docker-check \
+.PHONY: help dev serve heif otel serve-gpu test test-all test-integration test-gpu check format generate bench bench-gpu models train lock docker-check \
         docker-rehearsal docs docs-serve audit sbom clean distclean
 
 help: ## list the targets
@@ -110,6 +110,9 @@ serve: $(CPU_ENV) ## run the service on the CPU (PORT=8000, HOST=127.0.0.1)
 	@exec $(BIN)/python -m app serve --host $(HOST) --port $(PORT) $(ARGS)
 
 heif: requirements/heif.txt .venv/.stamp-uv ## let `make serve` read HEIC and HEIF images (libheif, LGPL)
+	$(UV) $(INSTALL) $(BIN)/python --compile-bytecode -r $<
+
+otel: requirements/otel.txt .venv/.stamp-uv ## let `make serve` send traces to an OpenTelemetry collector (FACE_OTLP_ENDPOINT)
 	$(UV) $(INSTALL) $(BIN)/python --compile-bytecode -r $<
 
 serve-gpu: $(GPU_ENV) ## run the service on an NVIDIA GPU (Linux; CUDA 13 comes as wheels)
@@ -208,6 +211,7 @@ lock: .venv/.stamp-uv ## resolve pyproject.toml into requirements/*.txt (ARGS=--
 	$(COMPILE) $(ARGS) pyproject.toml --extra cpu --extra train --extra dev -o requirements/dev.txt
 	$(AS_DEV) $(ARGS) --extra cpu -o requirements/cpu.txt
 	$(AS_DEV) $(ARGS) --extra heif -o requirements/heif.txt
+	$(AS_DEV) $(ARGS) --extra otel -o requirements/otel.txt
 	$(AS_DEV) $(ARGS) --extra train -o requirements/train.txt
 	$(AS_DEV) $(ARGS) --extra gpu -o requirements/gpu.txt
 	$(AS_DEV) $(ARGS) --extra gpu --extra dev -o requirements/gpu-dev.txt
@@ -217,7 +221,7 @@ lock: .venv/.stamp-uv ## resolve pyproject.toml into requirements/*.txt (ARGS=--
 	$(COMPILE) $(ARGS) --group docs -o requirements/docs.txt
 
 # With --strict the audit fails if pip-audit cannot look up a package.
-AUDITED := cpu gpu train dev bench
+AUDITED := cpu gpu otel train dev bench
 audit: .venv-audit/.stamp ## look for known vulnerabilities in the pinned packages (needs the internet; ARGS="-s osv" uses another source)
 	$(AUDIT)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
 	  $(AUDITED:%=-r requirements/%.txt) $(ARGS)

@@ -9,6 +9,8 @@ from app.gallery.contract import contract_of
 from app.gallery.gallery import SWITCHED_OFF, Gallery
 from app.gallery.index import VectorIndex
 from app.gallery.sqlite_store import SqliteStore
+from app.gallery.store import GalleryStore
+from app.gallery.traced_store import traced
 from app.pipeline.analyzer import Analyzer
 from app.runtime.device import Device
 from app.runtime.search_net import SearchSession
@@ -57,9 +59,10 @@ def _gallery(
 ) -> Gallery:
     limits = records.Limits(people=settings.max_gallery_people, faces=settings.max_gallery_faces)
 
-    def open_store() -> SqliteStore:
+    def open_store() -> GalleryStore:
         try:
-            return SqliteStore(Path(settings.gallery), limits)
+            store = SqliteStore(Path(settings.gallery), limits)
+            return traced(store) if settings.otlp_endpoint else store
         except GalleryUnavailable as error:
             raise GalleryUnavailable(f"{error.detail} FACE_GALLERY names the file.") from error
 

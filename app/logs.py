@@ -1,4 +1,4 @@
-"""Logging: JSON or text lines on standard error, each with the id of its request.
+"""Logging: JSON or text lines on standard error, each with the id of its request and trace.
 
 A separate thread writes the lines from a bounded queue, so that a full disk or a blocked pipe cannot stop the
 service. When the queue is full, further lines are dropped and counted, as are lines that cannot be written.
@@ -8,6 +8,7 @@ import atexit
 import logging
 import sys
 import time
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from logging.handlers import QueueHandler, QueueListener
 from queue import Full, Queue
@@ -20,6 +21,9 @@ Format = Literal["auto", "json", "text"]
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Id of the current request; None outside of a request."""
+
+TRACE_IDS: ContextVar[Callable[[], Mapping[str, str]] | None] = ContextVar("trace_ids", default=None)
+"""Returns the ids of the current trace and span, by the names of the fields; None without tracing."""
 
 AUDIT = "facet.audit"
 """Logger of the changes of the gallery. The service writes its lines at every log level."""
@@ -69,8 +73,10 @@ class DroppingQueueHandler(QueueHandler):
         return self._refused + self._writer.failed
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Return the record with the id of its request. The writing thread formats it."""
+        """Return the record with the ids of its request and trace. The writing thread formats it."""
         record.request_id = REQUEST_ID.get()
+        if (trace_ids := TRACE_IDS.get()) is not None:
+            record.__dict__.update(trace_ids())
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:

@@ -28,6 +28,7 @@ from app.api.middleware.access_log import AccessLog
 from app.api.middleware.allowed_hosts import ANY, AllowedHosts
 from app.api.middleware.api_keys import ApiKeys
 from app.api.middleware.request_path import IgnoreTrailingSlash, RequestPath
+from app.api.middleware.tracing import Tracing
 from app.api.route_table import RouteTable
 from app.api.transport.accept_errors import AcceptErrors
 from app.api.transport.body_limits import BodyLimits
@@ -46,11 +47,14 @@ from app.runtime.telemetry import Telemetry
 from app.service.face_service import FaceService
 from app.service.model_info import version
 from app.settings import Settings
-from app.wiring import admission_of, limits_of, load_analyzer
+from app.wiring import admission_of, limits_of, load_analyzer, tracer_of
 
 log = logging.getLogger(__name__)
 
 _GALLERY_INTERVAL_S = 1.0
+
+_SPANS_TIMEOUT_S = 2.0
+"""Maximum seconds at the end for the last spans, and at most a tenth of the shutdown timeout."""
 
 _DESCRIPTION = """Face detection, landmarks, embedding and verification on photographs; a gallery of people.
 
@@ -74,11 +78,15 @@ def create_app(
         settings: the settings of the service, see docs/reference/settings.md.
         analyzer: models that are already loaded; if None, the application loads those of the settings.
         telemetry: receives the events of the pipeline; if None, they become the metrics of the service.
+
+    Raises:
+        CannotStart: the settings ask for traces, and a package is missing or a variable OTEL_* is invalid.
     """
     bodies = MemoryBudget(settings.max_body_memory_mb << 20)
     answers = MemoryBudget(settings.max_response_memory_mb << 20)
     metrics = Metrics(bodies, version())
     telemetry = telemetry or metrics
+    tracer = tracer_of(settings, version())
     service = FaceService(limits_of(settings), admission_of(settings, telemetry), settings.weights)
 
     @asynccontextmanager
@@ -101,6 +109,8 @@ def create_app(
             await asyncio.gather(*tasks, return_exceptions=True)
             service.admission.close()  # not in a thread: there may be no memory for one
             service.close()
+            if tracer is not None:
+                tracer.close(min(_SPANS_TIMEOUT_S, settings.shutdown_timeout_s / 10))
             logs.flush()
 
     app = FastAPI(
@@ -113,6 +123,8 @@ def create_app(
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
+        # It would send the query, and the messages of errors.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.service = service
     app.state.metrics = metrics
@@ -137,6 +149,8 @@ def create_app(
         app.add_middleware(AllowedHosts, hosts=hosts)
     app.add_middleware(BodyLimits, timeouts=timeouts_of(settings), requests=bodies, responses=answers)
     app.add_middleware(AccessLog, metrics=metrics)
+    if tracer is not None:
+        app.add_middleware(Tracing, tracer=tracer)
     app.add_middleware(  # added last, so it is the outermost
         RequestPath, root_path=settings.root_path, trusted_proxies=settings.proxies()
     )

@@ -31,7 +31,7 @@ from app.runtime.device import candidate_devices
 from app.runtime.listening import listen
 from app.runtime.process_limits import require_descriptors, require_threads
 from app.settings import Settings
-from app.wiring import service_threads
+from app.wiring import check_tracing, service_threads
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def serve(settings: Settings, make: AppFactory = create_app) -> int:
 
     Raises:
         CannotStart: the system does not give the service the address, threads, file descriptors or temporary
-            folder it needs.
+            folder it needs, or the settings ask for traces and it cannot send them.
         DeviceUnavailable: the device of the settings is unknown, or the installed ONNX Runtime lacks it.
     """
     planned = plan(settings, candidate_devices(settings.device)[0].kind)
@@ -67,6 +67,7 @@ def serve(settings: Settings, make: AppFactory = create_app) -> int:
     try:
         if planned.workers == 1:
             return _serve_single(program)
+        check_tracing(planned)  # before each worker would find it out
         return _serve_workers(program, settings.shutdown_timeout_s)
     finally:
         for listener in program.sockets:

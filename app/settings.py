@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -73,6 +74,13 @@ class Settings(BaseSettings):
     )
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="Format of log lines: json, text, or auto (text on a terminal, JSON elsewhere)."
+    )
+
+    otlp_endpoint: str = Field(
+        "",
+        description="Address of an OpenTelemetry collector that receives traces over HTTP, for example "
+        "http://collector:4318. The service sends them to the path /v1/traces below it. It needs the extra "
+        "`otel`. If it is not set, nothing is sent.",
     )
 
     api_keys: Annotated[frozenset[str], NoDecode] = Field(
@@ -374,6 +382,18 @@ class Settings(BaseSettings):
             raise ValueError("The value must be a path such as /facet, of letters, digits, - . _ ~ and /")
         return path
 
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _check_otlp_endpoint(cls, endpoint: str) -> str:
+        if not endpoint:
+            return endpoint
+        if not _is_base_address(endpoint):
+            raise ValueError(
+                "The value must be an address such as http://collector:4318, without user, query and the "
+                "path /v1/traces. Name credentials in OTEL_EXPORTER_OTLP_HEADERS"
+            )
+        return endpoint
+
     @field_validator("gallery")
     @classmethod
     def _check_gallery(cls, path: str) -> str:
@@ -430,6 +450,17 @@ def is_loopback(host: str) -> bool:
 def _split(text: str) -> list[str]:
     """Return the parts of a text in which commas separate them, without spaces and empty parts."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _is_base_address(text: str) -> bool:
+    """Return whether a text is an address of HTTP without user, query and the path of OTLP."""
+    try:
+        address = urlsplit(text)
+        valid = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:
+        return False
+    plain = "@" not in address.netloc and not address.query and not address.fragment
+    return valid and plain and not address.path.rstrip("/").endswith("/v1/traces")
 
 
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:

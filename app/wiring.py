@@ -3,8 +3,10 @@
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from app.errors import BadModel, UnknownModel
+from app.errors import BadModel, CannotStart, UnknownModel
 from app.pipeline.analyzer import Analyzer
 from app.runtime import model_store
 from app.runtime.admission import Admission
@@ -15,7 +17,12 @@ from app.service.limits import Limits
 from app.settings import Settings
 from app.vision.spec import SimilarityCalibration, Task
 
+if TYPE_CHECKING:
+    from app.runtime.tracing import OtelTracer
+
 _OTHER_THREADS = 8
+
+_OTEL_PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -39,6 +46,35 @@ def admission_of(settings: Settings, telemetry: Telemetry = NULL_TELEMETRY) -> A
     """Return the admission control: the worker threads and the queue in front of them."""
     timeout_s = settings.request_timeout_s or None
     return Admission(worker_threads(settings), settings.max_queue, timeout_s, telemetry)
+
+
+def tracer_of(settings: Settings, version: str) -> "OtelTracer | None":
+    """Return the tracer, which begins to send; None if the settings name no collector.
+
+    Args:
+        settings: the settings.
+        version: version of Facet, which the spans have.
+
+    Raises:
+        CannotStart: a package is missing, or a variable OTEL_* is invalid.
+    """
+    if not settings.otlp_endpoint:
+        return None
+    if not all(map(_is_installed, _OTEL_PACKAGES)):
+        raise CannotStart(
+            "FACE_OTLP_ENDPOINT is set, but the packages of the extra otel are not installed. Install them "
+            "(make otel, or pip install 'facet[otel]'), or remove the setting."
+        )
+    from app.runtime.tracing import OtelTracer  # imports optional packages
+
+    return OtelTracer(settings.otlp_endpoint, version)
+
+
+def check_tracing(settings: Settings) -> None:
+    """Check that worker processes can send traces; see `tracer_of` for the errors."""
+    tracer = tracer_of(settings, "")
+    if tracer is not None:
+        tracer.close(1)
 
 
 def worker_threads(settings: Settings) -> int:
@@ -142,6 +178,13 @@ def allowed_models(settings: Settings) -> frozenset[str] | None:
                 "for research only. Remove the name, or set FACE_WEIGHTS=all."
             )
     return settings.models or free
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # a package that contains it is missing
+        return False
 
 
 def _calibrations(

@@ -5,6 +5,7 @@
 # For another base image (from a mirror, or with a digest): --build-arg BASE=...
 # Without the models that are for research only: --build-arg WEIGHTS=free
 # To read HEIC and HEIF images (libheif and libde265, LGPL): --build-arg HEIF=1
+# To send traces to an OpenTelemetry collector: --build-arg OTEL=1
 
 ARG BASE=python:3.13.18-slim-trixie
 FROM ${BASE} AS base
@@ -31,9 +32,11 @@ RUN python select_models.py models "${WEIGHTS}"
 
 FROM base AS gpu
 ARG HEIF
+ARG OTEL
 ARG WEIGHTS=all
-COPY requirements/gpu.txt requirements/heif.txt requirements/
-RUN pip install --no-cache-dir --require-hashes -r requirements/gpu.txt ${HEIF:+-r requirements/heif.txt}
+COPY requirements/gpu.txt requirements/heif.txt requirements/otel.txt requirements/
+RUN pip install --no-cache-dir --require-hashes -r requirements/gpu.txt \
+    ${HEIF:+-r requirements/heif.txt} ${OTEL:+-r requirements/otel.txt}
 COPY --from=models /srv/facet/models/ models/
 COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
 COPY app/ app/
@@ -48,9 +51,11 @@ USER 10001
 
 FROM base AS cpu
 ARG HEIF
+ARG OTEL
 ARG WEIGHTS=all
-COPY requirements/cpu.txt requirements/heif.txt requirements/
-RUN pip install --no-cache-dir --require-hashes -r requirements/cpu.txt ${HEIF:+-r requirements/heif.txt}
+COPY requirements/cpu.txt requirements/heif.txt requirements/otel.txt requirements/
+RUN pip install --no-cache-dir --require-hashes -r requirements/cpu.txt \
+    ${HEIF:+-r requirements/heif.txt} ${OTEL:+-r requirements/otel.txt}
 COPY --from=models /srv/facet/models/ models/
 COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
 COPY app/ app/

@@ -1,6 +1,7 @@
-"""Fake nets. The rest of the pipeline is the real one."""
+"""Fake nets, and a fake tracer. The rest of the pipeline is the real one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from app.pipeline.faces import Faces
 from app.runtime.device import PROVIDERS, Device
 from app.runtime.model_store import FileEntry, LoadedModel, ModelEntry
 from app.runtime.session import ModelSession
+from app.runtime.spans import Span
 from app.runtime.timing import Timing
 from app.vision.pyramid import ImagePyramid
 from app.vision.spec import (
@@ -185,3 +187,33 @@ def fake_analyzer(on_detect: Callable[[], None] = lambda: None) -> Analyzer:
         name: FakeDetector(detector.spec, on_detect) for name, detector in analyzer.detectors.items()
     }
     return analyzer
+
+
+class FakeTracer:
+    """A tracer that keeps the spans it was asked for, and the headers of the last request."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    @contextmanager
+    def request(self, name: str, headers: Iterable[tuple[bytes, bytes]]) -> Iterator[Span]:
+        """Make a span."""
+        self.headers = list(headers)
+        with self.span(name) as span:
+            yield span
+
+    @contextmanager
+    def span(self, name: str) -> Iterator[Span]:
+        """Make a span."""
+        span = Span(name)
+        self.spans.append(span)
+        try:
+            yield span
+        except Exception as error:
+            span.error = type(error).__name__
+            raise
+
+    def past_span(self, name: str, start: float) -> None:
+        """Make a span."""
+        self.spans.append(Span(name))

@@ -59,6 +59,29 @@ def test_root_paths(monkeypatch: pytest.MonkeyPatch, value: str, path: str) -> N
     assert Settings().root_path == path
 
 
+@pytest.mark.parametrize("address", ["http://collector:4318", "https://traces.example.org/facet/", ""])
+def test_addresses_of_a_collector(address: str) -> None:
+    assert Settings(otlp_endpoint=address).otlp_endpoint == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "collector:4318",
+        "grpc://collector:4317",
+        "http://",
+        "http://me:secret@collector:4318",
+        "http://collector:4318?key=secret",
+        "http://collector:4318/v1/traces/",
+        "http://collector:port",
+    ],
+)
+def test_other_addresses_of_a_collector_are_refused(address: str) -> None:
+    with pytest.raises(ValidationError, match="http://collector:4318, without user") as refused:
+        Settings(otlp_endpoint=address)
+    assert "secret" not in str(refused.value)
+
+
 def test_trusted_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [str(network) for network in Settings().proxies()] == ["127.0.0.0/8", "::1/128"]
     monkeypatch.setenv("FACE_TRUSTED_PROXIES", "10.1.2.3, 172.16.5.5/12,fd00::/8,")

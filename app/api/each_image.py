@@ -11,6 +11,7 @@ from app.api.content_negotiation import JSON
 from app.api.dependencies import while_connected
 from app.api.problem_handlers import root_path
 from app.errors import FacetError
+from app.runtime import spans
 from app.runtime.request_context import RequestContext
 from app.service import problems
 from app.service.face_service import FaceService
@@ -68,7 +69,8 @@ async def map_each(
             if isinstance(upload, FacetError):
                 raise upload
             async with room:
-                return await service.run(context, lambda operations: operation(operations, upload), large)
+                with spans.span("image"):
+                    return await service.run(context, lambda operations: operation(operations, upload), large)
         except FacetError as error:
             problem = problems.of_error(error, service.limits, request.url.path)
             return problem.under(root_path(request.scope))

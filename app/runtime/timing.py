@@ -5,11 +5,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from app.errors import FacetError
+from app.runtime import spans
 from app.runtime.request_context import RequestContext
 
 QUEUE, TOTAL = "queue", "total"
 
 _CURRENT: ContextVar["Timing | None"] = ContextVar("timing", default=None)
+
+
+class Postponed(FacetError):
+    """A job turned out to be large while all threads for large jobs are busy. It is no error of the job."""
 
 
 class Timing:
@@ -60,6 +66,9 @@ class Timing:
 
         Args:
             milliseconds: the expected time of one core, in addition to what was recorded before.
+
+        Raises:
+            Postponed: the job ends here and starts again later.
         """
         if self._on_expected is not None:
             self._on_expected(milliseconds)
@@ -72,6 +81,8 @@ class Timing:
     def stage(self, name: str) -> Iterator[None]:
         """Measure the time of a `with` block, without its waiting time, and add it to a stage.
 
+        The block is also a span of the trace, whose duration includes the waiting time.
+
         Args:
             name: the stage.
 
@@ -80,11 +91,14 @@ class Timing:
         """
         self.check()
         start, waited_before = time.perf_counter(), self.ms.get(QUEUE, 0.0)
-        try:
-            yield
-        finally:
-            waited = (self.ms.get(QUEUE, 0.0) - waited_before) / 1e3
-            self._add(name, time.perf_counter() - start - waited)
+        with spans.span(name) as span:
+            try:
+                yield
+            finally:
+                waited_ms = self.ms.get(QUEUE, 0.0) - waited_before
+                self._add(name, time.perf_counter() - start - waited_ms / 1e3)
+                if span is not None:
+                    span.attributes["facet.queue_ms"] = round(waited_ms, 3)
 
     def finish(self, faces: int) -> dict[str, float]:
         """Return the milliseconds per stage and in `total`, and report them to the telemetry.

@@ -19,10 +19,11 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from app.errors import Abandoned, FacetError, NotReady, OutOfMemory, is_out_of_memory
+from app.errors import Abandoned, NotReady, OutOfMemory, is_out_of_memory
+from app.runtime import spans
 from app.runtime.request_context import RequestContext
 from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
-from app.runtime.timing import Timing
+from app.runtime.timing import QUEUE, Postponed, Timing
 
 LARGE_MS = 100.0
 """Expected milliseconds from which a job is large."""
@@ -43,6 +44,7 @@ class Job:
         large: whether the job is known to be large.
         expected_ms: what the job is known to take, in milliseconds.
         submitted: time of the submission, as a value of `time.perf_counter()`.
+        queued: time at which the job last came into a queue.
         started: time of the last start.
         variables: the context variables of the request, such as its id, which log lines of the job have.
     """
@@ -52,7 +54,7 @@ class Job:
         self.work = work
         self.large = large
         self.expected_ms = 0.0
-        self.submitted = self.started = time.perf_counter()
+        self.submitted = self.queued = self.started = time.perf_counter()
         self.variables = copy_context()
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[Any] | None = self._loop.create_future()
@@ -192,10 +194,11 @@ class WorkerThreads:
     def _run(self, job: Job) -> None:
         timing = Timing(job.context, job.submitted, partial(self._expect, job))
         timing.begin_job()
+        spans.past_span(QUEUE, job.queued)
         try:
             timing.check()
             result = job.work()
-        except _Postponed:
+        except Postponed:
             self._postpone(job)
         except BaseException as error:
             self._end(job)
@@ -210,7 +213,7 @@ class WorkerThreads:
         """Record what a running job is going to take, and treat it as large if it takes long.
 
         Raises:
-            _Postponed: the job is large, and no thread for large jobs is free.
+            Postponed: the job is large, and no thread for large jobs is free.
         """
         job.expected_ms += milliseconds
         if job.large or job.expected_ms < LARGE_MS or not self.for_large:
@@ -220,11 +223,12 @@ class WorkerThreads:
             thread_free = self._running_large() < self.for_large and not self._waiting[True]
             job.large = True
             if not thread_free:
-                raise _Postponed("The image is large.")
+                raise Postponed("The image is large.")
 
     def _postpone(self, job: Job) -> None:
         with self._changed:
             self._running.remove(job)
+            job.queued = time.perf_counter()
             self._waiting[True].append(job)
             self._report()
             self._changed.notify()
@@ -246,10 +250,6 @@ class WorkerThreads:
 
     def _report(self) -> None:
         self._telemetry.queue_depth(sum(map(len, self._waiting.values())), len(self._running))
-
-
-class _Postponed(FacetError):
-    """A job turned out to be large while all threads for large jobs are busy. No other module sees it."""
 
 
 def _without_libraries(error: BaseException) -> BaseException:

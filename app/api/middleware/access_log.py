@@ -24,7 +24,9 @@ DISCONNECTED = 499
 """Status in logs and metrics for a request whose client disconnected before the response (as in nginx)."""
 
 _ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
-_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+"""The methods that metrics and traces name."""
+
 _MAX_PATH = 200
 
 _INTERVAL_S = 60.0
@@ -97,8 +99,8 @@ class AccessLog:
             )
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        route = _route(scope)
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        route = route_of(scope) or "other"
         self._metrics.request_finished(method, route, status, seconds)
         fields: dict[str, Any] = {
             "method": method,
@@ -113,6 +115,6 @@ class AccessLog:
         log.info("%s %s %d %.1f ms", method, fields["path"], status, fields["ms"], extra=fields)
 
 
-def _route(scope: Scope) -> str:
-    """Return the path pattern of the route, because clients could create any number of paths as labels."""
-    return getattr(scope.get("route"), "path", None) or "other"
+def route_of(scope: Scope) -> str | None:
+    """Return the path pattern of the route; None if there is none. Clients could send any number of paths."""
+    return getattr(scope.get("route"), "path", None) or None
