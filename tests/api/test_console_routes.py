@@ -19,7 +19,7 @@ TEXTS = [path for path in FILES if path.suffix != ".jpg"]
 HTML = (CONSOLE / "index.html").read_text(encoding="utf-8")
 
 _IMPORT = re.compile(
-    r"""^\s*(?:import|export)\b[^"';]*["']([^"']+)["']|\bimport\(\s*["'`]([^"'`]+)""", re.MULTILINE
+    r"""^\s*(?:import|export)\b[^"';(=]*["']([^"']+)["']|\bimport\(\s*["'`]([^"'`]+)""", re.MULTILINE
 )
 _CSS_ADDRESS = re.compile(r"""url\(\s*["']?([^"')]+)|@import\s+["']([^"']+)""")
 

@@ -24,7 +24,7 @@ def test_the_example(
     page = open_page(fake_server, size=size, scheme=scheme)
     assert violations(page) == []
     page.get_by_role("button", name="Try an example").click()
-    expect(page.get_by_text("2 faces")).to_be_visible()
+    expect(page.get_by_role("heading", name="2 faces")).to_be_visible()
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
 
@@ -34,7 +34,7 @@ def test_below_the_path_of_a_proxy(open_page: OpenPage) -> None:
     with serving(app) as inner, proxy(inner, "/facet", True, {}) as outer:
         page = open_page(f"{outer}/")
         page.get_by_role("button", name="Try an example").click()
-        expect(page.get_by_text("2 faces")).to_be_visible()
+        expect(page.get_by_role("heading", name="2 faces")).to_be_visible()
         page.context.close()
 
 
