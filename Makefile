@@ -16,7 +16,7 @@ ARGS =
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help dev serve heif otel serve-gpu test test-all test-integration test-gpu check format generate bench bench-gpu models train lock docker-check \
+.PHONY: help dev serve heif otel postgres serve-gpu test test-all test-integration test-gpu check format generate bench bench-gpu models train lock docker-check \
         docker-rehearsal docs docs-serve audit sbom clean distclean
 
 help: ## list the targets
@@ -115,6 +115,9 @@ heif: requirements/heif.txt .venv/.stamp-uv ## let `make serve` read HEIC and HE
 otel: requirements/otel.txt .venv/.stamp-uv ## let `make serve` send traces to an OpenTelemetry collector (FACE_OTLP_ENDPOINT)
 	$(UV) $(INSTALL) $(BIN)/python --compile-bytecode -r $<
 
+postgres: requirements/postgres.txt .venv/.stamp-uv ## let `make serve` keep the gallery in PostgreSQL (psycopg, LGPL)
+	$(UV) $(INSTALL) $(BIN)/python --compile-bytecode -r $<
+
 serve-gpu: $(GPU_ENV) ## run the service on an NVIDIA GPU (Linux; CUDA 13 comes as wheels)
 	@FACE_DEVICE=$${FACE_DEVICE:-cuda} exec $(GPU)/python -m app serve --host $(HOST) --port $(PORT) $(ARGS)
 
@@ -144,7 +147,7 @@ test-all: .venv/.stamp-dev ## run also the slow tests, and property tests with m
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) -m "not gpu and not integration" $(ARGS)
 
 test-integration: .venv/.stamp-dev ## run tests that start and kill processes, or use namespaces, a browser, a database
-	$(BIN)/python -m pytest -m integration tests/integration $(ARGS)
+	$(BIN)/python -m pytest -m integration tests/integration tests/gallery $(ARGS)
 
 test-gpu: .venv-gpu/.stamp-dev ## run the tests that need a GPU
 	$(GPU)/python -m pytest -m gpu tests/gpu $(ARGS)
@@ -212,6 +215,7 @@ lock: .venv/.stamp-uv ## resolve pyproject.toml into requirements/*.txt (ARGS=--
 	$(AS_DEV) $(ARGS) --extra cpu -o requirements/cpu.txt
 	$(AS_DEV) $(ARGS) --extra heif -o requirements/heif.txt
 	$(AS_DEV) $(ARGS) --extra otel -o requirements/otel.txt
+	$(AS_DEV) $(ARGS) --extra postgres -o requirements/postgres.txt
 	$(AS_DEV) $(ARGS) --extra train -o requirements/train.txt
 	$(AS_DEV) $(ARGS) --extra gpu -o requirements/gpu.txt
 	$(AS_DEV) $(ARGS) --extra gpu --extra dev -o requirements/gpu-dev.txt

@@ -21,14 +21,18 @@ from app.settings import Settings
 def gallery_of(
     settings: Settings, analyzer: Analyzer, telemetry: Telemetry = NULL_TELEMETRY
 ) -> Gallery | None:
-    """Return the gallery, whose file is opened by the first use; None if it is switched off.
+    """Return the gallery, whose store is opened by the first use; None if it is switched off.
 
     Args:
         settings: the settings.
         analyzer: the models, whose vectors the gallery has.
         telemetry: receives an event for every search and every change.
+
+    Raises:
+        GalleryUnavailable: the gallery is in PostgreSQL, and its packages are missing or its address is
+            malformed.
     """
-    if _is_off(settings):
+    if settings.is_gallery_off:
         return None
     search = SearchSession(next(iter(analyzer.models[0].sessions.values())).device, telemetry)
     cosine = [name for name, embedder in analyzer.embedders.items() if embedder.spec.metric == "cosine"]
@@ -40,15 +44,16 @@ def gallery_without_models(settings: Settings) -> Gallery:
     """Return the gallery, whose collections can be listed, exported and deleted, but not used otherwise.
 
     Raises:
-        GalleryUnavailable: it is switched off.
+        GalleryUnavailable: it is switched off, or as in `gallery_of`.
     """
-    if _is_off(settings):
+    if settings.is_gallery_off:
         raise GalleryUnavailable(SWITCHED_OFF)
     return _gallery(settings, lambda dimension: VectorIndex(dimension, SearchSession(Device("cpu"))), {})
 
 
-def _is_off(settings: Settings) -> bool:
-    return settings.gallery.lower() == "off"
+def has_gallery(settings: Settings) -> bool:
+    """Return whether there is a gallery, which may be empty. Opening a file that is missing creates it."""
+    return settings.is_gallery_in_postgres or Path(settings.gallery).exists()
 
 
 def _gallery(
@@ -58,6 +63,11 @@ def _gallery(
     telemetry: Telemetry = NULL_TELEMETRY,
 ) -> Gallery:
     limits = records.Limits(people=settings.max_gallery_people, faces=settings.max_gallery_faces)
+    if settings.is_gallery_in_postgres:
+        store = _postgres_store(settings, limits)
+        in_memory = settings.gallery_search == "memory"
+        store = traced(store) if settings.otlp_endpoint else store
+        return Gallery(lambda: store, new_index if in_memory else None, contracts, telemetry=telemetry)
 
     def open_store() -> GalleryStore:
         try:
@@ -67,3 +77,25 @@ def _gallery(
             raise GalleryUnavailable(f"{error.detail} FACE_GALLERY names the file.") from error
 
     return Gallery(open_store, new_index, contracts, telemetry=telemetry)
+
+
+def _postgres_store(settings: Settings, limits: records.Limits) -> GalleryStore:
+    """Return the store in PostgreSQL, whose packages are imported only here.
+
+    Raises:
+        GalleryUnavailable: they are missing, or the address is malformed.
+    """
+    try:
+        from app.gallery.postgres.search import StoreSearch
+        from app.gallery.postgres_store import PostgresStore
+    except ImportError as error:
+        raise GalleryUnavailable(
+            "FACE_GALLERY names a PostgreSQL database, which needs the extra postgres. Install it: "
+            f"make postgres, or pip install 'facet[postgres]' ({error})."
+        ) from error
+    search = {
+        "memory": None,
+        "hnsw": StoreSearch(settings.gallery_ef_search),
+        "exact": StoreSearch(exact_up_to=None),
+    }[settings.gallery_search]
+    return PostgresStore(settings.gallery, limits, settings.gallery_connections, search)

@@ -5,7 +5,6 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -37,7 +36,7 @@ from app.api.transport.memory_budget import MemoryBudget
 from app.api.transport.timeouts import ClientTimeouts
 from app.errors import BadModel, FacetError, GalleryUnavailable, NotReady
 from app.gallery.gallery import Gallery
-from app.gallery_wiring import gallery_of
+from app.gallery_wiring import gallery_of, has_gallery
 from app.keys import AcceptedKeys
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.warmup import WarmUp, warm_up
@@ -199,7 +198,7 @@ async def _start(
         finally:
             runs.close()
         gallery = gallery_of(settings, ready, telemetry)
-        if gallery is not None and Path(settings.gallery).exists():
+        if gallery is not None and has_gallery(settings):
             try:
                 gallery.tick()
             except GalleryUnavailable as error:
@@ -241,10 +240,8 @@ async def _follow_gallery(service: FaceService) -> None:
 
 def _record_models(metrics: Metrics, service: FaceService, settings: Settings) -> None:
     with suppress(NotReady):
-        is_off = settings.gallery.lower() == "off"
-        metrics.service_opened(
-            service.analyzer, settings.max_queue, 0 if is_off else settings.max_gallery_faces
-        )
+        faces = 0 if settings.is_gallery_off else settings.max_gallery_faces
+        metrics.service_opened(service.analyzer, settings.max_queue, faces)
 
 
 def _terminate() -> None:

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.keys import KeyFile, parse_keys
 from app.service.calibration_file import CalibrationFile
 
-_SECRET = frozenset({"api_keys", "api_keys_file"})
+_SECRET = frozenset({"api_keys", "api_keys_file", "gallery"})
+
+_POSTGRES = ("postgresql://", "postgres://")
 
 _ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 
@@ -174,9 +176,28 @@ class Settings(BaseSettings):
     gallery: str = Field(
         str(_ROOT / "gallery" / "gallery.db"),
         min_length=1,
-        description="File of the gallery: people and the embeddings of their faces (SQLite). It and its "
-        "folder are created by the first request to the gallery. If it cannot be used, the routes of the "
-        "gallery get 503, and the others work. off switches the gallery off.",
+        repr=False,
+        description="Where the gallery is: people and the embeddings of their faces. It is a file (SQLite), "
+        "or a database for several replicas, as postgresql://USER:PASSWORD@HOST:PORT/DATABASE, which needs "
+        "the extra postgres. The file and its folder are created by the first request to the gallery, the "
+        "tables of a database at the start. If it cannot be used, the routes of the gallery get 503, and the "
+        "others work. off switches the gallery off.",
+    )
+    gallery_search: Literal["memory", "hnsw", "exact"] = Field(
+        "memory",
+        description="How faces are searched. memory: exactly, in the memory of each process. hnsw: in the "
+        "database, by an index that may miss faces. exact: in the database, with all faces. With hnsw and "
+        "exact the processes keep no embeddings; both need PostgreSQL.",
+    )
+    gallery_ef_search: int = Field(
+        200,
+        ge=40,
+        le=1000,
+        description="Length of the list of candidates of FACE_GALLERY_SEARCH=hnsw. A greater one finds more "
+        "of the faces, and takes longer.",
+    )
+    gallery_connections: int = Field(
+        4, ge=1, le=100, description="Maximum number of connections to PostgreSQL of each process."
     )
     max_gallery_people: int = Field(1_000_000, ge=1, description="Maximum number of people in the gallery.")
     max_gallery_faces: int = Field(
@@ -396,10 +417,31 @@ class Settings(BaseSettings):
 
     @field_validator("gallery")
     @classmethod
-    def _check_gallery(cls, path: str) -> str:
-        if "://" in path:
-            raise ValueError("The value must be the path of a file, or off; databases are not supported")
-        return path
+    def _check_gallery(cls, gallery: str) -> str:
+        if "://" in gallery and not gallery.startswith(_POSTGRES):
+            raise ValueError(
+                "The value must be the path of a file, postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or off"
+            )
+        return gallery
+
+    @model_validator(mode="after")
+    def _check_gallery_search(self) -> "Settings":
+        if self.gallery_search != "memory" and not self.is_gallery_in_postgres:
+            raise ValueError(
+                f"FACE_GALLERY_SEARCH={self.gallery_search} needs a gallery in PostgreSQL. Set FACE_GALLERY "
+                "to the address of a database, or FACE_GALLERY_SEARCH to memory"
+            )
+        return self
+
+    @property
+    def is_gallery_off(self) -> bool:
+        """Whether the gallery is switched off."""
+        return self.gallery.lower() == "off"
+
+    @property
+    def is_gallery_in_postgres(self) -> bool:
+        """Whether the gallery is in a PostgreSQL database."""
+        return self.gallery.startswith(_POSTGRES)
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -485,7 +527,7 @@ def explain(error: ValidationError) -> str:
         message = problem["msg"].removeprefix("Value error, ").replace("Input should", "The value must", 1)
         if problem["type"] == "string_pattern_mismatch" and problem["loc"][0] == "device":
             message = "The value must be auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N"
-        secret = problem["loc"] and problem["loc"][0] in _SECRET
+        secret = not problem["loc"] or problem["loc"][0] in _SECRET
         lines.append(f"{name}: {message}." if secret else f"{name}: {message}; it is {problem['input']!r}.")
     return "\n".join(lines)
 

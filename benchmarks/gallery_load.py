@@ -136,7 +136,7 @@ def _measure(
             assert not found.wrong, found.wrong
             runs.setdefault((clients, what), []).append([*found.milliseconds(50, 99), found.rate])
         medians = [np.median(run, axis=0).tolist() for run in runs.values()]
-        enrolled = asyncio.run(_enrol(served.url, photos(100)))
+        enrolled = asyncio.run(enrolled_per_second(served.url, photos(100)))
         memory = served.memory_mb()
     return [
         number, rate, size, start, memory, first.took[0] * 1e3,
@@ -144,7 +144,7 @@ def _measure(
     ]  # fmt: skip
 
 
-async def _enrol(url: str, images: list[bytes]) -> float:
+async def enrolled_per_second(url: str, images: list[bytes]) -> float:
     """Return the images a second that `.../faces` stores, with two clients and a person for each image."""
     import httpx
 

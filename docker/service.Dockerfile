@@ -6,6 +6,7 @@
 # Without the models that are for research only: --build-arg WEIGHTS=free
 # To read HEIC and HEIF images (libheif and libde265, LGPL): --build-arg HEIF=1
 # To send traces to an OpenTelemetry collector: --build-arg OTEL=1
+# To keep the gallery in PostgreSQL (psycopg, LGPL): --build-arg POSTGRES=1
 
 ARG BASE=python:3.13.18-slim-trixie
 FROM ${BASE} AS base
@@ -33,10 +34,13 @@ RUN python select_models.py models "${WEIGHTS}"
 FROM base AS gpu
 ARG HEIF
 ARG OTEL
+ARG POSTGRES
 ARG WEIGHTS=all
-COPY requirements/gpu.txt requirements/heif.txt requirements/otel.txt requirements/
+COPY requirements/gpu.txt requirements/heif.txt requirements/otel.txt \
+    requirements/postgres.txt requirements/
 RUN pip install --no-cache-dir --require-hashes -r requirements/gpu.txt \
-    ${HEIF:+-r requirements/heif.txt} ${OTEL:+-r requirements/otel.txt}
+    ${HEIF:+-r requirements/heif.txt} ${OTEL:+-r requirements/otel.txt} \
+    ${POSTGRES:+-r requirements/postgres.txt}
 COPY --from=models /srv/facet/models/ models/
 COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
 COPY app/ app/
@@ -52,10 +56,13 @@ USER 10001
 FROM base AS cpu
 ARG HEIF
 ARG OTEL
+ARG POSTGRES
 ARG WEIGHTS=all
-COPY requirements/cpu.txt requirements/heif.txt requirements/otel.txt requirements/
+COPY requirements/cpu.txt requirements/heif.txt requirements/otel.txt \
+    requirements/postgres.txt requirements/
 RUN pip install --no-cache-dir --require-hashes -r requirements/cpu.txt \
-    ${HEIF:+-r requirements/heif.txt} ${OTEL:+-r requirements/otel.txt}
+    ${HEIF:+-r requirements/heif.txt} ${OTEL:+-r requirements/otel.txt} \
+    ${POSTGRES:+-r requirements/postgres.txt}
 COPY --from=models /srv/facet/models/ models/
 COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
 COPY app/ app/

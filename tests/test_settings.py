@@ -263,3 +263,22 @@ def test_hosts_may_have_brackets(given: str, host: str) -> None:
 )
 def test_allowed_hosts(settings: dict[str, Any], hosts: set[str]) -> None:
     assert Settings(**settings).hosts() == hosts
+
+
+def test_the_address_of_a_database_is_a_secret() -> None:
+    address = "postgresql://user:top-secret@host/db"
+    settings = Settings(gallery=address)
+    assert settings.is_gallery_in_postgres
+    assert "top-secret" not in repr(settings)
+    with pytest.raises(ValidationError) as caught:
+        Settings(gallery="mysql://user:top-secret@host/db")
+    assert "top-secret" not in explain(caught.value)
+    assert "postgresql://" in explain(caught.value)
+
+
+@pytest.mark.parametrize("search", ["hnsw", "exact"])
+def test_a_search_in_the_database_needs_a_database(search: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(gallery="gallery.db", gallery_search=search)
+    assert "needs a gallery in PostgreSQL" in explain(caught.value)
+    assert Settings(gallery="postgres:///facet", gallery_search=search).gallery_search == search

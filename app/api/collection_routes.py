@@ -51,7 +51,10 @@ DELETED: dict[int | str, dict[str, Any]] = {
         "description": "It is deleted and found no more, but another process reads the file of the gallery, "
         "so that its bytes could not be erased yet.",
     },
-    204: {"description": "It is deleted, and no byte of it is left in the files of the gallery."},
+    204: {
+        "description": "It is deleted. If the gallery is a file, no byte of it is left in the files. If it "
+        "is a database, its bytes stay in the files of the database until these are rewritten."
+    },
 }
 """The responses to a deletion."""
 

@@ -24,7 +24,14 @@ class Status(BaseModel):
 
     status: Literal["ok", "ready", "degraded"] = Field(
         description="`ok` from `/livez`; `ready` from `/readyz`, or `degraded` if the service accepts "
-        "requests although fewer worker processes are ready than `FACE_WORKERS`."
+        "requests although fewer worker processes are ready than `FACE_WORKERS`, or the gallery is "
+        "unavailable."
+    )
+    gallery: Literal["unavailable"] | None = Field(
+        None,
+        description="`unavailable` if the gallery cannot be read: its routes get 503, and the others work. "
+        "Otherwise the field is missing.",
+        exclude_if=lambda gallery: gallery is None,
     )
 
 
@@ -61,9 +68,13 @@ async def livez() -> Status:
     },
 )
 async def readyz(service: ServiceDep) -> Status:
-    """Return 200 while the service accepts requests: when the models are loaded and warm, until it stops."""
+    """Return 200 while the service accepts requests: when the models are loaded and warm, until it stops.
+
+    A gallery that is unavailable does not change the status code, because the other routes work without it.
+    """
     service.check_ready()
-    return Status(status="degraded" if service.is_degraded else "ready")
+    gallery = "unavailable" if service.lacks_gallery else None
+    return Status(status="degraded" if service.is_degraded or gallery else "ready", gallery=gallery)
 
 
 @router.head("/version", include_in_schema=False)

@@ -41,14 +41,14 @@ class Deleted(BaseModel):
     Attributes:
         collection: name of the collection.
         person: id of the person; None if the whole collection was deleted.
-        erased: whether no byte of it is left in the files of the gallery.
+        erased: whether no byte of it is left in the files of the gallery; None if these are a database's.
     """
 
     model_config = ConfigDict(frozen=True)
 
     collection: str
     person: str | None = Field(None, exclude_if=lambda person: person is None)
-    erased: bool
+    erased: bool | None = Field(None, exclude_if=lambda erased: erased is None)
 
 
 class Written(BaseModel):
@@ -121,7 +121,8 @@ def delete(
                 f"This deletes the collection {collection} with {found.people} people and {found.faces} "
                 "faces. Repeat the command with --yes.",
             )
-        _deleted(Deleted(collection=collection, erased=gallery.delete_collection(collection)))
+        erased = gallery.delete_collection(collection)
+        _deleted(Deleted(collection=collection, erased=erased if gallery.store.erases else None))
 
 
 @collections.command("delete-person")
@@ -132,7 +133,9 @@ def delete_person(
     """Delete a person with all their faces, and erase their bytes."""
     with gallery_only(settings_of()) as gallery:
         erased = gallery.delete_person(collection, person)
-        _deleted(Deleted(collection=collection, person=person, erased=erased))
+        _deleted(
+            Deleted(collection=collection, person=person, erased=erased if gallery.store.erases else None)
+        )
 
 
 @collections.command()
@@ -235,7 +238,7 @@ def _print(settings: Settings, found: "Sequence[Collection]") -> None:
 
 def _deleted(result: Deleted) -> None:
     emit(result.model_dump_json())
-    if not result.erased:
+    if result.erased is False:
         leave(1, _NOT_ERASED)
 
 

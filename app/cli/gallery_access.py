@@ -3,7 +3,6 @@
 The modules of the gallery are imported here inside functions, so that the other commands start without them.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -53,11 +52,11 @@ def gallery_only(settings: Settings) -> Iterator["Gallery"]:
     Raises:
         Exit: it is switched off, or there is none.
     """
-    from app.gallery_wiring import gallery_without_models
+    from app.gallery_wiring import gallery_without_models, has_gallery
 
     with reporting_errors():
         gallery = gallery_without_models(settings)
-        if not os.path.exists(settings.gallery):  # opening would create it
+        if not has_gallery(settings):  # opening would create it
             leave(
                 1,
                 f"There is no gallery: the file {settings.gallery} does not exist. `facet enrol` creates it, "
@@ -113,7 +112,9 @@ def _model_of(settings: Settings, collection: str, must_exist: bool) -> str | No
     Raises:
         UnknownId: it must exist, and does not.
     """
-    if not must_exist and not os.path.exists(settings.gallery):
+    from app.gallery_wiring import has_gallery
+
+    if not must_exist and not has_gallery(settings):
         return None
     with gallery_only(settings) as gallery:
         try:

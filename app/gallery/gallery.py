@@ -31,6 +31,7 @@ from app.gallery.records import (
     PersonRecord,
 )
 from app.gallery.store import GalleryStore
+from app.gallery.stored_index import StoredIndexes
 from app.logs import AUDIT
 from app.runtime.telemetry import NULL_TELEMETRY, GalleryAction, Telemetry
 from app.vision.boxes import iou
@@ -62,7 +63,8 @@ class Gallery:
 
     Args:
         open_store: opens the store; raises GalleryUnavailable.
-        new_index: makes the index of a collection, for the dimension of its vectors.
+        new_index: makes the index of a collection in memory, for the dimension of its vectors; None if the
+            store is a `SearchingStore` that searches.
         contracts: the embedding contracts of the loaded embedders, by the name of the embedder.
         now: the clock.
         telemetry: receives the size and the state of the gallery, and its changes.
@@ -75,7 +77,7 @@ class Gallery:
     def __init__(
         self,
         open_store: Callable[[], GalleryStore],
-        new_index: Callable[[int], VectorIndex],
+        new_index: Callable[[int], VectorIndex] | None,
         contracts: Mapping[str, str],
         now: Callable[[], datetime] = clock.now,
         telemetry: Telemetry = NULL_TELEMETRY,
@@ -83,10 +85,11 @@ class Gallery:
         self.contracts = contracts
         self.telemetry = telemetry
         self._open_store = open_store
-        self._indexes = Indexes(new_index, self.is_usable)
+        self._indexes = Indexes(new_index, self.is_usable) if new_index else StoredIndexes()
         self._now = now
         self._opened: GalleryStore | None = None
         self._is_used = False
+        self._is_available: bool | None = None
         self._opening = threading.Lock()
         self._next_expiry: datetime | None = None
         self._must_erase = True  # an earlier process may have ended before it erased
@@ -108,6 +111,11 @@ class Gallery:
     def is_used(self) -> bool:
         """Whether anything has opened the store, or has tried to."""
         return self._is_used
+
+    @property
+    def is_available(self) -> bool | None:
+        """Whether the store could be read by the latest `tick`; None before the first."""
+        return self._is_available
 
     def sizes(self) -> Sizes:
         """Return the size of the gallery."""
@@ -289,8 +297,7 @@ class Gallery:
         """
         self.refresh()
         self.purge_due()
-        index = self._indexes.of(collection)
-        return index.search(probes, top) if index is not None else [[] for _ in probes]
+        return self._indexes.search(self.store, collection, probes, top)
 
     def best_face(
         self, collection: Collection, person: str, probe: Float32[ndarray, " d"]
@@ -366,15 +373,16 @@ class Gallery:
 
     def tick(self) -> None:
         """Take over changes, delete what has expired, and continue an erasure that had to wait."""
-        is_usable = False
+        is_available = False
         try:
             self.refresh()
             self.purge_due()
             if self._must_erase:
                 self._erase()
-            is_usable = True
+            is_available = True
         finally:
-            self.telemetry.gallery_state(is_usable, self._must_erase)
+            self._is_available = is_available
+            self.telemetry.gallery_state(is_available, self._must_erase)
 
     def records(self, collection: str) -> Iterator[PersonRecord]:
         """Return all people of a collection with their faces, one by one; see `GalleryStore.records`."""

@@ -11,13 +11,13 @@ from app.gallery.records import FaceVectors
 from app.runtime.search_net import SearchNet, SearchSession
 from app.runtime.vector_matrix import BLOCK_ROWS, VectorMatrix
 
-_FIRST_COUNT = 64
+FIRST_COUNT = 64
 """Minimum number of faces that a search asks for: the best people may have several faces each."""
 
-_FACES_PER_PERSON = 4
+FACES_PER_PERSON = 4
 """Number of faces that a search asks for at first, for each of the people it looks for."""
 
-_GROWTH = 8
+GROWTH = 8
 """Factor by which a search asks for more faces, if those that it got are of too few people."""
 
 
@@ -126,14 +126,14 @@ class VectorIndex:
         """
         out: list[list[Match]] = [[] for _ in probes]
         pending = np.arange(len(probes))
-        count = _FIRST_COUNT
-        while count < _FACES_PER_PERSON * top:
+        count = FIRST_COUNT
+        while count < FACES_PER_PERSON * top:
             count *= 2
         while len(pending):
             net = self._nets.setdefault(count, SearchNet(self._session, self._matrix, count))
             again = []
             for probe, keys, products, bound in zip(pending, *net.run(probes[pending]), strict=True):
-                people, faces, best = _best_people(keys, products, top)
+                people, faces, best = best_people(keys, products, top)
                 # A face that the net did not return may be as similar as the bound.
                 if bound == -np.inf or (len(best) == top and best[-1] > bound):
                     similarities = best.clip(-1, 1).tolist()
@@ -144,11 +144,11 @@ class VectorIndex:
                 else:
                     again.append(probe)
             pending = np.array(again, np.int64)
-            count *= _GROWTH
+            count *= GROWTH
         return out
 
 
-def _best_people(
+def best_people(
     keys: Int64[ndarray, "k 2"], products: Float64[ndarray, " k"], top: int
 ) -> tuple[Int64[ndarray, " n"], Int64[ndarray, " n"], Float64[ndarray, " n"]]:
     """Return the best people among faces, the best face of each, and its product."""

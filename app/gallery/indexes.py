@@ -3,7 +3,10 @@
 import threading
 from collections.abc import Callable, Mapping
 
-from app.gallery.index import VectorIndex
+from jaxtyping import Float32
+from numpy import ndarray
+
+from app.gallery.index import Match, VectorIndex
 from app.gallery.records import Collection
 from app.gallery.store import GalleryStore
 
@@ -35,10 +38,13 @@ class Indexes:
         """Whether the indexes were loaded."""
         return self._last_change is not None
 
-    def of(self, collection: Collection) -> VectorIndex | None:
-        """Return the index of a collection; None if it has no faces."""
+    def search(
+        self, store: GalleryStore, collection: Collection, probes: Float32[ndarray, "n d"], top: int
+    ) -> list[list[Match]]:
+        """Return the best people of a collection for each probe. See `VectorIndex.search`."""
         with self._lock:
-            return self._indexes.get(collection.key)
+            index = self._indexes.get(collection.key)
+        return index.search(probes, top) if index is not None else [[] for _ in probes]
 
     def expect_changes(self) -> None:
         """Let the next refresh look for changes, whatever the version of the store is."""
@@ -53,14 +59,16 @@ class Indexes:
             on_change: called after a change was taken over, before any other thread refreshes.
 
         Raises:
-            GalleryUnavailable: the store cannot be read. Then everything is loaded again by the next refresh.
+            GalleryUnavailable: the store cannot be read. If a part was read, the next refresh loads
+                everything again.
         """
         with self._lock:
+            known, self._version = self._version, None
+            version = store.version()
+            if version == known:
+                self._version = known
+                return
             try:
-                version = store.version()
-                if version == self._version:
-                    return
-                self._version = None
                 found = None if self._last_change is None else store.changes(self._last_change)
                 if found is None:
                     self._load_all(store)

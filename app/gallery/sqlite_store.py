@@ -21,10 +21,11 @@ from app.gallery.records import (
     PersonDetails,
     PersonRecord,
 )
+from app.gallery.rules import SNAPSHOT_S, name_contains, new_person, require_embedding
 from app.gallery.sqlite import mutations, queries
 from app.gallery.sqlite.checks import problems
 from app.gallery.sqlite.database import Database
-from app.gallery.sqlite.reading import SNAPSHOT_S, read_people
+from app.gallery.sqlite.reading import read_people
 
 _NUMBER_BITS = 40
 """Bits of the numbers of changes in a file. The bits above count how often the file was replaced."""
@@ -41,6 +42,8 @@ class SqliteStore:
     Raises:
         GalleryUnavailable: the file cannot be used.
     """
+
+    erases = True
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class SqliteStore:
         with self._database.write() as connection:
             row = queries.collection_row(connection, collection)
             mutations.require_room(connection, self._limits, people=1)
-            return mutations.insert_person(connection, row, mutations.new_person(details))
+            return mutations.insert_person(connection, row, new_person(details))
 
     def person(self, collection: str, person: str) -> Person:
         """Return a person."""
@@ -108,7 +111,7 @@ class SqliteStore:
             if external_id is None:
                 return queries.people_page(connection, row.record, limit, after)
             found = queries.person_with_external_id(connection, row, external_id)
-        matches = found is not None and found.key > after and queries.name_contains(found, name)
+        matches = found is not None and found.key > after and name_contains(found, name)
         return [found][:limit] if found is not None and matches else []
 
     def _people_named(self, collection: str, limit: int, after: int, name: str) -> list[Person]:
@@ -163,7 +166,7 @@ class SqliteStore:
         """Return a face that is stored, or the duplicate of it that the person has."""
         with self._database.write() as connection:
             row = queries.collection_row(connection, collection).record
-            mutations.require_embedding(row, contract, len(face.vector))
+            require_embedding(row, contract, len(face.vector))
             owner = queries.person_row(connection, row, person)
             known = queries.faces_of(connection, owner)
             found = duplicate(known, queries.vectors_of(connection, owner, row.dimension))
@@ -252,7 +255,7 @@ class SqliteStore:
         """Return the numbers of people and faces that were stored, of those exported, with their ids."""
         with self._database.write() as connection:
             row = queries.collection_row(connection, collection)
-            mutations.require_embedding(row.record, contract, row.record.dimension)
+            require_embedding(row.record, contract, row.record.dimension)
             return mutations.import_records(connection, row, records, self._limits)
 
     def expired(self, now: datetime, collection: str | None = None) -> list[Expired]:

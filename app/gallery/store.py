@@ -25,7 +25,12 @@ class GalleryStore(Protocol):
     from a crash of the process and of the machine. Every method may raise GalleryUnavailable. Methods with
     the parameter `collection` raise UnknownId if there is no collection of this name, those with `person` or
     `face` also if the collection has none with this id.
+
+    Attributes:
+        erases: whether `erase` removes the bytes. If not, they are left to the operator of the database.
     """
+
+    erases: bool
 
     def collections(self) -> list[Collection]:
         """Return all collections, by name."""
@@ -224,13 +229,13 @@ class GalleryStore(Protocol):
         """
 
     def erase(self, timeout_s: float) -> bool:
-        """Remove the bytes of everything that was deleted from all files of the store.
+        """Remove the bytes of everything that was deleted from all files of the store, if it `erases`.
 
         Args:
             timeout_s: maximum seconds to wait for readers, including those of other processes.
 
         Returns:
-            Whether no byte is left. If not, a later call continues.
+            Whether nothing is left to do for this method. If not, a later call continues.
         """
 
     def backup(self, path: Path) -> None:

@@ -96,6 +96,12 @@ class FaceService:
         return operations.gallery if operations is not None and operations.gallery.is_used else None
 
     @property
+    def lacks_gallery(self) -> bool:
+        """Whether the gallery is in use, and its store could not be read within the last seconds."""
+        gallery = self.used_gallery
+        return gallery is not None and gallery.is_available is False
+
+    @property
     def gallery(self) -> Gallery:
         """The gallery; see `in_gallery` for the errors."""
         return self.in_gallery.gallery

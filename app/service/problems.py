@@ -115,7 +115,8 @@ BY_ERROR: dict[type[errors.FacetError], Kind] = {
         503,
         "gallery-unavailable",
         "Gallery unavailable",
-        "The gallery is switched off, or its file cannot be read or written. `detail` has the reason.",
+        "The gallery is switched off, or its file or database cannot be read or written. `detail` has the "
+        "reason.",
     ),
     errors.Unauthorized: Kind(401, "unauthorized", "Unauthorized", "The request has no valid API key."),
     errors.CrossSite: Kind(

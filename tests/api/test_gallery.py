@@ -19,7 +19,7 @@ from app.main import create_app
 from app.settings import Settings
 from tests.api.pictures import picture, problem, written
 from tests.fakes import fake_analyzer
-from tests.servers import client_of, serving
+from tests.servers import client_of, serving, until
 
 RED, GREEN, BLUE = (220, 40, 40), (40, 220, 40), (40, 40, 220)
 UNKNOWN = "0" * 32
@@ -674,6 +674,8 @@ def test_an_unusable_gallery_is_503_and_the_rest_works(tmp_path: Path, where: st
             assert "FACE_GALLERY" in body["detail"]
             assert int(response.headers["retry-after"]) > 0
         assert http.post("/detect", files={"image": photo(RED)}).status_code == 200
+        lacking = {"status": "degraded", "gallery": "unavailable"}
+        until(lambda: http.get("/readyz").json() == ({"status": "ready"} if where == "off" else lacking))
         assert http.get("/readyz").status_code == 200
 
 

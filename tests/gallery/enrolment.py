@@ -1,15 +1,13 @@
 """Collections, people and faces for tests of stores."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
 from app.gallery.records import Face, FaceVectors, Limits, NewFace, Person, PersonDetails
-from app.gallery.sqlite_store import SqliteStore
 from app.gallery.store import GalleryStore
 
 MODEL, CONTRACT, DIMENSION = "fused", "fused-1", 8
@@ -20,15 +18,15 @@ class StoreMaker:
     """Opens stores over the same data.
 
     Attributes:
-        path: the file of the SQLite store.
+        open: opens a store with limits, and the maximum seconds of a snapshot.
         opened: the stores, to be closed.
     """
 
-    path: Path
+    open: Callable[[Limits, float], GalleryStore]
     opened: list[GalleryStore]
 
     def __call__(self, limits: Limits = Limits(), snapshot_s: float = 60.0) -> GalleryStore:  # noqa: B008
-        store = SqliteStore(self.path, limits, snapshot_s)
+        store = self.open(limits, snapshot_s)
         self.opened.append(store)
         return store
 

@@ -16,9 +16,9 @@ import pytest
 
 from app.errors import BadParameter, GalleryUnavailable
 from app.gallery.records import Face, Person, PersonDetails, PersonRecord
+from app.gallery.rules import KEPT_CHANGES
 from app.gallery.sqlite.__main__ import main
 from app.gallery.sqlite.database import Database
-from app.gallery.sqlite.schema import KEPT_CHANGES
 from app.gallery.sqlite_store import SqliteStore
 from tests.gallery.enrolment import CONTRACT, DIMENSION, MODEL, add_face, enrol, new_face, no_duplicate
 

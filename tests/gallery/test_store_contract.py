@@ -20,6 +20,7 @@ from app.errors import (
     UnknownId,
 )
 from app.gallery.records import Expired, FaceChange, Limits, Person, PersonDetails, PersonRecord
+from app.gallery.sqlite_store import SqliteStore
 from app.gallery.store import GalleryStore
 from tests.gallery.enrolment import (
     CONTRACT,
@@ -33,18 +34,28 @@ from tests.gallery.enrolment import (
     same_source,
     vector,
 )
+from tests.postgres import Server
 
 NOBODY = "0" * 32
 SOON = datetime(2999, 12, 31, 23, 59, 59, 999999, UTC)
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.integration)])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreMaker]:
     """Opens stores over the same data."""
-    maker = StoreMaker(tmp_path / "gallery.db", [])
+    if request.param == "sqlite":
+        maker = StoreMaker(partial(SqliteStore, tmp_path / "gallery.db"), [])
+    else:
+        maker = StoreMaker(postgres_stores(request.getfixturevalue("postgres")), [])
     yield maker
     for store in maker.opened:
         store.close()
+
+
+def postgres_stores(server: Server) -> Callable[[Limits, float], GalleryStore]:
+    from app.gallery.postgres_store import PostgresStore  # the packages may be missing
+
+    return lambda limits, snapshot_s: PostgresStore(server.uri(), limits, snapshot_s=snapshot_s)
 
 
 @pytest.fixture
@@ -435,6 +446,9 @@ def test_a_reader_sees_one_moment(
 def test_a_reader_keeps_bytes_from_being_erased_only_until_it_ends(opened: StoreMaker) -> None:
     store = opened()
     people = [enrol(store, name, [number]) for number, name in enumerate("ABC")]
+    if not store.erases:
+        assert store.erase(60)
+        return
     for end in (list, None):
         records = store.records("staff")
         store.delete_person("staff", people.pop().id)

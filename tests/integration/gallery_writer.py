@@ -13,14 +13,14 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
 from app.errors import GalleryUnavailable
 from app.gallery.records import Face, Person, PersonDetails, PersonRecord
-from app.gallery.sqlite_store import SqliteStore
+from app.gallery.store import GalleryStore
 from tests.gallery.enrolment import CONTRACT, DIMENSION, MODEL, new_face, no_duplicate, vector
+from tests.integration.gallery_stores import open_store
 
 SIZE = 40
 """About so many people are in the gallery."""
@@ -31,7 +31,7 @@ def say(message: object) -> None:
     os.write(1, f"{json.dumps(message)}\n".encode())
 
 
-def _records(store: SqliteStore) -> list[PersonRecord]:
+def _records(store: GalleryStore) -> list[PersonRecord]:
     """Return all people, read again if another process merges people meanwhile."""
     while True:
         try:
@@ -49,7 +49,7 @@ class Writer:
         prefix: the prefix.
     """
 
-    def __init__(self, store: SqliteStore, seed: int, prefix: str) -> None:
+    def __init__(self, store: GalleryStore, seed: int, prefix: str) -> None:
         self._store, self._random, self._prefix = store, random.Random(seed), prefix
         self._next = seed * 10_000
         store.create_collection("staff", MODEL, CONTRACT, DIMENSION)
@@ -140,14 +140,14 @@ class Writer:
         self._people[into][1].update(faces)
 
 
-def main(path: Path) -> None:
+def main(address: str) -> None:
     """Start a child for each line on standard input, and wait for its end."""
     for line in sys.stdin:
         seed, prefix, seconds = json.loads(line)
         pid = os.fork()
         if pid == 0:
             end = time.monotonic() + seconds
-            store = SqliteStore(path)
+            store = open_store(address)
             writer = Writer(store, seed, prefix)
             say("begun")
             while time.monotonic() < end:
@@ -159,4 +159,4 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1])

@@ -1,4 +1,4 @@
-"""Processes that use one SQLite store: killed, at the same time, without space."""
+"""Processes that use one store: killed, at the same time, without space."""
 
 import json
 import os
@@ -19,13 +19,19 @@ from typing import IO, Any
 import numpy as np
 import pytest
 
+from app.gallery.records import FaceChange
 from app.gallery.sqlite_store import SqliteStore
+from app.gallery.store import GalleryStore
 from tests.gallery.enrolment import vector
 from tests.integration import isolated
+from tests.integration.gallery_stores import open_store, problems
+from tests.postgres import Server
 
 pytestmark = pytest.mark.integration
 
-KILLS = 100
+KILLS = {"sqlite": 100, "postgres": 12}
+LONGEST_S = {"sqlite": 0.2, "postgres": 1.0}
+"""Maximum seconds until a kill."""
 
 State = dict[str, set[int]]
 """The numbers of the faces of each person, by external id."""
@@ -33,7 +39,9 @@ State = dict[str, set[int]]
 START = """
 import sys
 from pathlib import Path
+from app.gallery.records import FaceChange
 from app.gallery.sqlite_store import SqliteStore
+from app.gallery.store import GalleryStore
 from tests.gallery.enrolment import enrol
 sys.stdin.readline()
 enrol(SqliteStore(Path(sys.argv[1])), "A", [1])
@@ -45,7 +53,9 @@ import sys, time
 from contextlib import suppress
 from pathlib import Path
 from app.errors import UnknownId
+from app.gallery.records import FaceChange
 from app.gallery.sqlite_store import SqliteStore
+from app.gallery.store import GalleryStore
 from tests.gallery.enrolment import enrol
 store = SqliteStore(Path(sys.argv[1]))
 print("begun", flush=True)
@@ -60,7 +70,9 @@ FILL = """
 import sys
 from pathlib import Path
 from app.errors import GalleryUnavailable
+from app.gallery.records import FaceChange
 from app.gallery.sqlite_store import SqliteStore
+from app.gallery.store import GalleryStore
 from tests.gallery.enrolment import add_face, enrol
 folder = Path(sys.argv[1])
 store = SqliteStore(folder / "gallery.db")
@@ -109,25 +121,38 @@ class Replica:
     last: int = 0
     people: dict[int, int] = field(default_factory=dict)
 
-    def follow(self, store: SqliteStore) -> None:
-        """Read the changes, and compare with all faces of the store."""
-        changes = store.changes(self.last)
-        assert changes is not None
-        self.last = changes[0]
-        for change in changes[1]:
+    def take(self, last: int, changes: list[FaceChange]) -> None:
+        """Take over changes."""
+        self.last = last
+        for change in changes:
             if change.person is None:
                 del self.people[change.face]
             else:
                 self.people[change.face] = change.person
+
+    def follow(self, store: GalleryStore) -> None:
+        """Read the changes, and compare with all faces of the store."""
+        changes = store.changes(self.last)
+        assert changes is not None
+        self.take(*changes)
         loaded = store.load(store.collection("staff").key, 0, 10**6)
         assert dict(zip(loaded.faces, loaded.people, strict=True)) == self.people
 
 
-def state_of(path: Path, replica: Replica) -> State:
+@pytest.fixture(params=["sqlite", "postgres"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty store."""
+    if request.param == "sqlite":
+        return str(tmp_path / "gallery.db")
+    server: Server = request.getfixturevalue("postgres")
+    return server.uri()
+
+
+def state_of(address: str, replica: Replica) -> State:
     """Open a store, check it, and return its people and faces."""
     state: State = {}
-    with closing(SqliteStore(path)) as store:
-        assert store.check() == []
+    with closing(open_store(address)) as store:
+        assert problems(address) == []
         for record in store.records("staff"):
             numbers = [int.from_bytes(face.source, "big") for face in record.faces]
             np.testing.assert_array_equal(
@@ -139,9 +164,9 @@ def state_of(path: Path, replica: Replica) -> State:
 
 
 @contextmanager
-def writers(path: Path) -> Iterator["subprocess.Popen[str]"]:
+def writers(address: str) -> Iterator["subprocess.Popen[str]"]:
     """Run `gallery_writer`."""
-    command = [sys.executable, "-m", "tests.integration.gallery_writer", str(path)]
+    command = [sys.executable, "-m", "tests.integration.gallery_writer", address]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
         stream(process.stdin).close()
@@ -190,26 +215,30 @@ def outcomes(state: State, printed: list[Any]) -> tuple[list[State], int]:
     return [state, *(applied(state, change) for change in changes[done:])], done
 
 
-def test_a_killed_process_loses_nothing_and_leaves_nothing_half(tmp_path: Path) -> None:
-    path, replica, source = tmp_path / "gallery.db", Replica(), random.Random(0)
+def test_a_killed_process_loses_nothing_and_leaves_nothing_half(
+    address: str, request: pytest.FixtureRequest
+) -> None:
+    replica, source = Replica(), random.Random(0)
+    kind = request.node.callspec.params["address"]
+    kills = KILLS[kind]
     state: State = {}
     total = 0
-    with writers(path) as process:
-        for round in range(KILLS):
-            printed = run(process, round + 1, "", source.uniform(0, 0.2))
+    with writers(address) as process:
+        for round in range(kills):
+            printed = run(process, round + 1, "", source.uniform(0, LONGEST_S[kind]))
             possible, done = outcomes(state, printed)
-            state = state_of(path, replica)
+            state = state_of(address, replica)
             assert state in possible, (round, printed[-2:])
             total += done
-    assert total > 10 * KILLS
+    assert total > 3 * kills
     assert len(state) > 10
 
 
-def test_two_processes_write_at_once_and_one_is_killed(tmp_path: Path) -> None:
-    path, replica = tmp_path / "gallery.db", Replica()
+def test_two_processes_write_at_once_and_one_is_killed(address: str) -> None:
+    replica = Replica()
     states: dict[str, State] = {"a": {}, "b": {}}
     acknowledged = {"a": 0, "b": 0}
-    with writers(path) as first, writers(path) as second, ThreadPoolExecutor(2) as threads:
+    with writers(address) as first, writers(address) as second, ThreadPoolExecutor(2) as threads:
         for round in range(8):
             runs = {
                 "a": threads.submit(run, first, 2 * round + 1, "a", 0.3),
@@ -220,7 +249,7 @@ def test_two_processes_write_at_once_and_one_is_killed(tmp_path: Path) -> None:
                 possible[prefix], done = outcomes(states[prefix], running.result(60))
                 acknowledged[prefix] += done
             assert len(possible["b"]) == 1
-            whole = state_of(path, replica)
+            whole = state_of(address, replica)
             for prefix in states:
                 states[prefix] = {name: faces for name, faces in whole.items() if name.startswith(prefix)}
                 assert states[prefix] in possible[prefix]

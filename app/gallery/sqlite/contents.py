@@ -8,12 +8,9 @@ which exactly the first `LOCAL` bytes of the row, its header and the filler, are
 section 1.6 of https://sqlite.org/fileformat2.html.
 """
 
-import json
 import math
 import struct
-import unicodedata
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
 import numpy as np
@@ -22,6 +19,7 @@ from numpy import ndarray
 
 from app.errors import GalleryUnavailable
 from app.gallery.records import NewFace, PersonDetails
+from app.gallery.rules import DAMAGED, details_json, details_of, from_micros, search_key
 
 PAGE = 1024
 """Size of a page in bytes. A vector of 256 numbers takes two overflow pages, most people take one."""
@@ -34,9 +32,6 @@ _OVERFLOW = PAGE - 4
 """Bytes of a row in an overflow page."""
 _FACE = struct.Struct("<4d2d2H")
 """Box, score, quality (not a number if unknown), length of the vector, length of the source in bytes."""
-_DAMAGED = "The gallery is damaged. Restore a backup."
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def padded(content: bytes) -> bytes:
@@ -49,9 +44,7 @@ def padded(content: bytes) -> bytes:
 
 def pack_person(details: PersonDetails) -> bytes:
     """Return the content of a person: the name for searches, a zero, and the details as JSON in ASCII."""
-    fields = {name: getattr(details, name) for name in ("name", "external_id", "metadata")}
-    known = {name: value for name, value in fields.items() if value is not None}
-    return padded(search_key(details.name or "") + b"\0" + json.dumps(known, separators=(",", ":")).encode())
+    return padded(search_key(details.name or "") + b"\0" + details_json(details).encode())
 
 
 def unpack_person(content: bytes, expires: int | None) -> PersonDetails:
@@ -60,16 +53,7 @@ def unpack_person(content: bytes, expires: int | None) -> PersonDetails:
     Raises:
         GalleryUnavailable: the content is damaged.
     """
-    try:
-        fields = json.loads(content.partition(b"\0")[2].rstrip(b"\0"))
-        return PersonDetails(**fields, expires=None if expires is None else from_micros(expires))
-    except (ValueError, TypeError) as error:
-        raise GalleryUnavailable(_DAMAGED) from error
-
-
-def search_key(name: str) -> bytes:
-    """Return a name in the normal form NFC, without the differences of case that a search ignores."""
-    return unicodedata.normalize("NFC", name).casefold().replace("\0", "").encode("utf-8", "surrogatepass")
+    return details_of(content.partition(b"\0")[2].rstrip(b"\0"), expires)
 
 
 def external_hash(salt: bytes, external_id: str) -> int:
@@ -98,7 +82,7 @@ def unpack_face(content: bytes, expires: int | None) -> NewFace:
         left, top, right, bottom, score, quality, dimension, length = _FACE.unpack_from(content)
         vector = np.frombuffer(content, "<f4", dimension, _FACE.size)
     except (ValueError, struct.error) as error:
-        raise GalleryUnavailable(_DAMAGED) from error
+        raise GalleryUnavailable(DAMAGED) from error
     end = _FACE.size + vector.nbytes
     return NewFace(
         vector=vector,
@@ -121,21 +105,4 @@ def unpack_vectors(contents: Sequence[bytes], dimension: int) -> Float32[ndarray
     try:
         return np.frombuffer(joined, "<f4").reshape(len(contents), dimension)
     except ValueError as error:
-        raise GalleryUnavailable(_DAMAGED) from error
-
-
-def to_micros(time: datetime) -> int:
-    """Return a time as microseconds since 1970 (UTC)."""
-    return (time - _EPOCH) // _MICROSECOND
-
-
-def from_micros(micros: int) -> datetime:
-    """Return the time that `to_micros` was given, in UTC.
-
-    Raises:
-        GalleryUnavailable: the number is damaged.
-    """
-    try:
-        return _EPOCH + micros * _MICROSECOND
-    except OverflowError as error:
-        raise GalleryUnavailable(_DAMAGED) from error
+        raise GalleryUnavailable(DAMAGED) from error

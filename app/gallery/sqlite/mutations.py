@@ -6,24 +6,28 @@ from datetime import datetime
 from secrets import token_bytes
 from sqlite3 import Connection
 from typing import Any
-from uuid import uuid4
 
-from app.errors import BadParameter, DuplicateExternalId, GalleryLimit, OtherEmbedding
 from app.gallery import clock
-from app.gallery.records import Collection, Expired, Limits, NewFace, Person, PersonDetails, PersonRecord
-from app.gallery.sqlite.contents import FILLER, external_hash, pack_face, pack_person, to_micros
+from app.gallery.records import Collection, Expired, Limits, NewFace, Person, PersonRecord
+from app.gallery.rules import (
+    checked_id,
+    id_bytes,
+    optional_micros,
+    refuse_external_id,
+    require_at_most,
+    require_embedding,
+    require_two,
+    to_micros,
+)
+from app.gallery.sqlite.contents import FILLER, external_hash, pack_face, pack_person
 from app.gallery.sqlite.queries import (
     CollectionRow,
     all_collections,
     collection_row,
     expired,
-    id_bytes,
     people_where,
     person_with_external_id,
 )
-
-_SETTINGS = {"people": "FACE_MAX_GALLERY_PEOPLE", "faces": "FACE_MAX_GALLERY_FACES"}
-"""Settings of the service that raise a limit, by its name."""
 
 
 def insert_collection(
@@ -34,16 +38,11 @@ def insert_collection(
     Raises:
         GalleryLimit: there are too many.
     """
-    _require_at_most(limits, collections=len(all_collections(connection)) + 1)
+    require_at_most(limits, collections=len(all_collections(connection)) + 1)
     connection.execute(
         "INSERT INTO collections (name, model, contract, dimension, salt, created) VALUES (?, ?, ?, ?, ?, ?)",
         (name, model, contract, dimension, token_bytes(16), to_micros(clock.now())),
     )
-
-
-def new_person(details: PersonDetails) -> Person:
-    """Return a person without faces, with a random id, who is not stored yet."""
-    return Person(key=0, id=uuid4().hex, details=details, faces=0, created=clock.now())
 
 
 def insert_person(connection: Connection, collection: CollectionRow, person: Person) -> Person:
@@ -61,10 +60,10 @@ def insert_person(connection: Connection, collection: CollectionRow, person: Per
         "INSERT INTO people (collection, id, external_hash, created, expires) VALUES (?, ?, ?, ?, ?)",
         (
             collection.record.key,
-            _checked_id(person.id),
+            checked_id(person.id),
             _free_external_hash(connection, collection, details.external_id),
             to_micros(person.created),
-            None if details.expires is None else to_micros(details.expires),
+            optional_micros(details.expires),
         ),
     )
     assert cursor.lastrowid is not None
@@ -92,7 +91,7 @@ def update_person(
         connection.execute("UPDATE people SET external_hash = ? WHERE key = ?", (value, person.key))
     connection.execute(
         "UPDATE people SET expires = ? WHERE key = ?",
-        (None if details.expires is None else to_micros(details.expires), person.key),
+        (optional_micros(details.expires), person.key),
     )
     connection.execute(
         "UPDATE person_contents SET content = ? WHERE key = ?", (pack_person(details), person.key)
@@ -106,8 +105,7 @@ def merge_people(connection: Connection, person: Person, into: Person) -> None:
     Raises:
         BadParameter: both are the same person.
     """
-    if person.key == into.key:
-        raise BadParameter("A person cannot be merged with themselves. Name another person.", "into")
+    require_two(person, into)
     connection.execute("UPDATE faces SET person = ? WHERE person = ?", (into.key, person.key))
     connection.execute("DELETE FROM people WHERE key = ?", (person.key,))
 
@@ -139,9 +137,9 @@ def insert_face(
         (
             collection.key,
             person,
-            _checked_id(id),
+            checked_id(id),
             to_micros(created),
-            None if face.expires is None else to_micros(face.expires),
+            optional_micros(face.expires),
         ),
     )
     if not cursor.rowcount:
@@ -183,7 +181,7 @@ def import_records(
             key = insert_face(connection, collection.record, person.key, face.id, new, face.created)
             added += key is not None
         faces += added
-        _require_at_most(limits, people=people, faces=faces, faces_per_person=person.faces + added)
+        require_at_most(limits, people=people, faces=faces, faces_per_person=person.faces + added)
     return people - before[0], faces - before[1]
 
 
@@ -209,22 +207,6 @@ def purge(connection: Connection, now: datetime, collection: str | None = None) 
     return found
 
 
-def require_embedding(collection: Collection, contract: str, dimension: int) -> None:
-    """Check that vectors can be compared with those of a collection.
-
-    Raises:
-        OtherEmbedding: they cannot.
-    """
-    if (contract, dimension) != (collection.contract, collection.dimension):
-        raise OtherEmbedding(
-            f"The collection {collection.name!r} has vectors of {collection.model} with "
-            f"{collection.dimension} numbers and the contract {collection.contract}; these have {dimension} "
-            f"numbers and the contract {contract}. Use the model of the collection, or enrol the people in a "
-            "new collection.",
-            "collection",
-        )
-
-
 def require_room(
     connection: Connection, limits: Limits, people: int = 0, faces: int = 0, faces_of_person: int = 0
 ) -> None:
@@ -234,7 +216,7 @@ def require_room(
         GalleryLimit: a limit would be exceeded.
     """
     all_people, all_faces = _totals(connection)
-    _require_at_most(
+    require_at_most(
         limits,
         people=all_people + people if people else 0,
         faces=all_faces + faces if faces else 0,
@@ -245,14 +227,6 @@ def require_room(
 def _totals(connection: Connection) -> tuple[int, int]:
     people, faces = connection.execute("SELECT sum(people), sum(faces) FROM collections").fetchone()
     return people or 0, faces or 0
-
-
-def _require_at_most(limits: Limits, **numbers: int) -> None:
-    for name, number in numbers.items():
-        if number > (limit := getattr(limits, name)):
-            setting = _SETTINGS.get(name)
-            remedy = f"Delete some, or raise {setting}." if setting else "Delete some."
-            raise GalleryLimit(f"The gallery's limit of {name.replace('_', ' ')} is {limit}. {remedy}")
 
 
 def _free_external_hash(
@@ -266,17 +240,5 @@ def _free_external_hash(
     if external_id is None:
         return None
     if person_with_external_id(connection, collection, external_id) is not None:
-        raise DuplicateExternalId(
-            f"Another person of the collection {collection.record.name!r} has the external id "
-            f"{external_id!r}. Choose another one, or change that person.",
-            "external_id",
-        )
+        refuse_external_id(collection.record, external_id)
     return external_hash(collection.salt, external_id)
-
-
-def _checked_id(id: str) -> bytes:
-    if not (found := id_bytes(id)):
-        raise BadParameter(
-            f"The id {id!r} is malformed. An id has 32 hexadecimal digits in lower case.", "id"
-        )
-    return found

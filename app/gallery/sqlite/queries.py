@@ -5,29 +5,28 @@ transaction open.
 """
 
 import json
-import re
 from collections.abc import Iterable
 from datetime import datetime
 from sqlite3 import Connection
 from typing import NamedTuple
 
-from app.errors import UnknownId
 from app.gallery.records import Collection, Expired, Face, FaceChange, FaceVectors, Person
-from app.gallery.sqlite.contents import (
-    external_hash,
+from app.gallery.rules import (
+    MAX_KEY,
     from_micros,
+    id_bytes,
+    known_keys,
+    refuse_collection,
+    refuse_face,
+    refuse_person,
     search_key,
     to_micros,
-    unpack_face,
-    unpack_person,
-    unpack_vectors,
 )
+from app.gallery.sqlite.contents import external_hash, unpack_face, unpack_person, unpack_vectors
 
 KEYS = "(SELECT value FROM json_each(?))"
 """The keys of `key_list`, in SQL."""
 
-_ID = re.compile("[0-9a-f]{32}")
-_MAX_KEY = 2**63 - 1
 _COLLECTION = "SELECT key, name, model, contract, dimension, people, faces, created, salt FROM collections"
 _PERSON = """
     SELECT people.key, people.id, people.faces, people.created, people.expires, person_contents.content
@@ -59,7 +58,7 @@ def collection_row(connection: Connection, name: str) -> CollectionRow:
     """
     rows = _collections(connection, "WHERE name = ?", _text(name))
     if not rows:
-        raise UnknownId(f"There is no collection {name!r}.", "collection")
+        refuse_collection(name)
     return rows[0]
 
 
@@ -89,7 +88,7 @@ def person_row(connection: Connection, collection: Collection, person: str) -> P
         connection, "people.collection = ? AND people.id = ?", collection.key, id_bytes(person)
     )
     if not found:
-        raise UnknownId(f"The collection {collection.name!r} has no person {person!r}.", "person")
+        refuse_person(collection, person)
     return found[0]
 
 
@@ -119,7 +118,7 @@ def person_with_external_id(
 def people_page(connection: Connection, collection: Collection, limit: int, after: int) -> list[Person]:
     """Return people of a collection with greater keys than `after`, by key."""
     condition = "people.collection = ? AND people.key > ? ORDER BY people.key LIMIT ?"
-    return people_where(connection, condition, collection.key, min(after, _MAX_KEY), limit)
+    return people_where(connection, condition, collection.key, min(after, MAX_KEY), limit)
 
 
 def search_names(
@@ -137,12 +136,12 @@ def search_names(
     Returns:
         The people, by key, and the key of the last one searched; None at the end of the collection.
     """
-    first = min(after, _MAX_KEY)
+    first = min(after, MAX_KEY)
     end = connection.execute(
         "SELECT key FROM people WHERE collection = ? AND key > ? ORDER BY key LIMIT 1 OFFSET 9999",
         (collection.key, first),
     ).fetchone()
-    last = end[0] if end else _MAX_KEY
+    last = end[0] if end else MAX_KEY
     condition = f"""
         people.collection = ? AND people.key > ? AND people.key <= ?
         AND instr(substr({_CONTENT}, 1, instr({_CONTENT}, x'00') - 1), ?) > 0
@@ -150,11 +149,6 @@ def search_names(
     """
     found = people_where(connection, condition, collection.key, first, last, search_key(text), limit)
     return found, end[0] if end else None
-
-
-def name_contains(person: Person, text: str | None) -> bool:
-    """Return whether the name of a person contains a text; case is ignored."""
-    return search_key(text or "") in search_key(person.details.name or "")
 
 
 def face_row(connection: Connection, person: Person, face: str) -> Face:
@@ -165,7 +159,7 @@ def face_row(connection: Connection, person: Person, face: str) -> Face:
     """
     found = faces_where(connection, "faces.person = ? AND faces.id = ?", person.key, id_bytes(face))
     if not found:
-        raise UnknownId(f"The person {person.id!r} has no face {face!r}.", "face")
+        refuse_face(person, face)
     return found[0]
 
 
@@ -241,7 +235,7 @@ def vectors_page(connection: Connection, collection: int, after: int, limit: int
     """
     row = connection.execute("SELECT dimension FROM collections WHERE key = ?", (collection,)).fetchone()
     condition = "faces.collection = ? AND faces.key > ? ORDER BY faces.key LIMIT ?"
-    return vectors_where(connection, row[0] if row else 0, condition, collection, min(after, _MAX_KEY), limit)
+    return vectors_where(connection, row[0] if row else 0, condition, collection, min(after, MAX_KEY), limit)
 
 
 def numbers_of_changes(connection: Connection) -> tuple[int, int]:
@@ -348,12 +342,7 @@ def expired(connection: Connection, now: datetime, collection: str | None = None
 
 def key_list(keys: Iterable[int]) -> str:
     """Return the value of the parameter in `KEYS`."""
-    return json.dumps([int(key) for key in keys if -_MAX_KEY <= key <= _MAX_KEY])
-
-
-def id_bytes(id: str) -> bytes:
-    """Return an id as stored; no bytes, which no id has, if it is malformed."""
-    return bytes.fromhex(id) if _ID.fullmatch(id) else b""
+    return json.dumps(known_keys(keys))
 
 
 def _text(text: str) -> str | None:

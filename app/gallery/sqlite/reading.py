@@ -7,16 +7,9 @@ from sqlite3 import Connection
 
 from app.errors import GalleryUnavailable
 from app.gallery.records import Collection, PersonRecord
+from app.gallery.rules import DISTURBED
 from app.gallery.sqlite import queries
 from app.gallery.sqlite.database import Database
-
-SNAPSHOT_S = 120.0
-"""Seconds for which a reader may keep the bytes of deletions from being erased."""
-
-_DISTURBED = (
-    "Reading the collection took too long, and people were merged, faces were moved, or the collection was "
-    "deleted meanwhile. Export it again, over a faster connection or on the machine of the service."
-)
 
 
 def read_people(database: Database, collection: str, snapshot_s: float) -> Iterator[PersonRecord]:
@@ -56,7 +49,7 @@ def _read(database: Database, name: str, snapshot_s: float) -> Iterator[PersonRe
                 is_same = start[0] == database.replacements
                 if is_same and not queries.is_disturbed(connection, collection, start[1]):
                     return
-                raise GalleryUnavailable(_DISTURBED)
+                raise GalleryUnavailable(DISTURBED)
         yield record
         after = record.person.key
 

@@ -4,10 +4,10 @@ Integers, random ids and times are in `people` and `faces`; what is personal is 
 whose layout `contents.py` explains. Triggers count people and faces, and note each change of a face.
 """
 
+from app.gallery.rules import KEPT_CHANGES
+
 APPLICATION_ID = 0x46616365
 """`PRAGMA application_id` of the store's files: "Face" in ASCII."""
-KEPT_CHANGES = 100_000
-"""Changes of faces that are kept for the indexes of other processes."""
 
 _FIRST = (
     """

@@ -108,7 +108,11 @@ class Status(Answer):
     """The answer of a health check."""
 
     status: str = Field(
-        description="`ok` if the process runs; `ready`, or `degraded` if a worker process is missing."
+        description="`ok` if the process runs; `ready`, or `degraded` if a worker process or the gallery is "
+        "missing."
+    )
+    gallery: str | None = Field(
+        None, description="`unavailable` if the gallery cannot be read; None if it can, or is not in use."
     )
 
 

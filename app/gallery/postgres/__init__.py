@@ -1,0 +1,1 @@
+"""The parts of the PostgreSQL store. Only they import psycopg."""
