@@ -4,7 +4,7 @@
 #   .venv         cpu.txt for `make serve`; dev.txt (service, training, checks) for nearly all else
 #   .venv-gpu     gpu.txt for `make serve-gpu`; gpu-dev.txt for tests and benchmarks on a GPU
 #   .venv-bench   bench.txt: the service and the libraries it is measured against
-#   .venv-docker  docker.txt: linters of the container files
+#   .venv-docker  docker.txt: linters of the container files and the Helm chart
 #   .venv-audit   audit.txt: the tools of `make audit` and `make sbom`
 #   .venv-docs    docs.txt: the tools that build the documentation as a site
 # onnxruntime and onnxruntime-gpu overwrite each other's files, so they never share an environment.
@@ -164,9 +164,15 @@ generate: .venv/.stamp-dev ## write what is generated from code: .env.example, t
 	$(BIN)/python -m scripts.search_graph
 
 PROMTOOL = promtool
-docker-check: .venv-docker/.stamp ## lint the Dockerfiles, validate docker-compose.yml, test the alerts (promtool)
+HAPROXY = $(or $(shell command -v haproxy),/usr/sbin/haproxy)
+docker-check: .venv-docker/.stamp ## lint the Dockerfiles, validate docker-compose.yml, the Helm chart and HAProxy's configuration, test the alerts
 	$(DOCKER)/hadolint docker/*.Dockerfile
-	$(DOCKER)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(DOCKER)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml docker/replicas/gpu.yml
+	$(DOCKER)/python -m scripts.check_chart
+	@if [ ! -x $(HAPROXY) ]; then \
+	  echo "the configuration of the balancer was not checked: haproxy is not here (Debian has it in the package haproxy)" >&2; exit; fi; \
+	BALANCER_BIND=127.0.0.1:8000 BALANCER_SOCKET=/tmp/haproxy.sock REPLICA_1=127.0.0.1:1 REPLICA_2=127.0.0.1:2 \
+	REPLICA_3=127.0.0.1:3 REPLICA_4=127.0.0.1:4 $(HAPROXY) -c -f docker/replicas/haproxy.cfg
 	@if ! command -v $(PROMTOOL) >/dev/null; then \
 	  echo "the alerts were not tested: promtool is not here (Debian has it in the package prometheus)" >&2; exit; fi; \
 	set -ex; cd docker/monitoring; $(PROMTOOL) check config --syntax-only prometheus.yml; \

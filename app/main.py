@@ -96,7 +96,8 @@ def create_app(
         starting = asyncio.create_task(_start(app, service, settings, analyzer, telemetry))
         starting.add_done_callback(lambda _: _record_models(metrics, service, settings))
         try:
-            with on_sigterm(service.admission, settings.shutdown_timeout_s) as stopping:
+            delay = settings.drain_delay_s
+            with on_sigterm(service.admission, settings.shutdown_timeout_s, delay) as stopping:
                 if settings.workers > 1:
                     await _first(starting, stopping)
                 yield {"telemetry": metrics}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.keys import KeyFile, parse_keys
@@ -348,6 +348,15 @@ class Settings(BaseSettings):
         description="Maximum seconds from SIGTERM to the end of the process. Admitted requests are finished "
         "in this time. Keep it below the time after which your supervisor kills the process.",
     )
+    drain_delay_s: float = Field(
+        0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds from SIGTERM in which /readyz answers 503 and new requests are still accepted. "
+        "Set it behind a balancer, longer than the balancer needs to notice that a replica is not ready. "
+        "Then a replica that stops refuses no request. The delay is part of FACE_SHUTDOWN_TIMEOUT_S, and at "
+        "most half of it.",
+    )
     workers: int = Field(
         1,
         ge=1,
@@ -442,6 +451,16 @@ class Settings(BaseSettings):
     def is_gallery_in_postgres(self) -> bool:
         """Whether the gallery is in a PostgreSQL database."""
         return self.gallery.startswith(_POSTGRES)
+
+    @field_validator("drain_delay_s")
+    @classmethod
+    def _check_drain_delay(cls, delay: float, info: ValidationInfo) -> float:
+        timeout = info.data.get("shutdown_timeout_s", delay * 2)  # missing if it is invalid itself
+        if delay > timeout / 2:
+            raise ValueError(
+                f"The value must be at most half of FACE_SHUTDOWN_TIMEOUT_S, which is {timeout:g}"
+            )
+        return delay
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -15,7 +15,7 @@ from prometheus_client import values
 
 from app import server
 from app.api.metrics import FOLDER
-from app.errors import Abandoned, CannotStart
+from app.errors import Abandoned, CannotStart, NotReady
 from app.main import create_app
 from app.processes.supervisor import Supervisor
 from app.runtime.admission import Admission
@@ -100,6 +100,44 @@ def test_what_does_not_end_is_cancelled_and_left_at_the_end_of_the_shutdown_time
     ((status, exit_time),) = exits
     assert status == 0
     assert 0.8 <= ended[0] - start < exit_time - start < 1
+
+
+def test_with_a_delay_new_requests_are_admitted_after_sigterm(ended: list[float]) -> None:
+    admission = Admission(1, 0)
+    delay = 0.5
+
+    async def main() -> float:
+        with on_sigterm(admission, 3600, delay) as stopping:
+            start = time.monotonic()
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.wait_for(stopping.wait(), 30)
+            assert admission.stopping
+            admission.release(admission.admit())
+            while not admission.draining:
+                await asyncio.sleep(0.01)
+            assert time.monotonic() - start >= delay
+            with pytest.raises(NotReady, match="accepts no new ones"):
+                admission.admit()
+            while not ended:
+                await asyncio.sleep(0.01)
+            return start
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    admission.close()
+    assert len(ended) == 1
+
+
+def test_with_a_delay_the_service_is_not_ready_but_answers(tmp_path: Path) -> None:
+    settings = {"shutdown_timeout_s": SHUTDOWN_TIMEOUT, "drain_delay_s": 2, "gallery": tmp_path / "g.db"}
+    with (
+        process("-c", SLOW, "0", **settings) as (running, url, lines),
+        client_of(url) as client,
+    ):
+        until(lambda: is_ready(url), 120)
+        running.send_signal(signal.SIGTERM)
+        until(lambda: client.get("/readyz").status_code == 503)
+        assert http.post(f"{url}/detect", files={"image": EXAMPLE}).status_code == 200
+        assert running.wait(SHUTDOWN_TIMEOUT) == 0, lines
 
 
 @pytest.mark.parametrize(("succeeded", "status"), [(True, 0), (False, 1)])

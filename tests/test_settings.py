@@ -282,3 +282,18 @@ def test_a_search_in_the_database_needs_a_database(search: str) -> None:
         Settings(gallery="gallery.db", gallery_search=search)
     assert "needs a gallery in PostgreSQL" in explain(caught.value)
     assert Settings(gallery="postgres:///facet", gallery_search=search).gallery_search == search
+
+
+def test_the_drain_delay_is_part_of_the_shutdown_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACE_SHUTDOWN_TIMEOUT_S", "10")
+    monkeypatch.setenv("FACE_DRAIN_DELAY_S", "5")
+    assert Settings().drain_delay_s == 5
+    monkeypatch.setenv("FACE_DRAIN_DELAY_S", "6")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    message = "The value must be at most half of FACE_SHUTDOWN_TIMEOUT_S, which is 10; it is '6'."
+    assert explain(refused.value) == f"FACE_DRAIN_DELAY_S: {message}"
+    monkeypatch.setenv("FACE_SHUTDOWN_TIMEOUT_S", "0")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert [problem["loc"] for problem in refused.value.errors()] == [("shutdown_timeout_s",)]

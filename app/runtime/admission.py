@@ -49,6 +49,7 @@ class Admission:
         self._unanswered: set[RequestContext] = set()
         self._placed: set[RequestContext] = set()
         self._large: set[RequestContext] = set()
+        self._stopping = False
         self._draining = False
         self._lock = threading.Lock()
 
@@ -56,6 +57,11 @@ class Admission:
     def admitted(self) -> int:
         """The number of requests that are admitted and not over, including those whose body is arriving."""
         return len(self._occupants)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the service will refuse new requests soon, or refuses them already."""
+        return self._stopping
 
     @property
     def draining(self) -> bool:
@@ -145,8 +151,13 @@ class Admission:
             self._telemetry.rejected("device-memory")
             raise
 
+    def announce_stop(self) -> None:
+        """Report that the service is stopping. New requests are still admitted."""
+        self._stopping = True
+
     def drain(self) -> None:
         """Refuse new requests from now on."""
+        self._stopping = True
         self._draining = True
 
     def abandon(self) -> None:

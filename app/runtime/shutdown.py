@@ -22,7 +22,7 @@ _POLL_S = 0.05
 
 
 @contextmanager
-def on_sigterm(admission: Admission, timeout_s: float) -> Iterator[asyncio.Event]:
+def on_sigterm(admission: Admission, timeout_s: float, delay_s: float = 0) -> Iterator[asyncio.Event]:
     """Make SIGTERM finish the admitted requests first, and then call the previous signal handler.
 
     After SIGTERM the process exits with status 0 within the time limit, even if a thread is still in a long
@@ -31,6 +31,8 @@ def on_sigterm(admission: Admission, timeout_s: float) -> Iterator[asyncio.Event
     Args:
         admission: the admission control, which refuses new requests after the signal.
         timeout_s: maximum seconds from the signal to the end of the process.
+        delay_s: seconds from the signal in which new requests are still admitted, so that a balancer can
+            notice that the service is not ready before it refuses requests.
 
     Yields:
         An event that is set when the signal has arrived.
@@ -43,7 +45,7 @@ def on_sigterm(admission: Admission, timeout_s: float) -> Iterator[asyncio.Event
 
     def exit_in_time() -> None:
         signalled.wait()
-        if admission.draining:
+        if admission.stopping:
             time.sleep(_EXIT_AT * timeout_s)
             os._exit(0)
 
@@ -53,8 +55,12 @@ def on_sigterm(admission: Admission, timeout_s: float) -> Iterator[asyncio.Event
     tasks: list[asyncio.Task[None]] = []
 
     async def drain() -> None:
-        log.info("SIGTERM received: finishing %d requests and refusing new ones.", admission.admitted)
         end = loop.time() + _ABANDON_AT * timeout_s
+        if delay_s:
+            log.info("SIGTERM received: not ready, but new requests are admitted for %g s.", delay_s)
+            await asyncio.sleep(delay_s)
+            admission.drain()
+        log.info("Stopping: finishing %d requests and refusing new ones.", admission.admitted)
         while admission.admitted and loop.time() < end:
             await asyncio.sleep(_POLL_S)
         if admission.admitted:
@@ -72,7 +78,10 @@ def on_sigterm(admission: Admission, timeout_s: float) -> Iterator[asyncio.Event
             tasks.append(loop.create_task(drain()))
 
     def handle(number: int, frame: FrameType | None) -> None:
-        admission.drain()
+        if delay_s:
+            admission.announce_stop()
+        else:
+            admission.drain()
         signalled.set()
         loop.call_soon_threadsafe(begin)
 

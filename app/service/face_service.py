@@ -127,8 +127,8 @@ class FaceService:
             NotReady: the service is starting or stopping.
             OutOfMemory: there is not enough memory for a request with a small image.
         """
-        if self.admission.draining:
-            raise NotReady("The service is stopping and accepts no new requests.")
+        if self.admission.stopping:
+            raise NotReady("The service is stopping. Send new requests later, or to another replica.")
         _ = self.operations
         try:
             np.empty(self._small_request_bytes, np.uint8)  # reserves the memory, but does not touch it

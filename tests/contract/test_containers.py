@@ -23,6 +23,7 @@ SHOWN = {f"panel {p['title']}, {t['refId']}": t["expr"] for p in PANELS for t in
 ALARMED = {rule["alert"]: rule["expr"] for rule in RULES}
 COMPOSE = yaml.safe_load(Path("docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
+REPLICAS = ["replica-1", "replica-2"]
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +146,7 @@ def test_a_container_can_do_little(name: str) -> None:
 def test_a_container_has_limits(name: str) -> None:
     service = SERVICES[name]
     assert service["pids_limit"] == "${PIDS_LIMIT:-1024}"
-    if name in ("gpu", "cpu"):
+    if name in ("gpu", "cpu", *REPLICAS):
         assert (service["mem_limit"], service["cpus"]) == ("${MEMORY_LIMIT:-8g}", "${CPU_LIMIT:-0}")
     elif name != "train":  # training gets the machine
         assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
@@ -180,7 +181,78 @@ def test_on_loopback_without_keys_a_container_answers_to_known_names(
 
     given = interpolated(SERVICES[name]["environment"]["FACE_ALLOWED_HOSTS"], variables)
     assert Settings(host="0.0.0.0", allowed_hosts=given).hosts() == hosts
-    assert "facet:8000" in (MONITORING / "prometheus.yml").read_text()
+    assert "facet:8000" in (MONITORING / "targets.yml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("variables", "hosts"),
+    [
+        ({}, {"replica-1", "replica-2"}),
+        ({"FACE_ALLOWED_HOSTS": "faces.example.org"}, {"replica-1", "replica-2", "faces.example.org"}),
+        ({"BIND": "0.0.0.0"}, {"replica-1", "replica-2", "*"}),
+    ],
+)
+@pytest.mark.parametrize("name", REPLICAS)
+def test_on_loopback_without_keys_a_replica_answers_to_known_names(
+    name: str, variables: dict[str, str], hosts: set[str]
+) -> None:
+    from app.settings import Settings
+
+    given = interpolated(SERVICES[name]["environment"]["FACE_ALLOWED_HOSTS"], variables)
+    assert Settings(host="0.0.0.0", allowed_hosts=given).hosts() == hosts
+    (group,) = yaml.safe_load(Path("docker/replicas/targets.yml").read_text())
+    assert group["targets"] == [f"{name}:8000" for name in REPLICAS]
+
+
+def test_only_the_balancer_of_the_replicas_has_a_port() -> None:
+    assert [name for name in (*REPLICAS, "postgres", "balancer") if SERVICES[name].get("ports")] == [
+        "balancer"
+    ]
+
+
+@pytest.mark.parametrize("name", REPLICAS)
+def test_replicas_stop_without_refusing_requests(name: str) -> None:
+    from app.settings import Settings
+
+    text = Path("docker/replicas/haproxy.cfg").read_text()
+    (interval, fast, failures) = re.findall(r"check inter (\d+)ms fastinter (\d+)ms fall (\d+)", text)[0]
+    noticed = (int(interval) + int(fast) * (int(failures) - 1)) / 1000
+    delay = float(SERVICES[name]["environment"]["FACE_DRAIN_DELAY_S"])
+    assert 2 * noticed < delay <= Settings.model_fields["shutdown_timeout_s"].default / 2
+
+
+def test_no_service_has_a_password_that_it_does_not_need() -> None:
+    for name, service in SERVICES.items():
+        values = {key: value for key, value in service.get("environment", {}).items() if "PASSWORD" in key}
+        if "env_file" in service:
+            assert values.pop("POSTGRES_PASSWORD") == values.pop("GRAFANA_PASSWORD") == ""
+        for key, value in values.items():
+            variable = "GRAFANA_PASSWORD" if name == "grafana" else "POSTGRES_PASSWORD"
+            assert value == f"${{{variable}:-}}", key
+
+
+def test_the_timeouts_of_the_balancer_fit_those_of_the_service() -> None:
+    from app.settings import Settings
+
+    text = Path("docker/replicas/haproxy.cfg").read_text()
+
+    def seconds(pattern: str) -> float:
+        (value,) = re.findall(rf"^ +{pattern} (\d+)s\b", text, re.MULTILINE)
+        return float(value)
+
+    def default(name: str) -> float:
+        return float(Settings.model_fields[name].default)
+
+    assert seconds("timeout http-request") >= default("read_timeout_s")
+    assert seconds("timeout client") > default("write_timeout_s")
+    assert seconds("timeout server") > default("request_timeout_s")
+    assert seconds("http-request set-timeout server") > default("cluster_timeout_s")
+    assert seconds("http-request wait-for-body time") >= default("body_timeout_s")
+    stopping = float(SERVICES["balancer"]["stop_grace_period"].removesuffix("s"))
+    assert stopping > seconds("hard-stop-after") > seconds("timeout server")
+    per_request = 3 * int(re.findall(r"tune.bufsize (\d+)", text)[0])
+    (connections,) = re.findall(r"maxconn (\d+)", text)
+    assert int(connections) * per_request < 2**30 == int(SERVICES["balancer"]["mem_limit"][:-1]) * 2**30
 
 
 def _user_of(service: dict[str, Any]) -> str:
@@ -221,28 +293,37 @@ def test_what_starts_when() -> None:
     assert {name: service.get("profiles", []) for name, service in SERVICES.items()} == {
         "gpu": [],
         "cpu": ["cpu"],
+        "replica-1": ["replicas"],
+        "replica-2": ["replicas"],
+        "balancer": ["replicas"],
+        "postgres": ["replicas"],
         "train": ["train"],
         "prometheus": ["monitoring"],
         "grafana": ["monitoring"],
     }
     (device,) = SERVICES["gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    on_gpus = yaml.safe_load(Path("docker/replicas/gpu.yml").read_text())["services"]
+    assert list(on_gpus) == REPLICAS
+    devices = [s["deploy"]["resources"]["reservations"]["devices"][0] for s in on_gpus.values()]
+    assert [device["device_ids"] for device in devices] == [["0"], ["1"]]
 
 
 def test_the_service_has_time_to_finish_what_it_has_begun() -> None:
     from app.settings import Settings
 
-    period = SERVICES["gpu"]["stop_grace_period"]
-    assert int(period.removesuffix("s")) > Settings.model_fields["shutdown_timeout_s"].default
+    for name in ("gpu", "cpu", *REPLICAS):
+        period = SERVICES[name]["stop_grace_period"]
+        assert int(period.removesuffix("s")) > Settings.model_fields["shutdown_timeout_s"].default
 
 
 def test_images_are_pinned_and_have_one_base() -> None:
-    pinned = re.compile(r"[a-z/-]+:v?\d+\.\d+\.\d+(-[a-z-]+)?(@sha256:[0-9a-f]{64})?")
+    pinned = re.compile(r"[a-z/-]+:v?\d+\.\d+\.\d+(-[a-z0-9-]+)?(@sha256:[0-9a-f]{64})?")
     dockerfiles = [path.read_text() for path in Path("docker").glob("*.Dockerfile")]
     bases = {base for text in dockerfiles for base in re.findall(r"^ARG BASE=(.+)$", text, re.MULTILINE)}
     others = {s["image"] for s in SERVICES.values() if "build" not in s}
     assert len(bases) == 1
-    assert len(others) == 2
+    assert len(others) == 4
     assert all(pinned.fullmatch(image) for image in bases | others)
     stages = {"base"}
     for text in dockerfiles:
@@ -266,10 +347,10 @@ def test_digests_are_pinned_by_one_command(tmp_path: Path) -> None:
         subprocess.run(["bash", script], env=environment, check=True, capture_output=True)
     asked = (tmp_path / "asked").read_text().splitlines()
     compose = yaml.safe_load((tmp_path / "docker-compose.yml").read_text())["services"]
-    for name in ("prometheus", "grafana"):
+    for name in ("prometheus", "grafana", "balancer", "postgres"):
         assert compose[name]["image"] == f"{SERVICES[name]['image'].split('@')[0]}@{digest}"
     assert compose["cpu"]["image"] == "facet:cpu"
     for path in (tmp_path / "docker").glob("*.Dockerfile"):
         (base,) = re.findall(r"^ARG BASE=(.+)$", path.read_text(), re.MULTILINE)
         assert base.endswith(f"@{digest}")
-    assert len(asked) == 3  # each image once, and none that has its digest
+    assert len(asked) == 5  # each image once, and none that has its digest
