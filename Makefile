@@ -3,6 +3,7 @@
 # Each environment is a virtual environment of its own, filled from hashed requirements:
 #   .venv         cpu.txt for `make serve`; dev.txt (service, training, checks) for nearly all else
 #   .venv-gpu     gpu.txt for `make serve-gpu`; gpu-dev.txt for tests and benchmarks on a GPU
+#   .venv-ray     ray.txt for `facet bulk` on a CPU; ray-dev.txt for its tests
 #   .venv-bench   bench.txt: the service and the libraries it is measured against
 #   .venv-docker  docker.txt: linters of the container files and the Helm chart
 #   .venv-audit   audit.txt: the tools of `make audit` and `make sbom`
@@ -16,7 +17,7 @@ ARGS =
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help dev serve heif otel postgres serve-gpu test test-all test-integration test-gpu check format generate bench bench-gpu models train lock docker-check \
+.PHONY: help dev serve heif otel postgres serve-gpu ray test test-all test-integration test-gpu check format generate bench bench-gpu models train lock docker-check \
         docker-rehearsal docs docs-serve audit sbom clean distclean
 
 help: ## list the targets
@@ -32,6 +33,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python \
 
 BIN := .venv/bin
 GPU := .venv-gpu/bin
+RAY := .venv-ray/bin
 BENCH := .venv-bench/bin
 DOCKER := .venv-docker/bin
 AUDIT := .venv-audit/bin
@@ -80,6 +82,16 @@ GPU_ENV := $(if $(wildcard .venv-gpu/.stamp-dev),.venv-gpu/.stamp-dev,.venv-gpu/
 	$(UV) $(INSTALL) $(GPU)/python -r $<
 	@touch $@
 
+.venv-ray/.stamp-ray: requirements/ray.txt .venv/.stamp-uv
+	@[ -x $(RAY)/python ] || $(UV) venv --quiet --python $(BIN)/python .venv-ray
+	$(UV) $(INSTALL) $(RAY)/python --compile-bytecode -r $<
+	@touch $@
+
+.venv-ray/.stamp-dev: requirements/ray-dev.txt .venv/.stamp-uv
+	@[ -x $(RAY)/python ] || $(UV) venv --quiet --python $(BIN)/python .venv-ray
+	$(UV) $(INSTALL) $(RAY)/python --compile-bytecode -r $<
+	@touch $@
+
 # One package is distributed as source only. The setuptools that builds it is pinned in the same file.
 .venv-bench/.stamp: requirements/bench.txt .venv/.stamp-uv
 	@[ -x $(BENCH)/python ] || $(UV) venv --quiet --python $(BIN)/python .venv-bench
@@ -118,6 +130,8 @@ otel: requirements/otel.txt .venv/.stamp-uv ## let `make serve` send traces to a
 postgres: requirements/postgres.txt .venv/.stamp-uv ## let `make serve` keep the gallery in PostgreSQL (psycopg, LGPL)
 	$(UV) $(INSTALL) $(BIN)/python --compile-bytecode -r $<
 
+ray: .venv-ray/.stamp-ray ## make the environment .venv-ray for `facet bulk`: the service and Ray (about 1.2 GB)
+
 serve-gpu: $(GPU_ENV) ## run the service on an NVIDIA GPU (Linux; CUDA 13 comes as wheels)
 	@FACE_DEVICE=$${FACE_DEVICE:-cuda} exec $(GPU)/python -m app serve --host $(HOST) --port $(PORT) $(ARGS)
 
@@ -133,7 +147,8 @@ check: .venv/.stamp-dev ## check format, lint, types, import rules, links of the
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/markdown-checker $(DOCUMENTS)
 	@if grep -l '^onnxruntime==' requirements/gpu*.txt || \
-	    grep -l '^onnxruntime-gpu' requirements/cpu.txt requirements/dev.txt requirements/bench.txt || \
+	    grep -l '^onnxruntime-gpu' requirements/cpu.txt requirements/dev.txt requirements/bench.txt \
+	      requirements/ray*.txt || \
 	    grep -lE '^--|://' requirements/*.txt; then \
 	  echo "the requirements above mix CPU with GPU, or hold an address" >&2; exit 1; fi
 
@@ -146,8 +161,9 @@ test: .venv/.stamp-dev ## run the tests; takes three to five minutes, needs no G
 test-all: .venv/.stamp-dev ## run also the slow tests, and property tests with many random examples
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) -m "not gpu and not integration" $(ARGS)
 
-test-integration: .venv/.stamp-dev ## run tests that start and kill processes, or use namespaces, a browser, a database
-	$(BIN)/python -m pytest -m integration tests/integration tests/gallery $(ARGS)
+test-integration: .venv/.stamp-dev .venv-ray/.stamp-dev ## run tests that start and kill processes, or use namespaces, a browser, a database, a cluster
+	$(BIN)/python -m pytest -m integration tests/integration tests/gallery --ignore tests/integration/ray_cluster $(ARGS)
+	$(RAY)/python -m pytest -m integration tests/integration/ray_cluster $(ARGS)
 
 test-gpu: .venv-gpu/.stamp-dev ## run the tests that need a GPU
 	$(GPU)/python -m pytest -m gpu tests/gpu $(ARGS)
@@ -225,13 +241,15 @@ lock: .venv/.stamp-uv ## resolve pyproject.toml into requirements/*.txt (ARGS=--
 	$(AS_DEV) $(ARGS) --extra train -o requirements/train.txt
 	$(AS_DEV) $(ARGS) --extra gpu -o requirements/gpu.txt
 	$(AS_DEV) $(ARGS) --extra gpu --extra dev -o requirements/gpu-dev.txt
+	$(AS_DEV) $(ARGS) --extra cpu --extra ray -o requirements/ray.txt
+	$(AS_DEV) $(ARGS) --extra cpu --extra ray --extra dev -o requirements/ray-dev.txt
 	$(AS_DEV) $(ARGS) --extra cpu --extra bench -o requirements/bench.txt
 	$(COMPILE) $(ARGS) --group docker -o requirements/docker.txt
 	$(COMPILE) $(ARGS) --group audit -o requirements/audit.txt
 	$(COMPILE) $(ARGS) --group docs -o requirements/docs.txt
 
 # With --strict the audit fails if pip-audit cannot look up a package.
-AUDITED := cpu gpu otel train dev bench
+AUDITED := cpu gpu otel train dev bench ray
 audit: .venv-audit/.stamp ## look for known vulnerabilities in the pinned packages (needs the internet; ARGS="-s osv" uses another source)
 	$(AUDIT)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
 	  $(AUDITED:%=-r requirements/%.txt) $(ARGS)
@@ -246,4 +264,4 @@ clean: ## remove caches and build products
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## also remove the virtual environments
-	rm -rf .venv .venv-gpu .venv-bench .venv-docker .venv-audit .venv-docs
+	rm -rf .venv .venv-gpu .venv-ray .venv-bench .venv-docker .venv-audit .venv-docs

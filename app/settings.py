@@ -31,6 +31,12 @@ _SERVICE_LINK = re.compile(
 )
 """The variables that Kubernetes sets for each service, after the name of the service."""
 
+_EXPECTED = {
+    "device": "The value must be auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N",
+    "ray_address": "The value must be local, or host:port on a node of the cluster; ray:// is not supported",
+}
+"""Messages in place of the patterns of settings."""
+
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -366,6 +372,14 @@ class Settings(BaseSettings):
         "on a GPU.",
     )
 
+    ray_address: str = Field(
+        "local",
+        pattern=r"^(local|[^\s/:]+:\d{1,5})$",
+        description="Ray cluster on which `facet bulk` runs: local, or host:port of its head node. local "
+        "starts a cluster on the cores of this machine and ends it with the command. With host:port this "
+        "machine must be a node of the cluster. Needs the extra `ray`.",
+    )
+
     @field_validator("api_keys", mode="before")
     @classmethod
     def _split_keys(cls, value: object) -> object:
@@ -544,8 +558,8 @@ def explain(error: ValidationError) -> str:
     for problem in error.errors():
         name = f"FACE_{problem['loc'][0]}".upper() if problem["loc"] else "settings"
         message = problem["msg"].removeprefix("Value error, ").replace("Input should", "The value must", 1)
-        if problem["type"] == "string_pattern_mismatch" and problem["loc"][0] == "device":
-            message = "The value must be auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N"
+        if problem["type"] == "string_pattern_mismatch":
+            message = _EXPECTED[str(problem["loc"][0])]
         secret = not problem["loc"] or problem["loc"][0] in _SECRET
         lines.append(f"{name}: {message}." if secret else f"{name}: {message}; it is {problem['input']!r}.")
     return "\n".join(lines)

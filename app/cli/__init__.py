@@ -9,7 +9,14 @@ import sys
 
 import typer
 
-from app.cli import cluster_commands, collection_commands, gallery_commands, image_commands, service_commands
+from app.cli import (
+    bulk_commands,
+    cluster_commands,
+    collection_commands,
+    gallery_commands,
+    image_commands,
+    service_commands,
+)
 from app.service.console import OutputError, discard_unwritten, report
 
 _PIPE_CLOSED = 141  # 128 + SIGPIPE: the status of programs that a closed pipe ends
@@ -25,6 +32,7 @@ for command in (
     gallery_commands.enrol,
     gallery_commands.identify,
     cluster_commands.cluster,
+    bulk_commands.bulk,
     service_commands.models,
 ):
     cli.command()(command)

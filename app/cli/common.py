@@ -14,6 +14,7 @@ from app.service import problems
 from app.service.console import report
 from app.service.file_reading import STANDARD_INPUT
 from app.service.operations import Operations
+from app.service.requests import DetectQuery
 from app.settings import Settings, explain, unknown_variables
 from app.vision.spec import Task
 from app.wiring import limits_of, load_analyzer, model_threads
@@ -80,6 +81,38 @@ def query_of(kind: type[Q], **options: Any) -> Q:
         return kind.model_validate(options)
     except ValidationError as error:
         leave(2, problems.of_validation(error.errors()).detail)
+
+
+def detect_query(
+    model: str | None,
+    min_face_size: float | None,
+    threshold: float | None,
+    max_faces: int | None,
+    orientation: str | None,
+    pose: bool,
+    quality: bool,
+) -> DetectQuery:
+    """Return the options of a command that finds faces as the parameters of a request.
+
+    Args:
+        model: name of a model.
+        min_face_size: side of the smallest face.
+        threshold: minimum score of a face.
+        max_faces: maximum number of faces.
+        orientation: `upright` or `auto`.
+        pose: whether to add poses.
+        quality: whether to add qualities.
+    """
+    return query_of(
+        DetectQuery,
+        model=model,
+        min_face_size=min_face_size,
+        threshold=threshold,
+        max_faces=max_faces,
+        orientation=orientation,
+        pose=pose,
+        quality=quality,
+    )
 
 
 def open_models(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.bulk_commands import enrol_results
 from app.cli.common import (
     Device,
     Draw,
@@ -58,6 +59,14 @@ def enrol(
             metavar="TIME", help="When the new people and faces are deleted, such as 2030-12-31T23:59:59Z."
         ),
     ] = None,
+    results: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="OUTPUT",
+            help="Results of `facet bulk --task embed` in place of DIR. No face is computed again.",
+        ),
+    ] = None,
     model: Model = None,
     device: Device = None,
 ) -> None:
@@ -65,11 +74,11 @@ def enrol(
     from app.gallery import clock
     from app.service.create_collection import create_collection
     from app.service.enrol_list import BadNames, in_folders, in_names_file
-    from app.service.enrolment import EnrolRun
+    from app.service.enrolment import EnrolRun, FacesOfFiles
     from app.service.gallery_requests import FacesQuery, check_collection_name
     from app.service.run_summary import Tally
 
-    if folder is None or not folder.is_dir():
+    if results is None and (folder is None or not folder.is_dir()):
         leave(2, "Name a folder with a folder of images for each person, as in: facet enrol people -c family")
     if collection is None:
         leave(2, "Name a collection, as in: facet enrol people --collection family")
@@ -81,6 +90,15 @@ def enrol(
     settings = settings_of(device=device)
     with reporting_errors():
         check_collection_name(collection)
+    if results is not None:
+        others = (folder, names, min_face_size, orientation, model)
+        if any(option is not None for option in others):
+            leave(
+                2, "--from cannot be combined with DIR, --names, --min-face-size, --orientation and --model."
+            )
+        enrol_results(results, collection, query, settings)
+        return
+    assert folder is not None
     try:
         images, left_out = in_folders(folder) if names is None else (in_names_file(names, folder), Tally())
     except BadNames as error:
@@ -91,13 +109,9 @@ def enrol(
         leave(1, "There are no images to enrol. DIR needs a folder of images for each person.")
     with gallery_with_models(settings, model, collection) as operations:
         create_collection(operations.gallery, operations.analyzer, collection, model)
-        run = EnrolRun(
-            operations,
-            operations.gallery.usable(collection),
-            query,
-            limits_of(settings),
-            worker_threads(settings),
-        )
+        usable = operations.gallery.usable(collection)
+        source = FacesOfFiles(operations, usable, query, limits_of(settings))
+        run = EnrolRun(operations, usable, query, worker_threads(settings), source)
         succeeded = run.process(images, left_out)
     if not succeeded:
         leave(1)

@@ -1,6 +1,5 @@
 """The commands that process images: detect, landmarks, embed, verify, calibrate."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +18,7 @@ from app.cli.common import (
     Quality,
     Score,
     check_standard_input,
+    detect_query,
     leave,
     open_models,
     query_of,
@@ -29,18 +29,13 @@ from app.service.calibrate import Calibrator
 from app.service.calibration_file import CalibrationFile
 from app.service.console import emit, report
 from app.service.file_reading import read
+from app.service.image_tasks import OPERATIONS, ImageTask, needed_models
 from app.service.local_files import FileRun, line, problem_of
-from app.service.operations import ImageResult, Operations
+from app.service.operations import ImageResult
 from app.service.people_folder import PeopleFolder, Refused
 from app.service.requests import DetectQuery, VerifyQuery
 from app.service.upload import Upload
-from app.vision.spec import Task
 from app.wiring import limits_of
-
-Operation = Callable[[Operations, Upload, DetectQuery], ImageResult]
-
-_MESH, _JUDGE = "mesh68", "fused"
-"""The models that find the pose of heads and the quality of faces, if the command uses neither anyway."""
 
 
 def detect(
@@ -56,8 +51,8 @@ def detect(
     device: Device = None,
 ) -> None:
     """Detect faces. Print one JSON line per image; --draw also writes images with the faces drawn on them."""
-    query = _detect_query(model, min_face_size, threshold, max_faces, orientation, pose, quality)
-    _process(Operations.detect, {"detect": model}, paths, query, draw, device)
+    query = detect_query(model, min_face_size, threshold, max_faces, orientation, pose, quality)
+    _process("detect", paths, query, draw, device)
 
 
 def landmarks(
@@ -73,8 +68,8 @@ def landmarks(
     device: Device = None,
 ) -> None:
     """Detect faces and their landmarks. Print one JSON line per image; --draw also writes images."""
-    query = _detect_query(model, min_face_size, threshold, max_faces, orientation, pose, quality)
-    _process(Operations.landmarks, {"detect": None, "landmarks": model}, paths, query, draw, device)
+    query = detect_query(model, min_face_size, threshold, max_faces, orientation, pose, quality)
+    _process("landmarks", paths, query, draw, device)
 
 
 def embed(
@@ -89,8 +84,8 @@ def embed(
     device: Device = None,
 ) -> None:
     """Detect faces and compute their embeddings. Print one JSON line per image."""
-    query = _detect_query(model, min_face_size, threshold, max_faces, orientation, pose, quality)
-    _process(Operations.embed, {"detect": None, "embed": model}, paths, query, None, device)
+    query = detect_query(model, min_face_size, threshold, max_faces, orientation, pose, quality)
+    _process("embed", paths, query, None, device)
 
 
 def verify(
@@ -173,21 +168,18 @@ def calibrate(
 
 
 def _process(
-    operation: Operation,
-    tasks: dict[Task, str | None],
+    task: ImageTask,
     paths: list[str] | None,
     query: DetectQuery,
     draw: Path | None,
     device: str | None,
 ) -> None:
     if not paths:
-        command = next(reversed(tasks))
-        leave(2, f"Name image files or folders, or - for standard input, as in: facet {command} photos")
+        leave(2, f"Name image files or folders, or - for standard input, as in: facet {task} photos")
     check_standard_input(paths)
     settings = settings_of(device=device)
     try:
-        also = {_MESH: query.pose, _JUDGE: query.quality}
-        operations = open_models(settings, tasks, frozenset(name for name, wanted in also.items() if wanted))
+        operations = open_models(settings, *needed_models(task, query))
     except UnknownModel as error:
         unknown = error
 
@@ -196,28 +188,7 @@ def _process(
     else:
 
         def work(upload: Upload) -> ImageResult:
-            return operation(operations, upload, query)
+            return OPERATIONS[task](operations, upload, query)
 
     if not FileRun(work, limits_of(settings), draw).process(paths):
         leave(1)
-
-
-def _detect_query(
-    model: str | None,
-    min_face_size: float | None,
-    threshold: float | None,
-    max_faces: int | None,
-    orientation: str | None,
-    pose: bool,
-    quality: bool,
-) -> DetectQuery:
-    return query_of(
-        DetectQuery,
-        model=model,
-        min_face_size=min_face_size,
-        threshold=threshold,
-        max_faces=max_faces,
-        orientation=orientation,
-        pose=pose,
-        quality=quality,
-    )

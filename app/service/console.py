@@ -56,12 +56,13 @@ class Progress:
     Args:
         total: number of lines.
         unit: name of what a line stands for.
+        done: how many of them are done already.
     """
 
-    def __init__(self, total: int, unit: str) -> None:
+    def __init__(self, total: int, unit: str, done: int = 0) -> None:
         self._stream = _StandardError()
         hidden = total < 2 or sys.stderr is None
-        self._bar = tqdm(total=total, unit=unit, disable=hidden, file=self._stream)
+        self._bar = tqdm(total=total, initial=done, unit=unit, disable=hidden, file=self._stream)
 
     def __enter__(self) -> Self:
         return self
@@ -82,9 +83,16 @@ class Progress:
             emit(line)
         self.advance()
 
-    def advance(self) -> None:
-        """Move the bar on by one."""
-        self._bar.update()
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Move the bar on.
+
+        Args:
+            count: by how many.
+            note: a text after the bar.
+        """
+        if note:
+            self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(count)
 
 
 class _StandardError:

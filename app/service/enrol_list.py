@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _REQUIRED, _OPTIONAL = ("file", "name"), ("external_id",)
 _MOST_FAULTS = 5
-_NOT_OF_A_PERSON = "not in the folder of a person"
+NOT_OF_A_PERSON = "not in the folder of a person"
+"""Reason why a file is left out."""
 
 
 class BadNames(Exception):
@@ -58,21 +59,35 @@ def in_folders(folder: Path) -> tuple[list[PersonImage], Tally]:
     search.add(folder)
     found = []
     for file in search.found:
-        person, inside, _ = file.relative.partition(os.sep)
-        if file.error is None and not inside:
-            search.left_out.add(_NOT_OF_A_PERSON, file.path)
-            continue
-        name, error = person or None, file.error
-        try:
-            name = _person(person, None)[0]
-            if name is None and error is None:
-                error = BadParameter(
-                    "The name of the folder is blank. Give the folder the name of the person.", "name"
-                )
-        except BadParameter as fault:
-            error = error or fault
-        found.append(PersonImage(file.path, name, error=error))
+        image = in_folder_of_person(file.path, file.relative, file.error)
+        if image is None:
+            search.left_out.add(NOT_OF_A_PERSON, file.path)
+        else:
+            found.append(image)
     return found, search.left_out
+
+
+def in_folder_of_person(path: str, relative: str, error: FacetError | None = None) -> PersonImage | None:
+    """Return a file as the image of the person whose name its first folder has; None if it is in no folder.
+
+    Args:
+        path: the file, or a folder that cannot be searched.
+        relative: its path relative to the folder of all people.
+        error: why it cannot be enrolled; None if it can.
+    """
+    person, inside, _ = relative.partition(os.sep)
+    if error is None and not inside:
+        return None
+    name = person or None
+    try:
+        name = _person(person, None)[0]
+        if name is None and error is None:
+            error = BadParameter(
+                "The name of the folder is blank. Give the folder the name of the person.", "name"
+            )
+    except BadParameter as fault:
+        error = error or fault
+    return PersonImage(path, name, error=error)
 
 
 def in_names_file(file: Path, folder: Path) -> list[PersonImage]:

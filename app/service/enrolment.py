@@ -2,8 +2,9 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
 
 from app.errors import BadParameter, FacetError, GalleryUnavailable, OtherEmbedding, UnknownId
 from app.gallery.records import Collection, NewFace
@@ -25,6 +26,47 @@ _AHEAD = 2
 _FaceFuture = Future[NewFace | str]
 
 
+class FaceSource(Protocol):
+    """Where the faces of images come from."""
+
+    def face(self, image: PersonImage, known: Mapping[bytes, str]) -> NewFace | str:
+        """Return the face of an image; the id of the stored face if the person has one of this image.
+
+        Args:
+            image: the image.
+            known: the ids of the person's stored faces by the SHA-256 of their image.
+
+        Raises:
+            FacetError: the image cannot be enrolled.
+        """
+
+
+class FacesOfFiles:
+    """Finds faces in image files.
+
+    Args:
+        operations: the operations on the gallery.
+        collection: the collection, whose vectors can be compared with those of the loaded embedder.
+        query: which face of each image is enrolled.
+        limits: limits on an image.
+    """
+
+    def __init__(
+        self, operations: GalleryOperations, collection: Collection, query: FacesQuery, limits: Limits
+    ) -> None:
+        self._operations = operations
+        self._collection = collection
+        self._query = query
+        self._limits = limits
+
+    def face(self, image: PersonImage, known: Mapping[bytes, str]) -> NewFace | str:
+        """Return the face of an image; see `FaceSource`."""
+        data = read(image.path, self._limits.image_bytes, "file")
+        if present := known.get(hashlib.sha256(data).digest()):
+            return present
+        return self._operations.read_face(Upload(data), self._collection, self._query)
+
+
 class EnrolRun:
     """Enrols images. An image that fails is reported and does not stop the others.
 
@@ -33,10 +75,10 @@ class EnrolRun:
 
     Args:
         operations: the operations on the gallery.
-        collection: the collection, whose vectors can be compared with those of the loaded embedder.
-        query: which face of each image is enrolled. `expires` is that of new people, too.
-        limits: limits on an image.
+        collection: the collection, whose vectors can be compared with those of the faces.
+        query: parameters of the enrolment. `expires` is that of new people, too.
         threads: number of threads that read images.
+        source: where the faces come from.
     """
 
     def __init__(
@@ -44,15 +86,15 @@ class EnrolRun:
         operations: GalleryOperations,
         collection: Collection,
         query: FacesQuery,
-        limits: Limits,
         threads: int,
+        source: FaceSource,
     ) -> None:
         self._operations = operations
         self._gallery = operations.gallery
         self._collection = collection
         self._query = query
-        self._limits = limits
         self._threads = threads
+        self._source = source
         self._faces = collection.faces
         self._failure: FacetError | None = None
 
@@ -108,10 +150,7 @@ class EnrolRun:
         """Return the face of an image; the id of the stored face if the person has one of this image."""
         if error := image.error or person.error:
             raise error
-        data = read(image.path, self._limits.image_bytes, "file")
-        if known := person.sources.get(hashlib.sha256(data).digest()):
-            return known
-        return self._operations.read_face(Upload(data), self._collection, self._query)
+        return self._source.face(image, person.sources)
 
     def _finish(
         self,
@@ -138,7 +177,7 @@ class EnrolRun:
                 like = other if stored else None
             summary.read += 1
         except Exception as error:  # decoders and runtimes raise many kinds; the line reports each
-            problem = problem_of(error, self._limits)
+            problem = problem_of(error, self._operations.limits)
             kind = problem.type.rpartition("/")[2]
             summary.failed.add(f"{kind} ({problem.field})" if problem.field else kind, image.path)
             if isinstance(error, FacetError) and _ends_run(error):

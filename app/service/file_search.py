@@ -139,6 +139,12 @@ class FileSearch:
                 self.left_out.add(_why_not(kind or format_of_suffix), path)
 
 
+def has_readable_suffix(name: str) -> bool:
+    """Return whether a file name has the suffix of an image that Facet reads and is not metadata of macOS."""
+    kind = _FORMAT_OF_SUFFIX.get(os.path.splitext(name)[1].lower())
+    return kind in READABLE and not os.path.basename(name).startswith(_MACOS_PREFIX)
+
+
 def _is_drawn_file(path: str) -> bool:
     try:
         return os.path.isfile(path) and is_drawing(read_head(path))

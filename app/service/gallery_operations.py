@@ -56,12 +56,14 @@ class GalleryOperations:
     Attributes:
         analyzer: the loaded models.
         gallery: the gallery.
+        limits: limits on images.
     """
 
     def __init__(self, operations: Operations, gallery: Gallery) -> None:
         self.gallery = gallery
         self._operations = operations
         self.analyzer = operations.analyzer
+        self.limits = operations.limits
 
     def add_face(self, upload: Upload, collection: str, person: str, query: FacesQuery) -> AddedFace:
         """Store the face of an image for a person.
@@ -269,19 +271,7 @@ class GalleryOperations:
         if upload.boxes is not None:
             self._check_box(picture, faces, query, timing)
             return picture, faces
-        if len(faces) == 0:
-            raise NoFace(
-                "No face was found in the image. Send an image with a visible, upright face, or set the "
-                "parameter orientation to auto.",
-                "image",
-            )
-        if only and len(faces) > 1:
-            raise SeveralFaces(
-                f"The image contains {len(faces)} faces, but the request demands one. Crop the image to the "
-                "person, or send faces=largest.",
-                "image",
-            )
-        return picture, faces.largest(image.shape[1], image.shape[0])
+        return picture, one_face(faces, Size.of(image), only=only)
 
     def _check_box(self, picture: ImagePyramid, face: Faces, query: DetectQuery, timing: Timing) -> None:
         """Check that the detector recognises a face in the box of a request, in the given orientation.
@@ -302,6 +292,33 @@ class GalleryOperations:
 
     def _find(self, upload: Upload, query: DetectQuery, timing: Timing) -> tuple[Image, ImagePyramid, Faces]:
         return self._operations.find_faces(upload, query, self.analyzer.detector(None), timing)
+
+
+def one_face(faces: Faces, size: Size, *, only: bool) -> Faces:
+    """Return the largest face of an image.
+
+    Args:
+        faces: all faces of the image.
+        size: size of the image.
+        only: whether there must be only one.
+
+    Raises:
+        NoFace: there is none.
+        SeveralFaces: there are several, and `only` is set.
+    """
+    if len(faces) == 0:
+        raise NoFace(
+            "No face was found in the image. Send an image with a visible, upright face, or set the "
+            "parameter orientation to auto.",
+            "image",
+        )
+    if only and len(faces) > 1:
+        raise SeveralFaces(
+            f"The image contains {len(faces)} faces, but the request demands one. Crop the image to the "
+            "person, or send faces=largest.",
+            "image",
+        )
+    return faces.largest(size.width, size.height)
 
 
 def _candidate(person: Person, match: Match, face: str) -> CandidatePerson:
