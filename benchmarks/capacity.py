@@ -11,15 +11,17 @@ import asyncio
 import itertools
 import json
 import os
+import time
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import numpy as np
 import typer
 
 from benchmarks import report
-from benchmarks.clients import Outcome, closed, open_
-from benchmarks.pictures import same
+from benchmarks.clients import Outcome, closed, open_, send_alone
+from benchmarks.pictures import Ask, same
 from benchmarks.queueing import Fleet, Load, Machine, Result, replicas_for, simulate
 from benchmarks.served import service
 
@@ -31,6 +33,9 @@ QUEUE = 28
 
 START_S = 10.0
 """Seconds from the start of a replica to its first request: the process, and the balancer's health check."""
+
+ALONE = 150
+"""Requests that are sent alone, to measure the time of one and its spread."""
 
 REFUSED = 0.001
 """Share of requests that a plan may refuse."""
@@ -65,19 +70,19 @@ def check(
     asks = same("/detect", *size)
     with service() as served:
 
-        def run(clients: int) -> Outcome:
-            return asyncio.run(closed(served.url, itertools.cycle(asks), clients, seconds=seconds))
+        def run(rate: float) -> Outcome:
+            return asyncio.run(open_(served.url, itertools.cycle(asks), rate, seconds))
 
-        run(4)  # caches and memory of the service
-        alone, full = run(1), run(16)
-        cpu_s = cores / full.rate
-        mean = float(np.mean(alone.took))
-        service_s = np.array(alone.took) * cpu_s / mean
+        first = asyncio.run(closed(served.url, itertools.cycle(asks), 4, seconds=seconds))
+        took = np.array(asyncio.run(_one_by_one(served.url, asks, ALONE)))
+        most = max(run(share * first.rate).rate for share in (1.2, 1.5))
+        cpu_s, mean = cores / most, float(took.mean())
+        service_s = took * cpu_s / mean
         machine = replica(cores, cpu_s / mean)
         rows: list[list[object]] = []
         for share in SHARES:
-            rate = share * full.rate
-            found = asyncio.run(open_(served.url, itertools.cycle(asks), rate, seconds))
+            rate = share * most
+            found = run(rate)
             simulated = simulate(Load(rate, service_s), machine, Fleet(1), 50 * seconds)
             refused = found.statuses.get(503, 0) / len(found.status)
             for name, times, share_refused in (
@@ -87,8 +92,8 @@ def check(
                 rows.append([f"{share:.0%}", name, rate, *times, f"{share_refused:.1%}"])
     text = "\n\n".join(
         [
-            f"`/detect` with JPEGs of {size[0]}x{size[1]} on {cores} cores: {full.rate:.1f} requests/s with "
-            f"16 clients, so {1e3 * cpu_s:.0f} ms of CPU per request. One request alone takes "
+            f"`/detect` with JPEGs of {size[0]}x{size[1]} on {cores} cores: {most:.1f} requests/s at "
+            f"most, so {1e3 * cpu_s:.0f} ms of CPU per request. One request alone takes "
             f"{1e3 * mean:.0f} ms, so it uses {cpu_s / mean:.2f} cores. The simulation has "
             "these two figures, and the spread of the times alone.",
             report.table(["load", "", "requests/s", "p50 ms", "p95 ms", "p99 ms", "refused"], rows),
@@ -96,6 +101,16 @@ def check(
     )
     figures = {"cpu_s": cpu_s, "parallel": cpu_s / mean, "service_s": service_s.tolist(), "rows": rows}
     report.write("capacity-check", text, figures, out)
+
+
+async def _one_by_one(url: str, asks: list[Ask], count: int) -> list[float]:
+    """Return the seconds of requests, each of which is sent after the response to the last one."""
+    place, took = httpx.URL(url), []
+    for ask in itertools.islice(itertools.cycle(asks), count):
+        begun = time.perf_counter()
+        await send_alone(place.host, place.port or 80, ask)
+        took.append(time.perf_counter() - begun)
+    return took
 
 
 @cli.command()
@@ -146,7 +161,8 @@ def plan(
                 ["requests/s", "in a burst", "replicas", "load of the cores", "p50 ms", "p99 ms", "refused"],
                 sizes,
             ),
-            f"What a fleet for 100 requests/s does in ten minutes. A replica takes {START_S:.0f} s to start.",
+            f"What fleets do with 100 requests/s in 20 minutes. A replica takes {START_S:.0f} s to start, "
+            "and a burst lasts a minute of five.",
             report.table(
                 ["case", "requests", "lost", "refused", "p50 ms", "p99 ms", "mean replicas"], faults
             ),
@@ -160,7 +176,7 @@ FAULTS = (
     ("3 replicas, a failure each minute", Fleet(3, failure_every_s=60), 1.0),
     ("2 replicas, a failure each minute", Fleet(2, failure_every_s=60), 1.0),
     ("2 replicas, bursts of 3 times", Fleet(2), 3.0),
-    ("2 replicas, bursts of 3 times, up to 6 replicas", Fleet(2, most=6, target=8), 3.0),
+    ("2 to 6 replicas, bursts of 3 times", Fleet(2, most=6, target=8), 3.0),
     ("4 replicas, bursts of 3 times", Fleet(4), 3.0),
 )
 """Cases of the plan: their name, the fleet, and the factor of the rate in bursts."""
@@ -175,7 +191,7 @@ def _sized(rate: float, burst: float, times: np.ndarray, machine: Machine, p99_m
 
 
 def _fault(name: str, fleet: Fleet, burst: float, times: np.ndarray, machine: Machine) -> list[object]:
-    result = simulate(Load(100, times, burst, 10 if burst > 1 else 0), machine, fleet, 600)
+    result = simulate(Load(100, times, burst, 60 if burst > 1 else 0, 300), machine, fleet, 1200)
     return [name, result.requests, result.lost, _share(result), *result.milliseconds(50, 99), result.replicas]
 
 
