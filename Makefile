@@ -155,7 +155,7 @@ check: .venv/.stamp-dev ## check format, lint, types, import rules, links of the
 # All tests of a file run in one process, so that fixtures are made once. The order spreads the long files.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-test: .venv/.stamp-dev ## run the tests; takes three to five minutes, needs no GPU and no server (ARGS=... goes to pytest)
+test: .venv/.stamp-dev ## run the tests; takes four to six minutes, needs no GPU and no server (ARGS=... goes to pytest)
 	$(PYTEST) $(ARGS)
 
 test-all: .venv/.stamp-dev ## run also the slow tests, and property tests with many random examples
