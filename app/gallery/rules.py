@@ -3,8 +3,9 @@
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import NoReturn
 from uuid import uuid4
 
@@ -17,7 +18,7 @@ from app.errors import (
     UnknownId,
 )
 from app.gallery import clock
-from app.gallery.records import Collection, Limits, Person, PersonDetails
+from app.gallery.records import Collection, Limits, Person, PersonDetails, PersonRecord
 
 MAX_KEY = 2**63 - 1
 """The greatest key of a store."""
@@ -38,6 +39,11 @@ _SETTINGS = {"people": "FACE_MAX_GALLERY_PEOPLE", "faces": "FACE_MAX_GALLERY_FAC
 _ID = re.compile("[0-9a-f]{32}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+
+def first_at_once(records: Iterator[PersonRecord]) -> Iterator[PersonRecord]:
+    """Return the records. The first one is read at once: an error is raised before anything is returned."""
+    return chain([record for record in [next(records, None)] if record is not None], records)
 
 
 def new_person(details: PersonDetails) -> Person:

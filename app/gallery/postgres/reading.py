@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from itertools import chain
 
 from app.errors import GalleryUnavailable
 from app.gallery.postgres import queries
@@ -10,7 +9,7 @@ from app.gallery.postgres.changes import is_disturbed, latest
 from app.gallery.postgres.connections import Connections
 from app.gallery.postgres.opening import Connection
 from app.gallery.records import Collection, PersonRecord
-from app.gallery.rules import DISTURBED
+from app.gallery.rules import DISTURBED, first_at_once
 
 _PEOPLE_AT_ONCE = 64
 
@@ -18,15 +17,12 @@ _PEOPLE_AT_ONCE = 64
 def read_people(database: Connections, collection: str, snapshot_s: float) -> Iterator[PersonRecord]:
     """Return all people of a collection with their faces, by key; see `GalleryStore.records`.
 
-    The first one is read at once, so that an error is raised before anything is returned.
-
     Args:
         database: the database.
         collection: name of the collection.
         snapshot_s: maximum seconds for which they are read in one transaction.
     """
-    records = _read(database, collection, snapshot_s)
-    return chain([record for record in [next(records, None)] if record is not None], records)
+    return first_at_once(_read(database, collection, snapshot_s))
 
 
 def _read(database: Connections, name: str, snapshot_s: float) -> Iterator[PersonRecord]:

@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Iterator
-from itertools import chain
 from sqlite3 import Connection
 
 from app.errors import GalleryUnavailable
 from app.gallery.records import Collection, PersonRecord
-from app.gallery.rules import DISTURBED
+from app.gallery.rules import DISTURBED, first_at_once
 from app.gallery.sqlite import queries
 from app.gallery.sqlite.database import Database
 
@@ -15,15 +14,12 @@ from app.gallery.sqlite.database import Database
 def read_people(database: Database, collection: str, snapshot_s: float) -> Iterator[PersonRecord]:
     """Return all people of a collection with their faces, by key; see `GalleryStore.records`.
 
-    The first one is read at once, so that an error is raised before anything is returned.
-
     Args:
         database: the file.
         collection: name of the collection.
         snapshot_s: maximum seconds for which they are read in one transaction.
     """
-    records = _read(database, collection, snapshot_s)
-    return chain([record for record in [next(records, None)] if record is not None], records)
+    return first_at_once(_read(database, collection, snapshot_s))
 
 
 def _read(database: Database, name: str, snapshot_s: float) -> Iterator[PersonRecord]:
