@@ -47,6 +47,7 @@ def serving(app: FastAPI, wait: bool = True, settings: Settings | None = None) -
         server.should_exit = True
         thread.join(30)
         listener.close()
+        assert not thread.is_alive(), "the service does not stop"
 
 
 def until(condition: Callable[..., object], seconds: float = 60) -> None:

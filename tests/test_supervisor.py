@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from multiprocessing.connection import Connection
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -20,6 +21,12 @@ from app.processes.worker_pipe import State
 from tests.servers import until
 
 OLD, NEW = frozenset({"old-key-of-some-length"}), frozenset({"new-key-of-some-length"})
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, now: Callable[[], float]) -> None:
+    """Replace the clock of the supervisor, and not that of the process, which runs other services, too."""
+    for module in (supervisor, worker):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=now))
 
 
 class FakeProcess:
@@ -188,9 +195,8 @@ def test_a_suspension_of_the_machine_is_no_silence_of_the_workers(
     program: FakeProgram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The clock jumps by an hour between two beats."""
-    clock = time.monotonic
     ahead = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock() + ahead[0])
+    set_clock(monkeypatch, lambda: time.monotonic() + ahead[0])
 
     def story() -> None:
         ahead[0] = 3600.0
@@ -292,7 +298,7 @@ def test_a_worker_that_does_not_end_is_killed(program: FakeProgram) -> None:
 
 def test_the_delays_of_a_worker_whose_replacements_end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    set_clock(monkeypatch, lambda: now[0])
     lost = Worker()
     assert [lost.plan_next_start() for _ in range(9)] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
     for _ in range(2000):

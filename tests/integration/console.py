@@ -26,8 +26,20 @@ def photo(name: str, left: Colour, right: Colour | None = None) -> FilePayload:
     return {"name": name, "mimeType": "image/png", "buffer": written(Pil.fromarray(pixels))}
 
 
+def visit(page: Page, url: str) -> None:
+    """Load a view anew, and wait until it is shown.
+
+    A change of the fragment alone loads nothing: the view before it would be there for a moment.
+    """
+    page.goto("about:blank")
+    page.goto(url)
+    expect(page.locator("#main > .view")).to_have_count(1)
+    expect(page.locator(".loading")).to_have_count(0)
+
+
 def give(page: Page, event: Literal["drop", "paste"], *photos: FilePayload) -> None:
-    """Drop photos on the field for photos, or paste them into the page."""
+    """Drop photos on the field for photos, once the view has one, or paste them into the page."""
+    expect(page.locator(".drop").last).to_be_visible()
     content = [[f["name"], f["mimeType"], base64.b64encode(f["buffer"]).decode()] for f in photos]
     page.evaluate(
         """([kind, files]) => {

@@ -23,6 +23,7 @@ from tests.integration.console import (
     heading,
     person,
     photo,
+    visit,
 )
 from tests.servers import serving
 
@@ -197,7 +198,7 @@ def test_export_and_import(url: str, http: httpx.Client, open_page: OpenPage, tm
     download.value.save_as(tmp_path / "family.jsonl")
     assert download.value.suggested_filename == "family.jsonl"
     http.put("/collections/copy")
-    page.goto(f"{url}/#/people/copy")
+    visit(page, f"{url}/#/people/copy")
     page.get_by_role("button", name="Import").click()
     page.get_by_label("File with JSON lines").set_input_files(Path("README.md"))
     page.get_by_role("dialog").get_by_role("button", name="Import").click()
@@ -276,7 +277,7 @@ def test_names_are_text(url: str, http: httpx.Client, open_page: OpenPage) -> No
     identity = person(http, name, RED)
     page = open_page(f"{url}/#/people/family/{identity}")
     heading(page, name)
-    page.goto(f"{url}/#/identify/family")
+    visit(page, f"{url}/#/identify/family")
     give(page, "drop", photo("x.png", RED))
     expect(page.get_by_role("link", name=name).first).to_be_visible()
 
@@ -301,7 +302,7 @@ def test_every_view_is_accessible_and_fits(
     identity = person(http, "A name that is " + "very " * 30 + "long", RED, ORANGE)
     page = open_page(url, size=size, scheme=scheme)
     for view in VIEWS:
-        page.goto(f"{url}/#/{view.replace('ID', identity)}")
+        visit(page, f"{url}/#/{view.replace('ID', identity)}")
         expect(page.locator(".loading")).to_have_count(0)
         assert violations(page) == [], view
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0], view
@@ -320,6 +321,7 @@ def test_colours_are_chosen_and_kept(url: str, open_page: OpenPage) -> None:
 
 def test_the_keyboard_is_enough(url: str, http: httpx.Client, open_page: OpenPage) -> None:
     page = open_page(f"{url}/#/people")
+    expect(page.get_by_role("button", name="New collection").first).to_be_visible()
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
@@ -354,7 +356,7 @@ def test_unknown_people_and_collections(url: str, http: httpx.Client, open_page:
         (f"people/family/{'0' * 32}", "has no person"),
         ("identify/none", "There is no collection"),
     ):
-        page.goto(f"{url}/#/{address}")
+        visit(page, f"{url}/#/{address}")
         expect(page.get_by_role("alert")).to_contain_text(missing)
 
 
