@@ -155,15 +155,16 @@ check: .venv/.stamp-dev ## check format, lint, types, import rules, links of the
 # All tests of a file run in one process, so that fixtures are made once. The order spreads the long files.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-test: .venv/.stamp-dev ## run the tests; takes four to six minutes, needs no GPU and no server (ARGS=... goes to pytest)
+test: .venv/.stamp-dev ## run the tests; takes about four minutes, needs no GPU and no server (ARGS=... goes to pytest)
 	$(PYTEST) $(ARGS)
 
-test-all: .venv/.stamp-dev ## run also the slow tests, and property tests with many random examples
+test-all: .venv/.stamp-dev .venv-ray/.stamp-dev ## run also the slow tests, and property tests with many random examples
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) -m "not gpu and not integration" $(ARGS)
+	$(RAY)/python -m pytest -m "integration and slow" tests/integration/ray_cluster $(ARGS)
 
 test-integration: .venv/.stamp-dev .venv-ray/.stamp-dev ## run tests that start and kill processes, or use namespaces, a browser, a database, a cluster
 	$(BIN)/python -m pytest -m integration tests/integration tests/gallery --ignore tests/integration/ray_cluster $(ARGS)
-	$(RAY)/python -m pytest -m integration tests/integration/ray_cluster $(ARGS)
+	$(RAY)/python -m pytest -m "integration and not slow" tests/integration/ray_cluster $(ARGS)
 
 test-gpu: .venv-gpu/.stamp-dev ## run the tests that need a GPU
 	$(GPU)/python -m pytest -m gpu tests/gpu $(ARGS)

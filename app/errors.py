@@ -4,6 +4,7 @@
 """
 
 import re
+from typing import Any
 
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|insufficient memory|cannot allocate memory|failed to allocate"
@@ -29,6 +30,16 @@ class FacetError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.field = field
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how `pickle` makes an equal error, whatever the parameters of a subclass are."""
+        return _restored, (type(self), self.detail, self.__dict__)
+
+
+def _restored(kind: type[FacetError], detail: str, attributes: dict[str, Any]) -> FacetError:
+    error = kind.__new__(kind, detail)
+    error.__dict__.update(attributes)
+    return error
 
 
 class BadImage(FacetError):

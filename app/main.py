@@ -45,6 +45,7 @@ from app.runtime.shutdown import on_sigterm
 from app.runtime.telemetry import Telemetry
 from app.service.face_service import FaceService
 from app.service.model_info import version
+from app.service.operations import Operations
 from app.settings import Settings
 from app.wiring import admission_of, limits_of, load_analyzer, tracer_of
 
@@ -191,14 +192,9 @@ async def _first(task: asyncio.Task[None], event: asyncio.Event) -> None:
 async def _start(
     app: FastAPI, service: FaceService, settings: Settings, analyzer: Analyzer | None, telemetry: Telemetry
 ) -> None:
-    def prepare() -> tuple[Analyzer, Gallery | None]:
-        runs = WarmUp()
-        try:
-            ready = analyzer or load_analyzer(settings, telemetry, runs.begin)
-            warm_up(ready, runs)
-        finally:
-            runs.close()
-        gallery = gallery_of(settings, ready, telemetry)
+    def prepare() -> tuple[Operations, Gallery | None]:
+        ready = _operations(settings, analyzer, telemetry)
+        gallery = gallery_of(settings, ready.analyzer, telemetry)
         if gallery is not None and has_gallery(settings):
             try:
                 gallery.tick()
@@ -208,9 +204,10 @@ async def _start(
 
     try:
         service.open(*await run_sync(prepare, abandon_on_cancel=True))
-        names = ", ".join(model.entry.name for model in service.analyzer.models)
-        int8 = [m.entry.name for m in service.analyzer.models if service.analyzer.precision(m) == "int8"]
-        log.info("ready: %s (weights: %s; int8: %s)", names, settings.weights, ", ".join(int8) or "none")
+        models = service.operations.models(settings.weights).models
+        names = ", ".join(model.name for model in models)
+        int8 = ", ".join(model.name for model in models if model.precision == "int8") or "none"
+        log.info("ready: %s (weights: %s; int8: %s)", names, settings.weights, int8)
     except FacetError as error:
         service.failure = error
     except Exception as error:
@@ -220,6 +217,21 @@ async def _start(
         log.critical("cannot start: %s", " ".join(service.failure.detail.split()))
         give_up: Callable[[], None] = app.state.give_up
         give_up()
+
+
+def _operations(settings: Settings, analyzer: Analyzer | None, telemetry: Telemetry) -> Operations:
+    """Return the operations, whose models are warm: those of this process, or those of replicas."""
+    if settings.ray_address and analyzer is None:
+        from app.replicas.front import remote_operations  # is not needed otherwise
+
+        return remote_operations(settings)
+    runs = WarmUp()
+    try:
+        ready = analyzer or load_analyzer(settings, telemetry, runs.begin)
+        warm_up(ready, runs)
+    finally:
+        runs.close()
+    return Operations(ready, limits_of(settings))
 
 
 async def _follow_gallery(service: FaceService) -> None:

@@ -59,7 +59,7 @@ def serve(settings: Settings, make: AppFactory = create_app) -> int:
             folder it needs, or the settings ask for traces and it cannot send them.
         DeviceUnavailable: the device of the settings is unknown, or the installed ONNX Runtime lacks it.
     """
-    planned = plan(settings, candidate_devices(settings.device)[0].kind)
+    planned = plan(settings, "ray" if settings.ray_address else candidate_devices(settings.device)[0].kind)
     require_threads(service_threads(planned))
     others = MAX_LINGERING_CONNECTIONS + _OTHER_DESCRIPTORS + 4 * planned.workers
     require_descriptors(planned.max_connections, others)
@@ -77,12 +77,13 @@ def serve(settings: Settings, make: AppFactory = create_app) -> int:
 def plan(settings: Settings, kind: str) -> Settings:
     """Return the settings of each process.
 
-    A GPU gets one process, so that it holds each model once. Several processes on a CPU share the cores. They
-    get a shorter shutdown timeout than the parent process, which waits for them.
+    A GPU gets one process, so that it holds each model once, and so does the front of a Ray cluster. Several
+    processes on a CPU share the cores. They get a shorter shutdown timeout than the parent process, which
+    waits for them.
 
     Args:
         settings: the settings of the service.
-        kind: `cpu`, `cuda` or `tensorrt`.
+        kind: `cpu`, `cuda`, `tensorrt` or `ray`.
     """
     if settings.workers == 1:
         return settings

@@ -34,6 +34,7 @@ _SERVICE_LINK = re.compile(
 _EXPECTED = {
     "device": "The value must be auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N",
     "ray_address": "The value must be local, or host:port on a node of the cluster; ray:// is not supported",
+    "ray_replicas": "The value must be a number such as 2, or a range such as 1-8",
 }
 """Messages in place of the patterns of settings."""
 
@@ -373,11 +374,35 @@ class Settings(BaseSettings):
     )
 
     ray_address: str = Field(
-        "local",
-        pattern=r"^(local|[^\s/:]+:\d{1,5})$",
-        description="Ray cluster on which `facet bulk` runs: local, or host:port of its head node. local "
-        "starts a cluster on the cores of this machine and ends it with the command. With host:port this "
-        "machine must be a node of the cluster. Needs the extra `ray`.",
+        "",
+        pattern=r"^(local|[^\s/:]+:\d{1,5})?$",
+        description="Ray cluster: local, or host:port of its head node. If it is set, the service sends "
+        "whole images to replicas on this cluster, which it starts, and runs no net itself. local starts a "
+        "cluster on the cores of this machine and ends it with the process. With host:port this machine must "
+        "be a node of the cluster. `facet bulk` uses the same cluster, or local if it is not set. Needs the "
+        "extra `ray`.",
+    )
+    ray_replicas: str = Field(
+        "1",
+        pattern=r"^[1-9]\d{0,3}(-[1-9]\d{0,3})?$",
+        description="Number of replicas on the Ray cluster, for example 2, or a range such as 1-8: then it "
+        "follows the number of unanswered requests.",
+    )
+    ray_cpus: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="CPUs that Ray reserves for each replica; 0 for as many as this machine has. A replica "
+        "on a CPU uses as many threads for its nets, unless FACE_THREADS is set. One replica for each "
+        "machine is faster than one for each CPU.",
+    )
+    ray_gpus: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="GPU that Ray reserves for each replica: 1, or a fraction such as 0.5 if replicas share "
+        "a GPU. Ray only places them: FACE_GPU_MEMORY_MB limits their memory, and must be set for a "
+        "fraction. With 0 the replicas run on CPUs.",
     )
 
     @field_validator("api_keys", mode="before")
@@ -455,6 +480,34 @@ class Settings(BaseSettings):
                 "to the address of a database, or FACE_GALLERY_SEARCH to memory"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_ray(self) -> "Settings":
+        least, most = self.ray_replica_range
+        if least > most:
+            raise ValueError(f"FACE_RAY_REPLICAS={self.ray_replicas} is no range: the first number is larger")
+        if 0 < self.ray_gpus < 1 and not self.gpu_memory_mb:
+            raise ValueError(
+                f"FACE_RAY_GPUS={self.ray_gpus:g} puts several replicas on a GPU, whose memory Ray does not "
+                "divide. Set FACE_GPU_MEMORY_MB, too"
+            )
+        if self.ray_address and self.ray_gpus and (self.device == "cpu" or ":" in self.device):
+            raise ValueError(
+                f"FACE_DEVICE={self.device} contradicts FACE_RAY_GPUS={self.ray_gpus:g}, by which Ray "
+                "chooses the GPU. Set it to cuda or tensorrt"
+            )
+        if self.ray_address and not self.ray_gpus and self.device.startswith(("cuda", "tensorrt")):
+            raise ValueError(
+                f"FACE_DEVICE={self.device} needs a GPU for the replicas on the Ray cluster. Set "
+                "FACE_RAY_GPUS to 1 or to a fraction"
+            )
+        return self
+
+    @property
+    def ray_replica_range(self) -> tuple[int, int]:
+        """The minimum and the maximum number of replicas on the Ray cluster."""
+        least, _, most = self.ray_replicas.partition("-")
+        return int(least), int(most or least)
 
     @property
     def is_gallery_off(self) -> bool:

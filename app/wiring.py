@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _OTHER_THREADS = 8
 
+_REMOTE_CALLS = 64
+"""Images that the replicas of a Ray cluster process for one front, or that wait there."""
+
 _OTEL_PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 
 
@@ -45,7 +48,7 @@ def limits_of(settings: Settings) -> Limits:
 def admission_of(settings: Settings, telemetry: Telemetry = NULL_TELEMETRY) -> Admission:
     """Return the admission control: the worker threads and the queue in front of them."""
     timeout_s = settings.request_timeout_s or None
-    return Admission(worker_threads(settings), settings.max_queue, timeout_s, telemetry)
+    return Admission(service_workers(settings), settings.max_queue, timeout_s, telemetry)
 
 
 def tracer_of(settings: Settings, version: str) -> "OtelTracer | None":
@@ -83,6 +86,13 @@ def worker_threads(settings: Settings) -> int:
     return settings.max_concurrent or min(32, max(4, 2 * cores))
 
 
+def service_workers(settings: Settings) -> int:
+    """Return the number of worker threads of a process of the service; with Ray, they wait for replicas."""
+    if settings.ray_address:
+        return settings.max_concurrent or _REMOTE_CALLS
+    return worker_threads(settings)
+
+
 def model_threads(settings: Settings) -> int:
     """Return the number of threads that loaded models use at most, with a margin for short-lived threads.
 
@@ -100,7 +110,7 @@ def model_threads(settings: Settings) -> int:
 def service_threads(settings: Settings) -> int:
     """Return the number of threads that the processes of the service use at most."""
     cores = len(os.sched_getaffinity(0))
-    own = model_threads(settings) + worker_threads(settings) + min(32, cores + 4)  # the pool of asyncio
+    own = model_threads(settings) + service_workers(settings) + min(32, cores + 4)  # the pool of asyncio
     return own if settings.workers == 1 else settings.workers * (own + cores + 1) + 1  # those of numpy
 
 

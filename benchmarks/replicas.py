@@ -20,7 +20,7 @@ from benchmarks import report
 from tests.postgres import Server
 from tests.replica_faults import Fault, lost_without_reason, missing_faces, rehearse
 from tests.replica_load import Record
-from tests.replicas import replica_set
+from tests.replica_set import replica_set
 
 DELAY_S = 3.0
 """FACE_DRAIN_DELAY_S, as in docker-compose.yml."""

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from tests.replica_load import COLLECTION, Client, Record, faces_of
-from tests.replicas import Replica, ReplicaSet
+from tests.replica_set import Replica, ReplicaSet
 from tests.servers import client_of, until
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import cv2
 import httpx
 
-from tests.replicas import Replica
+from tests.replica_set import Replica
 from tests.servers import client_of
 
 COLLECTION = "staff"

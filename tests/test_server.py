@@ -243,3 +243,9 @@ def test_workers_share_the_cores_and_the_shutdown_time() -> None:
 def test_a_gpu_has_one_process(caplog: pytest.LogCaptureFixture) -> None:
     assert server.plan(Settings(device="auto", workers=4), "cuda").workers == 1
     assert "FACE_WORKERS=4 is ignored: on cuda" in caplog.text
+
+
+def test_the_front_of_a_ray_cluster_is_one_process(caplog: pytest.LogCaptureFixture) -> None:
+    planned = server.plan(Settings(ray_address="local", workers=4), "ray")
+    assert (planned.workers, planned.threads) == (1, 0)
+    assert "FACE_WORKERS=4 is ignored: on ray the service runs in one process." in caplog.text

@@ -297,3 +297,72 @@ def test_the_drain_delay_is_part_of_the_shutdown_timeout(monkeypatch: pytest.Mon
     with pytest.raises(ValidationError) as refused:
         Settings()
     assert [problem["loc"] for problem in refused.value.errors()] == [("shutdown_timeout_s",)]
+
+
+@pytest.mark.parametrize("address", ["", "local", "10.0.0.1:6379", "head.example.org:6379"])
+def test_addresses_of_a_ray_cluster(address: str) -> None:
+    assert Settings(ray_address=address).ray_address == address
+
+
+@pytest.mark.parametrize("address", ["auto", "ray://head:10001", "head", "head:port", "a b:1", "head:123456"])
+def test_invalid_addresses_of_a_ray_cluster(address: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(ray_address=address)
+    assert explain(refused.value) == (
+        "FACE_RAY_ADDRESS: The value must be local, or host:port on a node of the cluster; ray:// is not "
+        f"supported; it is {address!r}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("replicas", "expected"), [("1", (1, 1)), ("2", (2, 2)), ("1-8", (1, 8)), ("3-3", (3, 3))]
+)
+def test_numbers_of_replicas(replicas: str, expected: tuple[int, int]) -> None:
+    assert Settings(ray_replicas=replicas).ray_replica_range == expected
+
+
+@pytest.mark.parametrize("replicas", ["0", "-1", "1-", "-", "1-0", "two", "1 - 2", "10000", "1.5"])
+def test_invalid_numbers_of_replicas(replicas: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(ray_replicas=replicas)
+    assert explain(refused.value) == (
+        "FACE_RAY_REPLICAS: The value must be a number such as 2, or a range such as 1-8; "
+        f"it is {replicas!r}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"ray_replicas": "3-2"}, "FACE_RAY_REPLICAS=3-2 is no range: the first number is larger"),
+        ({"ray_gpus": 0.5}, "FACE_RAY_GPUS=0.5 puts several replicas on a GPU"),
+        (
+            {"ray_address": "local", "ray_gpus": 1, "device": "cpu"},
+            "FACE_DEVICE=cpu contradicts FACE_RAY_GPUS=1, by which Ray chooses the GPU",
+        ),
+        (
+            {"ray_address": "local", "ray_gpus": 1, "device": "cuda:1"},
+            "FACE_DEVICE=cuda:1 contradicts FACE_RAY_GPUS=1",
+        ),
+        ({"ray_address": "local", "device": "cuda"}, "FACE_DEVICE=cuda needs a GPU for the replicas"),
+        ({"ray_address": "local", "device": "tensorrt:0"}, "FACE_DEVICE=tensorrt:0 needs a GPU"),
+    ],
+)
+def test_settings_of_ray_that_contradict_each_other(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(**settings)
+    assert words in explain(refused.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ray_gpus": 0.5, "gpu_memory_mb": 2000},
+        {"ray_gpus": 1, "device": "cpu"},  # not used without an address
+        {"device": "cuda:1"},
+        {"ray_address": "local", "ray_gpus": 1, "device": "tensorrt"},
+        {"ray_address": "local", "ray_gpus": 1},
+    ],
+)
+def test_settings_of_ray_that_agree(settings: dict[str, Any]) -> None:
+    Settings(**settings)

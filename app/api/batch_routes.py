@@ -24,7 +24,8 @@ router = APIRouter(
     dependencies=[Depends(single_parameters), Depends(json_only)],
 )
 
-Operation = Callable[[Operations, Upload, DetectQuery], ImageResult]
+Operation = Callable[[Upload, DetectQuery], ImageResult]
+"""A method of `Operations`."""
 
 _ANSWER = "The result or the problem of each image."
 _RESULTS = Field(description="For each image, in the order of the request, its result or its problem.")
@@ -60,7 +61,7 @@ async def detect(
 ) -> Response:
     """Return the results of `/detect` for several images. An image that fails gets a problem instead."""
     service.analyzer.detector(query.model)
-    return await _answer(request, query, service, context, Operations.detect)
+    return await _answer(request, query, service, context, lambda operations: operations.detect)
 
 
 @router.post(
@@ -75,7 +76,7 @@ async def landmarks(
 ) -> Response:
     """Return the results of `/landmarks` for several images. An image that fails gets a problem instead."""
     service.analyzer.landmarker(query.model)
-    return await _answer(request, query, service, context, Operations.landmarks)
+    return await _answer(request, query, service, context, lambda operations: operations.landmarks)
 
 
 @router.post(
@@ -90,13 +91,25 @@ async def embed(
 ) -> Response:
     """Return the results of `/embed` for several images. An image that fails gets a problem instead."""
     service.analyzer.embedder(query.model)
-    return await _answer(request, query, service, context, Operations.embed)
+    return await _answer(request, query, service, context, lambda operations: operations.embed)
 
 
 async def _answer(
-    request: Request, query: DetectQuery, service: FaceService, context: RequestContext, operation: Operation
+    request: Request,
+    query: DetectQuery,
+    service: FaceService,
+    context: RequestContext,
+    choose: Callable[[Operations], Operation],
 ) -> Response:
-    """Return the response with the result of the operation on each image."""
+    """Return the response with the result of an operation on each image.
+
+    Args:
+        request: the request.
+        query: its parameters.
+        service: the service.
+        context: the context of the request.
+        choose: returns the operation of the given operations, which may be those of replicas.
+    """
     query.options(service.limits.faces)  # invalid parameters fail the whole request, before its body is read
     uploads = await read_batch(request, service.limits)
     return await run_each(
@@ -104,5 +117,5 @@ async def _answer(
         service,
         context,
         uploads,
-        lambda operations, upload: operation(operations, upload, query).response,
+        lambda operations, upload: choose(operations)(upload, query).response,
     )

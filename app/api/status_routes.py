@@ -45,7 +45,7 @@ class Status(BaseModel):
 )
 async def models(service: ServiceDep) -> ModelsResponse:
     """Return the loaded models with their licences, sources, thresholds and execution providers."""
-    return ModelsResponse.of(service.analyzer, service.weights)
+    return service.operations.models(service.weights)
 
 
 @router.head("/livez", include_in_schema=False)

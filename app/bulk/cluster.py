@@ -6,24 +6,18 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from typing import Any
 
 from app.bulk.errors import BulkError
 from app.bulk.plan import Part
 from app.bulk.worker import Job, Outcome, Worker
-
-LOCAL = "local"
-"""The address that stands for a cluster of this machine's cores only, which lives as long as the run."""
-
-_OBJECT_STORE_BYTES = 100 << 20
-"""Memory for what the processes of the own cluster exchange: numbers of parts and their outcomes."""
+from app.errors import CannotStart
+from app.runtime.ray_connection import connect, disconnect
 
 _RETRIES = 3
 """How often a part is started again whose actor has died, before the run ends."""
-
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DEDUP_LOGS": "0"}
 
 
 class RayCluster:
@@ -51,36 +45,23 @@ class RayCluster:
         Raises:
             BulkError: there is no cluster at the address, or it has no room for an actor.
         """
-        os.environ.update(_QUIET)
-        import ray
-        import ray.data
-
-        local: dict[str, Any] = {
-            "num_cpus": len(os.sched_getaffinity(0)),
-            "object_store_memory": _OBJECT_STORE_BYTES,
-            "include_dashboard": False,
-        }
         try:
             with _without_messages():
-                ray.init(
-                    self._address,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    **(local if self._address == LOCAL else {}),
-                )
-        except Exception as error:  # Ray raises many kinds, also Exception itself; the message names each
-            raise BulkError(
-                f"The Ray cluster {self._address} cannot be used: {_one_line(error)} Start it, or name "
-                "another one by --ray-address or FACE_RAY_ADDRESS: local or host:port."
-            ) from error
+                connect(self._address)  # sets variables that Ray reads when it is imported
+        except CannotStart as error:
+            raise BulkError(error.detail) from error
+        import ray.data
+
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         try:
-            yield self._pool()
+            # Ray prints there what becomes of its processes, also between the lines of the progress bar.
+            with open(os.devnull, "w") as null, redirect_stdout(null):
+                yield self._pool()
         finally:
-            ray.shutdown()
+            disconnect()
 
     def _pool(self) -> "RayPool":
         import ray
@@ -148,6 +129,14 @@ class RayPool:
         try:
             for row in results.iter_rows():
                 yield Outcome(**json.loads(row["outcome"]))
+        except ray.exceptions.RayActorError as error:
+            if "creation task" in str(error):
+                raise BulkError(f"The actors cannot start: {_one_line(error)}") from error
+            raise BulkError(
+                f"The process of an actor has died {1 + _RETRIES} times on the same part. Perhaps an image "
+                "breaks a decoder, or there is too little memory for so many --actors. Complete parts are "
+                f"kept. The logs of Ray, in /tmp/ray/session_latest/logs, say more: {_one_line(error)}"
+            ) from error
         except ray.exceptions.RayError as error:
             raise BulkError(f"The cluster cannot go on: {_one_line(error)}") from error
 

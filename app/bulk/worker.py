@@ -108,8 +108,10 @@ class Worker:
         except OSError as error:
             detail = f"{self._job.output} cannot be read or written: {reason(error)}."
             return Outcome(fault=f"{os.uname().nodename}: {detail}")
-        failed = [row for row in rows if row.problem is not None]
-        return Outcome(len(rows), [[_kind(row), row.file.decode(errors="replace")] for row in failed])
+        failures = [
+            [row.problem.kind, row.file.decode(errors="replace")] for row in rows if row.problem is not None
+        ]
+        return Outcome(len(rows), failures)
 
     def close(self) -> None:
         """End the threads, and close the files."""
@@ -164,9 +166,3 @@ class Worker:
 
 def _load(settings: Settings, needed: NeededModels) -> Analyzer:
     return load_analyzer(settings, only=needed.only, also=needed.also)
-
-
-def _kind(row: ImageRow) -> str:
-    assert row.problem is not None
-    kind = row.problem.type.rpartition("/")[2]
-    return f"{kind} ({row.problem.field})" if row.problem.field else kind

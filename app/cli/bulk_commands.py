@@ -1,9 +1,10 @@
-"""The command `bulk`, and the part of `enrol` that reads its results."""
+"""The command `bulk`."""
 
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import Annotated, get_args
 
 import typer
 
+from app.cli.bulk_results import check_extra, reporting_bulk_errors
 from app.cli.common import (
     MaxFaces,
     MinFaceSize,
@@ -17,14 +18,8 @@ from app.cli.common import (
     open_models,
     settings_of,
 )
-from app.cli.gallery_access import gallery_with_models, reporting_errors
-from app.service.console import report
+from app.cli.gallery_access import reporting_errors
 from app.service.image_tasks import ImageTask, needed_models
-from app.settings import Settings
-from app.wiring import worker_threads
-
-if TYPE_CHECKING:
-    from app.service.gallery_requests import FacesQuery
 
 _TASKS: tuple[ImageTask, ...] = get_args(ImageTask)
 
@@ -72,12 +67,12 @@ def bulk(
     check_extra("facet bulk", ("pyarrow", "ray"))
     from app.bulk.cluster import RayCluster
     from app.bulk.description import Description
-    from app.bulk.errors import BadInput, BulkError
     from app.bulk.inputs import Inputs
     from app.bulk.run import BulkRun
     from app.bulk.stores import absolute
+    from app.runtime.ray_connection import LOCAL
 
-    try:
+    with reporting_bulk_errors():
         output = absolute(paths[-1])
         inputs = Inputs(paths[:-1])
         with reporting_errors():
@@ -87,73 +82,7 @@ def bulk(
             query.options(operations.limits.faces)
             description = Description.of(operations, task, query)
         del operations  # the workers load their own
-        cluster = RayCluster(settings.ray_address, actors, threads)
+        cluster = RayCluster(settings.ray_address or LOCAL, actors, threads)
         succeeded = BulkRun(description, settings, cluster, part_size).process(inputs, output)
-    except BadInput as error:
-        leave(2, str(error))
-    except BulkError as error:
-        leave(1, str(error))
     if not succeeded:
         leave(1)
-
-
-def enrol_results(location: str, collection: str, query: "FacesQuery", settings: Settings) -> None:
-    """Enrol the people in the results of a run, for the command `enrol`.
-
-    Args:
-        location: the output of the run.
-        collection: name of the collection.
-        query: which face of each image is enrolled.
-        settings: the settings.
-
-    Raises:
-        Exit: the results cannot be used, or an image failed.
-    """
-    check_extra("facet enrol --from", ("pyarrow",))
-    from app.bulk.errors import BadInput, BulkError
-    from app.bulk.results import BulkResults
-    from app.bulk.stores import absolute
-    from app.gallery.contract import contract_of
-    from app.service.create_collection import create_collection
-    from app.service.enrolment import EnrolRun
-
-    try:
-        results = BulkResults(absolute(location), query)
-        images, left_out = results.images()
-        if results.missing:
-            report(f"The run has not processed {results.missing} images yet. They are not enrolled.")
-        if not images:
-            leave(1, "There are no images to enrol. INPUT of the run needs a folder for each person.")
-        with gallery_with_models(settings, results.model, collection) as operations:
-            results.check_contract(contract_of(operations.analyzer, results.model))
-            create_collection(operations.gallery, operations.analyzer, collection, results.model)
-            usable = operations.gallery.usable(collection)
-            run = EnrolRun(operations, usable, query, worker_threads(settings), results)
-            succeeded = run.process(images, left_out)
-    except BadInput as error:
-        leave(2, str(error))
-    except BulkError as error:
-        leave(1, str(error))
-    if not succeeded:
-        leave(1)
-
-
-def check_extra(user: str, modules: tuple[str, ...]) -> None:
-    """Check that the packages of the extra `ray` are installed.
-
-    Args:
-        user: what needs them, for the message.
-        modules: the modules that it needs.
-
-    Raises:
-        Exit: one is missing.
-    """
-    import importlib.util
-
-    for module in modules:
-        if importlib.util.find_spec(module) is None:
-            leave(
-                2,
-                f"{user} needs {'Ray' if module == 'ray' else 'PyArrow'}. Install it: `make ray` makes the "
-                "environment .venv-ray with it; elsewhere install the extra `ray` of Facet.",
-            )

@@ -1,10 +1,13 @@
 """The command `cluster`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from app.cli.bulk_results import Results, cluster_results
 from app.cli.common import (
     Device,
     MaxFaces,
@@ -40,6 +43,7 @@ def cluster(
     min_face_size: MinFaceSize = None,
     max_faces: MaxFaces = None,
     orientation: Orientation = None,
+    results: Results = None,
     model: Model = None,
     device: Device = None,
 ) -> None:
@@ -47,9 +51,11 @@ def cluster(
     from app.service.cluster_files import MAX_FACES, ClusterFilesRun
     from app.service.cluster_images import ClusterQuery, ClusterRun
 
-    if not paths:
+    if results is not None:
+        _check_results_only(paths, sheets, (min_face_size, max_faces, orientation), model)
+    elif not paths:
         leave(2, "Name image files or folders, as in: facet cluster photos")
-    if STANDARD_INPUT in paths:
+    elif STANDARD_INPUT in paths:
         leave(
             2, "Clusters need several images: name files or folders instead of -. A file of this name is ./-"
         )
@@ -65,15 +71,51 @@ def cluster(
         orientation=orientation,
     )
     settings = settings_of(device=device)
-    with reporting_errors():
-        operations = open_models(settings, {"detect": None, "embed": model})
-        run = ClusterRun(operations, query, MAX_FACES)
-        files = ClusterFilesRun(run, limits_of(settings), worker_threads(settings), links, sheets)
-        try:
+    with reporting_errors(), _reporting_failures():
+        if results is not None:
+            succeeded = cluster_results(results, links, query, settings)
+        else:
+            assert paths is not None
+            operations = open_models(settings, {"detect": None, "embed": model})
+            run = ClusterRun(operations, query, MAX_FACES)
+            files = ClusterFilesRun(run, limits_of(settings), worker_threads(settings), links, sheets)
             succeeded = files.process(paths)
-        except OSError as error:
-            leave(1, f"The clusters cannot be written: {reason(error)}.")
-        except MemoryError:
-            leave(1, "There is not enough memory for so many faces. Process fewer images in one run.")
     if not succeeded:
         leave(1)
+
+
+def _check_results_only(
+    paths: list[str] | None, sheets: Path | None, detection: tuple[object, ...], model: str | None
+) -> None:
+    """Check that nothing is given that results of `facet bulk` have already or do not have.
+
+    Raises:
+        Exit: it is.
+    """
+    if paths:
+        leave(2, "--from takes the images of the results. Name no files and folders with it.")
+    if sheets is not None:
+        leave(2, "--sheets shows the faces in the images, which --from does not read. Use --links.")
+    if any(option is not None for option in detection):
+        leave(
+            2,
+            "--from takes the faces of the results. Set --min-face-size, --max-faces and --orientation for "
+            "`facet bulk`.",
+        )
+    if model is not None:
+        leave(2, "--from takes the embeddings of the results. Set --model for `facet bulk`.")
+
+
+@contextmanager
+def _reporting_failures() -> Iterator[None]:
+    """End the command with the status 1 if clusters cannot be written or do not fit into memory.
+
+    Raises:
+        Exit: they cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        leave(1, f"The clusters cannot be written: {reason(error)}.")
+    except MemoryError:
+        leave(1, "There is not enough memory for so many faces. Process fewer images in one run.")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.bulk_commands import enrol_results
+from app.cli.bulk_results import Results, enrol_results
 from app.cli.common import (
     Device,
     Draw,
@@ -59,14 +59,7 @@ def enrol(
             metavar="TIME", help="When the new people and faces are deleted, such as 2030-12-31T23:59:59Z."
         ),
     ] = None,
-    results: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="OUTPUT",
-            help="Results of `facet bulk --task embed` in place of DIR. No face is computed again.",
-        ),
-    ] = None,
+    results: Results = None,
     model: Model = None,
     device: Device = None,
 ) -> None:
@@ -96,7 +89,8 @@ def enrol(
             leave(
                 2, "--from cannot be combined with DIR, --names, --min-face-size, --orientation and --model."
             )
-        enrol_results(results, collection, query, settings)
+        if not enrol_results(results, collection, query, settings):
+            leave(1)
         return
     assert folder is not None
     try:

@@ -5,6 +5,8 @@ image (`app/runtime/timing.py`).
 """
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from app.errors import DeadlineExceeded, FacetError
 from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
@@ -23,6 +25,7 @@ class RequestContext:
         self.telemetry = telemetry
         self.deadline = deadline
         self._cancelled: FacetError | None = None
+        self._on_cancel: set[Callable[[], object]] = set()
 
     def check(self) -> None:
         """Check that the request is not over.
@@ -40,6 +43,26 @@ class RequestContext:
     def cancel(self, error: FacetError) -> None:
         """Make every later `check` raise this error. Only the first cancellation has an effect."""
         self._cancelled = self._cancelled or error
+        for callback in list(self._on_cancel):
+            callback()
+
+    @contextmanager
+    def on_cancel(self, callback: Callable[[], object]) -> Iterator[None]:
+        """Call a function if the request is cancelled within a `with` block, or already was.
+
+        Args:
+            callback: ends what the block waits for. It may be called twice, and from any thread.
+
+        Yields:
+            None.
+        """
+        self._on_cancel.add(callback)
+        try:
+            if self._cancelled is not None:
+                callback()
+            yield
+        finally:
+            self._on_cancel.discard(callback)
 
 
 def deadline_exceeded() -> DeadlineExceeded:

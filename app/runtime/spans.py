@@ -43,6 +43,9 @@ class Tracer(Protocol):
     def span(self, name: str) -> AbstractContextManager[Span]:
         """Return a span within the current span, which lasts for a `with` block."""
 
+    def trace_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the headers that name the current span, for another process that continues the trace."""
+
     def past_span(self, name: str, start: float) -> None:
         """Add a span within the current span that ends now.
 
@@ -69,3 +72,9 @@ def past_span(name: str, start: float) -> None:
     tracer = TRACER.get()
     if tracer is not None:
         tracer.past_span(name, start)
+
+
+def trace_headers() -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers that name the current span; none without tracing. See `Tracer.trace_headers`."""
+    tracer = TRACER.get()
+    return () if tracer is None else tracer.trace_headers()

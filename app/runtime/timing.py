@@ -1,7 +1,7 @@
 """Time per stage of one image, without the time in queues, which is measured separately."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -53,6 +53,11 @@ class Timing:
         """Remove the timing of the current thread."""
         _CURRENT.set(None)
 
+    @property
+    def context(self) -> RequestContext | None:
+        """The context of the request; None if there is none."""
+        return self._context
+
     def check(self) -> None:
         """Check that the request is not over; see `RequestContext.check` for the errors."""
         if self._context is not None:
@@ -99,6 +104,17 @@ class Timing:
                 self._add(name, time.perf_counter() - start - waited_ms / 1e3)
                 if span is not None:
                     span.attributes["facet.queue_ms"] = round(waited_ms, 3)
+
+    def split(self, stage: str, parts: Mapping[str, float]) -> None:
+        """Move parts of the time of a stage, which were measured elsewhere, to stages of their own.
+
+        Args:
+            stage: the stage, which has ended.
+            parts: milliseconds by stage.
+        """
+        self.ms[stage] = max(0.0, self.ms[stage] - sum(parts.values()))
+        for name, ms in parts.items():
+            self.ms[name] = self.ms.get(name, 0.0) + ms
 
     def finish(self, faces: int) -> dict[str, float]:
         """Return the milliseconds per stage and in `total`, and report them to the telemetry.

@@ -92,6 +92,12 @@ class OtelTracer:
         """Return a span within the current span; see `Tracer.span`."""
         return self._started(name, SpanKind.INTERNAL, None)
 
+    def trace_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the headers that name the current span; see `Tracer.trace_headers`."""
+        carrier: dict[str, str] = {}
+        _PROPAGATOR.inject(carrier)
+        return tuple((name.encode(), value.encode()) for name, value in carrier.items())
+
     def past_span(self, name: str, start: float) -> None:
         """Add a span that ends now; see `Tracer.past_span`."""
         began = time.time_ns() - int((time.perf_counter() - start) * 1e9)

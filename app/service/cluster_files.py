@@ -7,13 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from app.service.cluster_folders import ClusterFolders, Thumbnails
-from app.service.cluster_images import ClusterResponse, ClusterRun, ImageFaces
-from app.service.console import Progress, emit, report
-from app.service.file_reading import file_id, read
+from app.service.cluster_folders import Thumbnails
+from app.service.cluster_images import ClusterRun, ImageFaces
+from app.service.cluster_output import DifferentFiles, report_clusters, write_clusters
+from app.service.console import Progress, report
+from app.service.file_reading import read
 from app.service.file_search import FileSearch, FoundFile
 from app.service.limits import Limits
-from app.service.local_files import line, problem_of
+from app.service.local_files import problem_of
 from app.service.problems import Problem
 from app.service.run_summary import RunSummary
 from app.service.upload import Upload
@@ -23,8 +24,6 @@ MAX_FACES = 100_000
 
 _AHEAD = 2
 """Images for each thread that are read before they are needed."""
-
-_SAME_FILE = "the same file as another one"
 
 
 class ClusterFilesRun:
@@ -67,21 +66,11 @@ class ClusterFilesRun:
         files = _different(search)
         summary = RunSummary(search.left_out)
         results = self._read_all(files, summary)
-        response = self._run.group(results)
-        for file, result in zip(files, response.results, strict=True):
-            names = {"file": file.path}
-            if isinstance(result, Problem):
-                emit(line(names, problem=result))
-            else:
-                emit(line(names, result))
-        if self._links is not None:
-            ClusterFolders(self._links).write((file.path for file in files), response)
+        names = [file.path for file in files]
+        response = write_clusters(self._run, names, results, self._links)
         if self._thumbnails is not None:
-            self._thumbnails.write_sheets((file.path for file in files), response)
-        report(_totals(response) if files else "There are no images to read.")
-        for text in summary.lines():
-            report(text)
-        return summary.read > 0 and summary.failed.total == 0
+            self._thumbnails.write_sheets(names, response)
+        return report_clusters(response, summary)
 
     def _read_all(self, files: Sequence[FoundFile], summary: RunSummary) -> list[ImageFaces | Problem]:
         """Return the faces or the problem of each file, and count it.
@@ -133,8 +122,7 @@ class ClusterFilesRun:
             if file.error is not None:
                 summary.failed.add("folders that cannot be searched", file.path)
             else:
-                kind = problem.type.rpartition("/")[2]
-                summary.failed.add(f"{kind} ({problem.field})" if problem.field else kind, file.path)
+                summary.failed.add(problem.kind, file.path)
             return problem
         summary.read += 1
         return faces
@@ -142,21 +130,5 @@ class ClusterFilesRun:
 
 def _different(search: FileSearch) -> list[FoundFile]:
     """Return the found files without links to files that are found before."""
-    seen: set[tuple[int, int]] = set()
-    files = []
-    for file in search.found:
-        identity = None if file.error is not None else file_id(file.path)
-        if identity in seen:
-            search.left_out.add(_SAME_FILE, file.path)
-            continue
-        if identity is not None:
-            seen.add(identity)
-        files.append(file)
-    return files
-
-
-def _totals(response: ClusterResponse) -> str:
-    numbers = [face.cluster for one in response.results if not isinstance(one, Problem) for face in one.faces]
-    alone = sum(number is None for number in numbers)
-    clusters = "1 cluster" if response.clusters == 1 else f"{response.clusters} clusters"
-    return f"{len(numbers)} faces: {len(numbers) - alone} in {clusters}, and {alone} alike to no other."
+    different = DifferentFiles(search.left_out)
+    return [file for file in search.found if file.error is not None or different.add(file.path)]

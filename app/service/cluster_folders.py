@@ -1,7 +1,7 @@
 """Writes clusters of faces to folders: links to the images of each cluster, and contact sheets."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -70,15 +70,15 @@ class Thumbnails:
         self._folder = folder
         self._of_image: dict[str, list[bytes]] = {}
 
-    def keep(self, path: str, picture: ImagePyramid, faces: Faces) -> None:
+    def keep(self, path: str, picture: Callable[[], ImagePyramid], faces: Faces) -> None:
         """Keep the thumbnails of the faces of an image, turned upright.
 
         Args:
             path: the file of the image.
-            picture: the image.
+            picture: returns the image.
             faces: the faces.
         """
-        crops = align.warp(picture, align.of_boxes(boxes.square(faces.boxes, _MARGIN), _SIDE), _SIDE)
+        crops = align.warp(picture(), align.of_boxes(boxes.square(faces.boxes, _MARGIN), _SIDE), _SIDE)
         rotations = [0] * len(faces) if faces.rotations is None else faces.rotations.tolist()
         self._of_image[path] = [
             image.encode(np.ascontiguousarray(turns.turn(crop, rotation)), "jpeg")

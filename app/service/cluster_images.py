@@ -16,7 +16,7 @@ from app.pipeline.detector import DetectOptions
 from app.pipeline.faces import Faces
 from app.pipeline.verifier import choose_threshold
 from app.runtime.timing import Timing, current_timing
-from app.service.costs import MS_PER_EMBEDDING
+from app.service.compared_faces import Wanted
 from app.service.operations import Operations
 from app.service.problems import Problem
 from app.service.requests import DetectQuery, FaceOrientation, MaxFaces, MinFaceSize, Model, Query
@@ -133,32 +133,33 @@ class ClusterRun:
         self._lock = threading.Lock()
 
     def read(
-        self, upload: Upload, on_faces: Callable[[ImagePyramid, Faces], None] = lambda picture, faces: None
+        self,
+        upload: Upload,
+        on_faces: Callable[[Callable[[], ImagePyramid], Faces], None] = lambda picture, faces: None,
     ) -> ImageFaces:
         """Return the faces of an image.
 
         Args:
             upload: the encoded image.
-            on_faces: receives the image and its faces.
+            on_faces: receives what returns the image, and its faces.
 
         Raises:
             BadParameter: the images have too many faces; see `check`.
         """
         self.check()
         timing = current_timing() or Timing()
-        analyzer = self._operations.analyzer
-        image, picture, faces = self._operations.find_faces(
-            upload, self._detection, analyzer.detector(None), timing
-        )
-        timing.expect(len(faces) * MS_PER_EMBEDDING)  # may end the job, which then starts again
-        with self._lock:
-            self.faces += len(faces)
-        self.check()
-        faces = analyzer.embed(picture, faces, self._embedder, timing)
+
+        def count(faces: int) -> None:
+            with self._lock:
+                self.faces += faces
+            self.check()
+
+        found = self._operations.compared_faces(upload, self._detection, Wanted(self.model), count)
+        faces = found.faces
         assert faces.embeddings is not None
-        on_faces(picture, faces)
+        on_faces(found.picture, faces)
         timing.finish(len(faces))
-        return ImageFaces(Size.of(image), Face.all_of(replace(faces, embeddings=None)), faces.embeddings)
+        return ImageFaces(found.size, Face.all_of(replace(faces, embeddings=None)), faces.embeddings)
 
     def check(self) -> None:
         """Check that the images do not have too many faces.

@@ -178,8 +178,7 @@ class EnrolRun:
             summary.read += 1
         except Exception as error:  # decoders and runtimes raise many kinds; the line reports each
             problem = problem_of(error, self._operations.limits)
-            kind = problem.type.rpartition("/")[2]
-            summary.failed.add(f"{kind} ({problem.field})" if problem.field else kind, image.path)
+            summary.failed.add(problem.kind, image.path)
             if isinstance(error, FacetError) and _ends_run(error):
                 self._failure = error
         enrolled = _enrolled(person)

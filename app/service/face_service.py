@@ -53,14 +53,13 @@ class FaceService:
         self._operations: Operations | None = None
         self._gallery_operations: GalleryOperations | None = None
 
-    def open(self, analyzer: Analyzer, gallery: Gallery | None = None) -> None:
+    def open(self, operations: Operations, gallery: Gallery | None = None) -> None:
         """Accept requests from now on.
 
         Args:
-            analyzer: the analyzer, which is warm.
+            operations: the operations, whose models are warm.
             gallery: the gallery; None if it is switched off.
         """
-        operations = Operations(analyzer, self.limits)
         if gallery is not None:
             self._gallery_operations = GalleryOperations(operations, gallery)
         self._operations = operations
@@ -116,7 +115,9 @@ class FaceService:
         return self.operations.analyzer
 
     def close(self) -> None:
-        """Close the gallery. No job may run any more."""
+        """Close the gallery and the operations. No job may run any more."""
+        if self._operations is not None:
+            self._operations.close()
         if self._gallery_operations is not None:
             self._gallery_operations.gallery.close()
 
@@ -124,12 +125,12 @@ class FaceService:
         """Check that the service accepts new requests.
 
         Raises:
-            NotReady: the service is starting or stopping.
+            NotReady: the service is starting or stopping, or nothing can run its models.
             OutOfMemory: there is not enough memory for a request with a small image.
         """
         if self.admission.stopping:
             raise NotReady("The service is stopping. Send new requests later, or to another replica.")
-        _ = self.operations
+        self.operations.check_ready()
         try:
             np.empty(self._small_request_bytes, np.uint8)  # reserves the memory, but does not touch it
         except MemoryError:

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import replace
 
-from app.errors import BadParameter, NoFace, SeveralFaces
+from app.errors import BadParameter, NoFace
 from app.gallery import records
 from app.gallery.assignment import assign
 from app.gallery.gallery import Gallery
@@ -14,8 +14,7 @@ from app.pipeline.faces import Faces
 from app.pipeline.open_set import DEFAULT_FPIR, near_duplicate_threshold, threshold_for_fpir
 from app.pipeline.verifier import Verdict, choose_threshold
 from app.runtime.timing import Timing, current_timing
-from app.service.boxes import ONE_FIELD
-from app.service.costs import MS_PER_EMBEDDING
+from app.service.compared_faces import Wanted
 from app.service.gallery_requests import FacesQuery, IdentifyQuery, PersonVerifyQuery
 from app.service.gallery_responses import (
     AddedFace,
@@ -30,17 +29,11 @@ from app.service.gallery_responses import (
 from app.service.identified_image import IdentifiedImage
 from app.service.operations import Operations
 from app.service.requests import DetectQuery
-from app.service.responses import Face, Size, rounded
+from app.service.responses import Face, rounded
 from app.service.upload import Upload
-from app.vision.pyramid import Image, ImagePyramid
 
 _MOST_CONTESTED = 50
 """Candidates of a face that are kept to give each person to one face of an image only."""
-
-_MIN_SCORE_IN_BOX = 0.5
-"""Score of O-Net from which a given box contains a face: the net finds a face more likely than none. Of 468
-detected faces of WIDER FACE and LFW 0.9% have less, and of 24,175 random boxes without a face 0.4% have more.
-"""
 
 
 class GalleryOperations:
@@ -117,11 +110,8 @@ class GalleryOperations:
             NoFace: the image or the box contains no face.
             SeveralFaces: it contains several, no box is given, and the request demands one.
         """
-        timing = current_timing() or Timing()
-        picture, face = self._one_face(upload, query.detection(), timing, only=query.faces == "one")
-        embedder = self.analyzer.embedder(collection.model)
-        timing.expect(MS_PER_EMBEDDING)
-        face = self.analyzer.embed(picture, face, embedder, timing, self.analyzer.measures_quality)
+        wanted = Wanted(collection.model, "only" if query.faces == "one" else "largest", quality=True)
+        face = self._operations.compared_faces(upload, query.detection(), wanted).faces
         assert face.embeddings is not None
         x1, y1, x2, y2 = map(float, face.boxes[0])
         return NewFace(
@@ -143,11 +133,9 @@ class GalleryOperations:
         """
         timing = current_timing() or Timing()
         usable = self.gallery.usable(collection)
-        embedder = self.analyzer.embedder(usable.model)
         threshold, fpir = self.threshold(usable, usable.faces, query)
-        image, picture, faces = self._find(upload, query.detection(), timing)
-        timing.expect(len(faces) * MS_PER_EMBEDDING)
-        faces = self.analyzer.embed(picture, faces, embedder, timing)
+        compared = self._operations.compared_faces(upload, query.detection(), Wanted(usable.model))
+        faces = compared.faces
         assert faces.embeddings is not None
         with timing.stage("search"):
             wanted = max(query.top, min(len(faces), _MOST_CONTESTED))
@@ -156,7 +144,7 @@ class GalleryOperations:
         known = sum(face.person is not None for face in identified)
         self.gallery.telemetry.identified(known, len(identified) - known)
         response = IdentifyResponse(
-            image=Size.of(image),
+            image=compared.size,
             faces=identified,
             threshold=threshold,
             fpir=fpir,
@@ -165,7 +153,7 @@ class GalleryOperations:
             detector=self.analyzer.detector(None).name,
             timing_ms=rounded(timing.finish(len(faces))),
         )
-        return IdentifiedImage(response, image, faces)
+        return IdentifiedImage(response, faces, lambda: compared.picture()[0])
 
     def threshold(
         self, collection: Collection, faces: int, query: IdentifyQuery
@@ -208,9 +196,8 @@ class GalleryOperations:
         known = self.gallery.store.person(collection, person)
         embedder = self.analyzer.embedder(usable.model)
         threshold = choose_threshold(embedder.spec, query.threshold, query.far)
-        picture, face = self._one_face(upload, DetectQuery(orientation=query.orientation), timing, only=False)
-        timing.expect(MS_PER_EMBEDDING)
-        face = self.analyzer.embed(picture, face, embedder, timing)
+        detection, wanted = DetectQuery(orientation=query.orientation), Wanted(usable.model, "largest")
+        face = self._operations.compared_faces(upload, detection, wanted).faces
         assert face.embeddings is not None
         with timing.stage("search"):
             best = self.gallery.best_face(usable, person, face.embeddings[0])
@@ -257,68 +244,6 @@ class GalleryOperations:
                 )
             )
         return out
-
-    def _one_face(
-        self, upload: Upload, query: DetectQuery, timing: Timing, *, only: bool
-    ) -> tuple[ImagePyramid, Faces]:
-        """Return an image and the face in the given box, or else its largest face.
-
-        Raises:
-            NoFace: the image or the box contains no face.
-            SeveralFaces: the image contains several, no box is given, and `only` is set.
-        """
-        image, picture, faces = self._find(upload, query, timing)
-        if upload.boxes is not None:
-            self._check_box(picture, faces, query, timing)
-            return picture, faces
-        return picture, one_face(faces, Size.of(image), only=only)
-
-    def _check_box(self, picture: ImagePyramid, face: Faces, query: DetectQuery, timing: Timing) -> None:
-        """Check that the detector recognises a face in the box of a request, in the given orientation.
-
-        Raises:
-            NoFace: it does not.
-        """
-        upright = query.orientation == "upright"
-        is_right = not upright or self.analyzer.detector(None).right_way_round(picture, face, timing)[0]
-        if not is_right or face.scores[0] < _MIN_SCORE_IN_BOX:
-            box = [round(float(value), 3) for value in face.boxes[0]]
-            raise NoFace(
-                f"No{' upright' if upright else ''} face was found in the box {box}. Send the box of a face "
-                "as /detect returns it, in pixels of the image after EXIF rotation"
-                f"{', or set the parameter orientation to auto' if upright else ''}.",
-                ONE_FIELD,
-            )
-
-    def _find(self, upload: Upload, query: DetectQuery, timing: Timing) -> tuple[Image, ImagePyramid, Faces]:
-        return self._operations.find_faces(upload, query, self.analyzer.detector(None), timing)
-
-
-def one_face(faces: Faces, size: Size, *, only: bool) -> Faces:
-    """Return the largest face of an image.
-
-    Args:
-        faces: all faces of the image.
-        size: size of the image.
-        only: whether there must be only one.
-
-    Raises:
-        NoFace: there is none.
-        SeveralFaces: there are several, and `only` is set.
-    """
-    if len(faces) == 0:
-        raise NoFace(
-            "No face was found in the image. Send an image with a visible, upright face, or set the "
-            "parameter orientation to auto.",
-            "image",
-        )
-    if only and len(faces) > 1:
-        raise SeveralFaces(
-            f"The image contains {len(faces)} faces, but the request demands one. Crop the image to the "
-            "person, or send faces=largest.",
-            "image",
-        )
-    return faces.largest(size.width, size.height)
 
 
 def _candidate(person: Person, match: Match, face: str) -> CandidatePerson:

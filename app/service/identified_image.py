@@ -1,6 +1,7 @@
 """The result of an identification, which can be drawn on its image."""
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,13 +28,13 @@ class IdentifiedImage:
 
     Attributes:
         response: the response.
-        image: the decoded image.
         faces: the faces of the response, as arrays.
+        load: returns the decoded image.
     """
 
     response: IdentifyResponse
-    image: Image
     faces: Faces
+    load: Callable[[], Image]
 
     def drawn(self, format: Literal["png", "jpeg"]) -> bytes:
         """Return the image with the faces, their names and similarities drawn on it, as PNG or JPEG.
@@ -42,7 +43,7 @@ class IdentifiedImage:
             BadParameter: a side of the image is longer than the format allows.
         """
         texts = [_text(face) for face in self.response.faces]
-        return images.encode(draw(self.image, self.faces.boxes, texts, self.faces.points), format)
+        return images.encode(draw(self.load(), self.faces.boxes, texts, self.faces.points), format)
 
 
 def ascii_name(name: str) -> str | None:

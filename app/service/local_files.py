@@ -136,8 +136,7 @@ class FileRun:
         elif file.error is not None:
             summary.failed.add("folders that cannot be searched", file.path)
         else:
-            kind = problem.type.rpartition("/")[2]
-            summary.failed.add(f"{kind} ({problem.field})" if problem.field else kind, file.path)
+            summary.failed.add(problem.kind, file.path)
         return line(names, None if result is None else result.response, problem)
 
 

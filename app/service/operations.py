@@ -1,5 +1,6 @@
 """The operations: from encoded images to responses. A worker thread or the command line runs them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -11,8 +12,10 @@ from app.pipeline.faces import Faces
 from app.pipeline.verifier import choose_threshold
 from app.runtime.timing import Timing, current_timing
 from app.service import boxes
+from app.service.compared_faces import ComparedFaces, Wanted, check_box, one_face
 from app.service.costs import LEVELS, MS_PER_EMBEDDING, MS_PER_LANDMARKS, expect_pixels
 from app.service.limits import Limits
+from app.service.model_info import ModelsResponse, Weights
 from app.service.requests import DetectQuery, VerifyQuery
 from app.service.responses import (
     DetectResponse,
@@ -37,13 +40,13 @@ class ImageResult:
 
     Attributes:
         response: the response.
-        image: the decoded image, which the result can be drawn on.
         faces: the faces of the response, as arrays.
+        load: returns the decoded image, which the result can be drawn on.
     """
 
     response: DetectResponse | LandmarksResponse | EmbedResponse
-    image: Image
     faces: Faces
+    load: Callable[[], Image]
 
     def drawn(self, format: Literal["png", "jpeg"]) -> bytes:
         """Return the image with the faces drawn on it, encoded as PNG or JPEG.
@@ -55,7 +58,7 @@ class ImageResult:
         if isinstance(self.response, LandmarksResponse) and faces.landmarks is not None:
             marks = Marks(faces.landmarks, self.response.scheme)
         scores = [f"{score:.2f}" for score in faces.scores]
-        return images.encode(draw(self.image, faces.boxes, scores, faces.points, marks), format)
+        return images.encode(draw(self.load(), faces.boxes, scores, faces.points, marks), format)
 
 
 class Operations:
@@ -89,7 +92,7 @@ class Operations:
             model=detector.name,
             timing_ms=rounded(timing.finish(len(faces))),
         )
-        return ImageResult(response, image, faces)
+        return ImageResult(response, faces, lambda: image)
 
     def landmarks(self, upload: Upload, query: DetectQuery) -> ImageResult:
         """Return the faces of an image with landmarks.
@@ -111,7 +114,7 @@ class Operations:
             detector=detector.name,
             timing_ms=rounded(timing.finish(len(faces))),
         )
-        return ImageResult(response, image, faces)
+        return ImageResult(response, faces, lambda: image)
 
     def embed(self, upload: Upload, query: DetectQuery) -> ImageResult:
         """Return the faces of an image with embeddings.
@@ -133,7 +136,7 @@ class Operations:
             detector=detector.name,
             timing_ms=rounded(timing.finish(len(faces))),
         )
-        return ImageResult(response, image, faces)
+        return ImageResult(response, faces, lambda: image)
 
     def verify(self, pair: tuple[bytes, bytes], query: VerifyQuery) -> VerifyResponse:
         """Return whether the largest faces of two images are the same person.
@@ -168,6 +171,54 @@ class Operations:
             face_b=Face.all_of(comparison.face_b)[0],
             timing_ms=rounded(timing.finish(2)),
         )
+
+    def compared_faces(
+        self,
+        upload: Upload,
+        query: DetectQuery,
+        wanted: Wanted,
+        on_found: Callable[[int], None] = lambda faces: None,
+    ) -> ComparedFaces:
+        """Return faces of an image with embeddings, to compare them with others.
+
+        Args:
+            upload: the encoded image. If it has a box, its face is the one that is wanted.
+            query: the parameters of the detection, without a model.
+            wanted: which faces, and by which model.
+            on_found: receives the number of faces, if possible before their embeddings are computed; an error
+                that it raises ends the operation.
+
+        Raises:
+            NoFace: one face is wanted, and there is none.
+            SeveralFaces: the only face is wanted, and there are several.
+        """
+        timing = current_timing() or Timing()
+        embedder, detector = self.analyzer.embedder(wanted.model), self.analyzer.detector(None)
+        image, picture, faces = self.find_faces(upload, query, detector, timing)
+        if wanted.which != "all":
+            if upload.boxes is None:
+                faces = one_face(faces, Size.of(image), only=wanted.which == "only")
+            else:
+                check_box(detector, picture, faces, query.orientation, timing)
+        timing.expect(len(faces) * MS_PER_EMBEDDING)  # may end the job, which then starts again
+        on_found(len(faces))
+        with_quality = wanted.quality and self.analyzer.measures_quality
+        faces = self.analyzer.embed(picture, faces, embedder, timing, with_quality)
+        return ComparedFaces(Size.of(image), faces, lambda: picture)
+
+    def models(self, weights: Weights) -> ModelsResponse:
+        """Return the information on all models that run the operations.
+
+        Args:
+            weights: which weights may be used, see FACE_WEIGHTS.
+        """
+        return ModelsResponse.of(self.analyzer, weights)
+
+    def check_ready(self) -> None:
+        """Check that the models can be used now. Those of this process always can."""
+
+    def close(self) -> None:
+        """Release what the operations use. None may run any more."""
 
     def find_faces(
         self, upload: Upload, query: DetectQuery, detector: Detector, timing: Timing, embeds: bool = False

@@ -222,6 +222,12 @@ class Problem(BaseModel):
         None, exclude_if=_is_missing, description="The exceeded limit, in bytes or pixels."
     )
 
+    @property
+    def kind(self) -> str:
+        """The type and the field for the summary of a run, such as `not-an-image (image)`."""
+        slug = self.type.rpartition("/")[2]
+        return f"{slug} ({self.field})" if self.field else slug
+
     def under(self, root: str) -> "Problem":
         """Return the problem of a service whose paths begin with a root path.
 

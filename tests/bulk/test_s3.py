@@ -1,14 +1,18 @@
 """Images and results in an object store, by PyArrow's client of S3."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from typer.testing import CliRunner
 
-from tests.bulk.clusters import LocalCluster, photo, run
+from app.cli import cli, common
+from tests.bulk.clusters import LocalCluster, describe, photo, run
 from tests.bulk.s3_server import S3, s3_server
+from tests.fakes import fake_analyzer
 
 
 @pytest.fixture
@@ -80,3 +84,20 @@ def test_an_object_that_is_gone_has_a_problem(store: S3) -> None:
 
     assert run([store.uri("photos/2026")], store.uri("results/run"), LocalCluster(before=remove)) is False
     assert rows(store) == [*EXPECTED[:3], ("p 1/é1.png", False), EXPECTED[4]]
+
+
+def test_clusters(store: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common, "load_analyzer", lambda settings, **needs: fake_analyzer())
+    output = store.uri("results/run")
+    run([store.uri("photos/2026")], output, description=describe("embed"))
+    command = ["cluster", "--from", output]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 0, done.stderr
+    lines = [json.loads(text) for text in done.stdout.splitlines()]
+    assert [one["file"] for one in lines] == [store.uri(f"photos/2026/{name}") for name, _ in EXPECTED]
+    assert {len(one["faces"]) for one in lines} == {2}
+
+    links = tmp_path / "links"
+    refused = CliRunner().invoke(cli, [*command, "--links", str(links)])
+    assert (refused.exit_code, refused.stdout, links.exists()) == (2, "", False)
+    assert f"--links needs local files, but the results have the object {lines[0]['file']}." in refused.stderr

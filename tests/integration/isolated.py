@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from dataclasses import dataclass
@@ -69,8 +70,8 @@ def run(scenario: str, folder: Path, **variables: str) -> Report:
     """Run a scenario and return its report.
 
     Args:
-        scenario: `serve` or `detect`, the command of Facet that is run; or `connect`, a program that tries to
-            reach another machine, to show that this is noticed.
+        scenario: `serve`, `detect` or `bulk`, the command of Facet that is run; or `connect`, a program that
+            tries to reach another machine, to show that this is noticed.
         folder: an empty folder for HOME and the trace.
         variables: environment variables, in addition to the few that Python needs. Others could decide what
             ONNX Runtime does: it reports nothing where CI is set.
@@ -99,7 +100,9 @@ def _outward(trace: str) -> list[str]:
     found = []
     for match in _ADDRESS.finditer(trace):
         address, port = match["v4"] or match["v6"], int(match["port"])
-        if not ipaddress.ip_address(address).is_loopback or port == _DNS:
+        place = ipaddress.ip_address(address)
+        mapped = place.ipv4_mapped if isinstance(place, ipaddress.IPv6Address) else None
+        if not (mapped or place).is_loopback or port == _DNS:
             found.append(f"{address} port {port}")
     return found
 
@@ -110,7 +113,7 @@ def main(scenario: str, trace: str) -> None:
     python = [sys.executable]
     if shutil.which("strace"):
         python = ["strace", "-f", "-qq", "-o", trace, "-e", "trace=connect,sendto,sendmsg", sys.executable]
-    faces = {"serve": _serve, "detect": _detect, "connect": _connect}[scenario](python)
+    faces = {"serve": _serve, "detect": _detect, "bulk": _bulk, "connect": _connect}[scenario](python)
     sys.stdout.write(json.dumps({"faces": faces, "counters": _counters()}))
 
 
@@ -123,6 +126,15 @@ def _detect(python: list[str]) -> int:
     command = [*python, "-m", "app", "detect", str(PHOTO)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return len(json.loads(done.stdout)["faces"])
+
+
+def _bulk(python: list[str]) -> int:
+    from pyarrow import parquet  # only the environment with Ray has it
+
+    with tempfile.TemporaryDirectory() as output:
+        subprocess.run([*python, "-m", "app", "bulk", str(PHOTO), output, "--task", "detect"], check=True)
+        (results,) = Path(output).glob("part-*")
+        return len(parquet.read_table(results)["faces"][0])
 
 
 def _serve(python: list[str]) -> int:

@@ -11,7 +11,7 @@ import pytest
 from tests.balancer import executable
 from tests.postgres import Server
 from tests.replica_faults import lost_without_reason, missing_faces, rehearse
-from tests.replicas import ReplicaSet, replica_set
+from tests.replica_set import ReplicaSet, replica_set
 
 pytestmark = pytest.mark.integration
 

@@ -30,6 +30,15 @@ def test_a_wait_counts_as_queue_and_not_as_the_stage_in_which_it_occurs() -> Non
     assert list(timing.finish(faces=0)) == ["queue", "net", "total"]
 
 
+def test_a_stage_is_split() -> None:
+    timing = Timing()
+    timing.ms = {"queue": 5.0, "replica": 100.0}
+    timing.split("replica", {"queue": 10.0, "decode": 20.0, "onet": 30.0})
+    assert timing.ms == {"queue": 15.0, "replica": 40.0, "decode": 20.0, "onet": 30.0}
+    timing.split("replica", {"onet": 50.0})  # measured by another clock
+    assert timing.ms == {"queue": 15.0, "replica": 0.0, "decode": 20.0, "onet": 80.0}
+
+
 def test_no_stage_begins_once_the_request_is_over() -> None:
     late, cancelled = RequestContext(deadline=time.monotonic() - 1), RequestContext()
     cancelled.cancel(Abandoned("first"))

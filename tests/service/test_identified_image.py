@@ -41,7 +41,7 @@ def drawn(person: PersonName | None) -> bytes:
         detector="detector",
         timing_ms={"total": 1.0},
     )
-    return IdentifiedImage(response, image, faces).drawn("png")
+    return IdentifiedImage(response, faces, lambda: image).drawn("png")
 
 
 def named(name: str | None, external_id: str | None = None) -> bytes:

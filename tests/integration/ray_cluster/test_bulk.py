@@ -1,6 +1,5 @@
 """`facet bulk` on Ray: commands that are killed, nodes that are lost, and the results of real models."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ from PIL import Image as Pil
 
 from tests.bulk.clusters import names, rows
 from tests.bulk.test_schema import as_response
+from tests.integration.ray_cluster.commands import ENVIRONMENT, WAIT_S
 
 pytestmark = pytest.mark.integration
 
@@ -23,17 +23,11 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 PHOTOS = sorted(Path("tests/photos").glob("*.*g"))
 IMAGES = 36
-ENVIRONMENT = {**os.environ, "FACE_DEVICE": "cpu", "ORT_DISABLE_TELEMETRY": "1"}
-WAIT_S = 150
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator["subprocess.Popen[str]"]:
+def cluster(ray: None) -> Iterator["subprocess.Popen[str]"]:
     """The process of a cluster of two nodes; see `nodes`."""
-    if importlib.util.find_spec("ray") is None:
-        if "CI" in os.environ:
-            pytest.fail("Ray is not installed. `make test-integration` uses .venv-ray.")
-        pytest.skip("Ray is not installed; `make test-integration` uses .venv-ray")
     with subprocess.Popen(
         [sys.executable, "-m", "tests.integration.ray_cluster.nodes", "2"],
         stdin=subprocess.PIPE,
@@ -157,7 +151,8 @@ def test_kills_and_a_lost_node(
 
 def test_ctrl_c(start: Start, address: str, album: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    process = start(album, output, "--task", "detect", "--ray-address", address)
+    slow = ("--task", "embed", "--orientation", "auto", "--min-face-size", "12", "--quality")
+    process = start(album, output, *slow, "--ray-address", address)
     until_a_part(process, output)
     os.killpg(process.pid, signal.SIGINT)
     status, errors = finish(process)
