@@ -12,7 +12,7 @@ from training.configs import cascade_rnet_scratch
 from training.models.cascade import rnet
 
 CONFIG = cascade_rnet_scratch.CONFIG.model_copy(
-    update={"name": "mtcnn_here_rnet", "epochs": 50, "steps": 600}
+    update={"name": "mtcnn_here_rnet", "epochs": 40, "steps": 600}
 )
 
 
