@@ -8,7 +8,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from app.errors import CannotStart
@@ -49,7 +48,6 @@ def connect(address: str) -> None:
     else:
         _check_address(address)
         os.environ.update(_ONE_TRY)
-        use_token()
     import ray
 
     local: dict[str, Any] = {
@@ -67,16 +65,6 @@ def connect(address: str) -> None:
             )
     except Exception as error:  # Ray raises many kinds, also Exception itself; the message names each
         raise CannotStart(_unusable(address, " ".join(str(error).split()))) from error
-
-
-def use_token() -> None:
-    """Let Ray send the token of this user to the cluster, if there is one and RAY_AUTH_MODE is not set.
-
-    `ray start` demands the token if it finds one, but a process that connects does not send it by itself.
-    """
-    named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-    if named or Path("~/.ray/auth_token").expanduser().exists():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def disconnect() -> None:
@@ -138,7 +126,8 @@ def _check_address(address: str) -> None:
 
 def _unusable(address: str, reason: str) -> str:
     return (
-        f"The Ray cluster {address} cannot be used: {reason.rstrip('.')}. Start it, or name another one by "
+        f"The Ray cluster {address} cannot be used: {reason.rstrip('.')}. Start it, set "
+        "RAY_AUTH_MODE=token if it demands a token, or name another one by "
         "FACE_RAY_ADDRESS, or --ray-address of facet bulk: local or host:port."
     )
 
