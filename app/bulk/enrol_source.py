@@ -9,7 +9,7 @@ import pyarrow as pa
 from app.bulk.plan import Part
 from app.bulk.results import FILE, BulkResults, error_of, faces_of, files_of
 from app.gallery.records import NewFace
-from app.service.compared_faces import one_face
+from app.service.compared_faces import new_face, one_face
 from app.service.enrol_list import NOT_OF_A_PERSON, PersonImage, in_folder_of_person
 from app.service.gallery_requests import FacesQuery
 from app.service.responses import Size
@@ -78,16 +78,7 @@ class FacesOfResults:
         if present := known.get(row["sha256"]):
             return present
         face = one_face(faces_of(table), Size(**row["image"]), only=self._query.faces == "one")
-        assert face.embeddings is not None
-        x1, y1, x2, y2 = map(float, face.boxes[0])
-        return NewFace(
-            vector=face.embeddings[0],
-            box=(x1, y1, x2, y2),
-            score=float(face.scores[0]),
-            quality=None if face.qualities is None else float(face.qualities[0]),
-            source=row["sha256"],
-            expires=self._query.expires,
-        )
+        return new_face(face, row["sha256"], self._query.expires)
 
     def _table(self, part: Part) -> pa.Table:
         with self._lock:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from app.errors import NoFace, SeveralFaces
+from app.gallery.records import NewFace
 from app.pipeline.detector import Detector
 from app.pipeline.faces import Faces
 from app.pipeline.orientation import Orientation
@@ -75,6 +77,26 @@ def one_face(faces: Faces, size: Size, *, only: bool) -> Faces:
             "image",
         )
     return faces.largest(size.width, size.height)
+
+
+def new_face(face: Faces, source: bytes, expires: datetime | None) -> NewFace:
+    """Return a face as the gallery stores it.
+
+    Args:
+        face: the face, with its embedding.
+        source: SHA-256 of the encoded image.
+        expires: when it is deleted; None for never.
+    """
+    assert face.embeddings is not None
+    x1, y1, x2, y2 = map(float, face.boxes[0])
+    return NewFace(
+        vector=face.embeddings[0],
+        box=(x1, y1, x2, y2),
+        score=float(face.scores[0]),
+        quality=None if face.qualities is None else float(face.qualities[0]),
+        source=source,
+        expires=expires,
+    )
 
 
 def check_box(

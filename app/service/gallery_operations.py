@@ -14,7 +14,7 @@ from app.pipeline.faces import Faces
 from app.pipeline.open_set import DEFAULT_FPIR, near_duplicate_threshold, threshold_for_fpir
 from app.pipeline.verifier import Verdict, choose_threshold
 from app.runtime.timing import Timing, current_timing
-from app.service.compared_faces import Wanted
+from app.service.compared_faces import Wanted, new_face
 from app.service.gallery_requests import FacesQuery, IdentifyQuery, PersonVerifyQuery
 from app.service.gallery_responses import (
     AddedFace,
@@ -112,16 +112,7 @@ class GalleryOperations:
         """
         wanted = Wanted(collection.model, "only" if query.faces == "one" else "largest", quality=True)
         face = self._operations.compared_faces(upload, query.detection(), wanted).faces
-        assert face.embeddings is not None
-        x1, y1, x2, y2 = map(float, face.boxes[0])
-        return NewFace(
-            vector=face.embeddings[0],
-            box=(x1, y1, x2, y2),
-            score=float(face.scores[0]),
-            quality=None if face.qualities is None else float(face.qualities[0]),
-            source=hashlib.sha256(upload.image).digest(),
-            expires=query.expires,
-        )
+        return new_face(face, hashlib.sha256(upload.image).digest(), query.expires)
 
     def identify(self, upload: Upload, collection: str, query: IdentifyQuery) -> IdentifiedImage:
         """Return who the faces of an image are, or that they are nobody of a collection.
