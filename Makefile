@@ -3,6 +3,7 @@
 # Each environment is a virtual environment of its own, filled from hashed requirements:
 #   .venv         cpu.txt for `make serve`; dev.txt (service, training, checks) for nearly all else
 #   .venv-gpu     gpu.txt for `make serve-gpu`; gpu-dev.txt for tests and benchmarks on a GPU
+#   .venv-train-gpu  train-gpu.txt: training on a GPU, with torch instead of TensorFlow
 #   .venv-ray     ray.txt for `facet bulk` on a CPU; ray-dev.txt for its tests
 #   .venv-bench   bench.txt: the service and the libraries it is measured against
 #   .venv-docker  docker.txt: linters of the container files and the Helm chart
@@ -17,7 +18,7 @@ ARGS =
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help dev serve heif otel postgres serve-gpu ray test test-all test-integration test-gpu check format generate bench bench-gpu models train lock docker-check \
+.PHONY: help dev serve heif otel postgres serve-gpu ray test test-all test-integration test-gpu check format generate bench bench-gpu models train train-gpu lock docker-check \
         docker-rehearsal docs docs-serve audit sbom clean distclean
 
 help: ## list the targets
@@ -33,6 +34,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python \
 
 BIN := .venv/bin
 GPU := .venv-gpu/bin
+TRAIN_GPU := .venv-train-gpu/bin
 RAY := .venv-ray/bin
 BENCH := .venv-bench/bin
 DOCKER := .venv-docker/bin
@@ -80,6 +82,11 @@ GPU_ENV := $(if $(wildcard .venv-gpu/.stamp-dev),.venv-gpu/.stamp-dev,.venv-gpu/
 .venv-gpu/.stamp-dev: requirements/gpu-dev.txt .venv/.stamp-uv
 	@[ -x $(GPU)/python ] || $(UV) venv --quiet --python $(BIN)/python .venv-gpu
 	$(UV) $(INSTALL) $(GPU)/python -r $<
+	@touch $@
+
+.venv-train-gpu/.stamp: requirements/train-gpu.txt .venv/.stamp-uv
+	@[ -x $(TRAIN_GPU)/python ] || $(UV) venv --quiet --python $(BIN)/python .venv-train-gpu
+	$(UV) $(INSTALL) $(TRAIN_GPU)/python --compile-bytecode -r $<
 	@touch $@
 
 .venv-ray/.stamp-ray: requirements/ray.txt .venv/.stamp-uv
@@ -223,6 +230,11 @@ models: .venv/.stamp-dev ## make models/ from the published weights
 train: .venv/.stamp-dev ## train a net (ARGS names the run)
 	$(BIN)/python -m training.train $(ARGS)
 
+NO_CUDA = torch finds no CUDA device. Check the driver with nvidia-smi, or train on the CPU with make train.
+train-gpu: .venv-train-gpu/.stamp ## train a net on an NVIDIA GPU, with torch (ARGS names the run)
+	@$(TRAIN_GPU)/python -c "import sys, torch; sys.exit(None if torch.cuda.is_available() else '$(NO_CUDA)')"
+	KERAS_BACKEND=torch $(TRAIN_GPU)/python -m training.train $(ARGS)
+
 # --- upkeep -------------------------------------------------------------------------------------
 
 # The files have hashes for every platform, and no addresses. A version is kept while pyproject.toml allows it;
@@ -240,6 +252,7 @@ lock: .venv/.stamp-uv ## resolve pyproject.toml into requirements/*.txt (ARGS=--
 	$(AS_DEV) $(ARGS) --extra otel -o requirements/otel.txt
 	$(AS_DEV) $(ARGS) --extra postgres -o requirements/postgres.txt
 	$(AS_DEV) $(ARGS) --extra train -o requirements/train.txt
+	$(AS_DEV) $(ARGS) --extra train-gpu -o requirements/train-gpu.txt
 	$(AS_DEV) $(ARGS) --extra gpu -o requirements/gpu.txt
 	$(AS_DEV) $(ARGS) --extra gpu --extra dev -o requirements/gpu-dev.txt
 	$(AS_DEV) $(ARGS) --extra cpu --extra ray -o requirements/ray.txt
@@ -250,7 +263,7 @@ lock: .venv/.stamp-uv ## resolve pyproject.toml into requirements/*.txt (ARGS=--
 	$(COMPILE) $(ARGS) --group docs -o requirements/docs.txt
 
 # With --strict the audit fails if pip-audit cannot look up a package.
-AUDITED := cpu gpu otel train dev bench ray
+AUDITED := cpu gpu otel train train-gpu dev bench ray
 audit: .venv-audit/.stamp ## look for known vulnerabilities in the pinned packages (needs the internet; ARGS="-s osv" uses another source)
 	$(AUDIT)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
 	  $(AUDITED:%=-r requirements/%.txt) $(ARGS)
@@ -265,4 +278,4 @@ clean: ## remove caches and build products
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## also remove the virtual environments
-	rm -rf .venv .venv-gpu .venv-ray .venv-bench .venv-docker .venv-audit .venv-docs
+	rm -rf .venv .venv-gpu .venv-train-gpu .venv-ray .venv-bench .venv-docker .venv-audit .venv-docs

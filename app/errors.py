@@ -105,7 +105,10 @@ class UnknownModel(FacetError):
         if known:
             detail = f"No model for {task} is named {name!r}. Choose one of: {', '.join(known)}."
         else:
-            detail = f"No model for {task} is loaded. The setting FACE_MODELS selects the models to load."
+            detail = (
+                f"No model for {task} is loaded. The settings FACE_MODELS_DIR, FACE_MODELS and FACE_WEIGHTS "
+                "select the models to load."
+            )
         super().__init__(detail, "model")
         self.known = known
 

@@ -3,6 +3,7 @@
 `make generate` writes `.env.example` and docs/reference/settings.md from the descriptions in this file.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -144,8 +145,11 @@ class Settings(BaseSettings):
         "raises the throughput under load and does not delay a single request.",
     )
 
-    models_dir: Path = Field(
-        _ROOT / "models", description="Folder with the ONNX files and their manifest.json."
+    models_dir: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (_ROOT / "models",),
+        description="Model folders, separated as in PATH, for example models:my-models. Each has ONNX files "
+        "and their manifest.json. The models of all folders are served side by side, so two folders must not "
+        "have a model of the same name. The default model of a task is that of the first folder with one.",
     )
     models: Annotated[frozenset[str] | None, NoDecode] = Field(
         None,
@@ -155,7 +159,8 @@ class Settings(BaseSettings):
     weights: Literal["all", "free"] = Field(
         "all",
         description="Which weights may be used: all, or free. With free, the files of models that are for "
-        "research only are not opened. The default model of every task is free either way.",
+        "research only, or have no licence, are not opened. The default model of every task is free either "
+        "way.",
     )
     detector: str | None = Field(
         None,
@@ -414,6 +419,16 @@ class Settings(BaseSettings):
     @classmethod
     def _read_key_file(cls, value: object) -> object:
         return KeyFile.read(Path(value)) if isinstance(value, str | Path) else value
+
+    @field_validator("models_dir", mode="before")
+    @classmethod
+    def _split_folders(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return (value,) if isinstance(value, Path) else value
+        folders = value.split(os.pathsep)
+        if not all(map(str.strip, folders)):
+            raise ValueError("The value must be folders, separated as in PATH; one of them has no name")
+        return folders
 
     @field_validator("calibration", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from app.errors import BadModel, CannotStart, UnknownModel
 from app.pipeline.analyzer import Analyzer
 from app.runtime import model_store
 from app.runtime.admission import Admission
+from app.runtime.manifest import free_models, models_for, read_manifest, select
 from app.runtime.model_store import LoadOptions
 from app.runtime.session import ModelSession
 from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
@@ -102,7 +103,7 @@ def model_threads(settings: Settings) -> int:
     threads = settings.threads or len(os.sched_getaffinity(0))
     nets = 0
     with suppress(BadModel):  # loading the models reports it
-        entries = model_store.select(model_store.read_manifest(settings.models_dir), settings.models)
+        entries = select(read_manifest(settings.models_dir), settings.models)
         nets = sum(len(entry.files) for entry in entries if entry.task == "landmarks")
     return nets * (threads - 1) + threads + threads + 1 + _OTHER_THREADS
 
@@ -149,7 +150,7 @@ def load_analyzer(
     names = allowed_models(settings)
     calibrations = _calibrations(settings, names, strict=only is None)
     if only is not None:
-        listed = {entry.name for entry in model_store.read_manifest(settings.models_dir).models}
+        listed = {entry.name for entry in read_manifest(settings.models_dir).models}
         names = _names(settings, names, defaults, only) | (also & (listed if names is None else names))
         defaults = {task: name or defaults[task] for task, name in only.items()}
     options = LoadOptions(
@@ -168,13 +169,13 @@ def allowed_models(settings: Settings) -> frozenset[str] | None:
     """Return the names of the models that the settings allow; None if they allow all.
 
     Raises:
-        BadModel: a setting names a model that is for research only, and `weights` is `free`; or the manifest
-            is missing or invalid.
+        BadModel: a setting names a model that is not free, and `weights` is `free`; or a manifest is missing
+            or invalid.
     """
     if settings.weights == "all":
         return settings.models
-    free = model_store.free_models(settings.models_dir)
-    listed = {entry.name for entry in model_store.read_manifest(settings.models_dir).models}
+    free = free_models(settings.models_dir)
+    listed = {entry.name for entry in read_manifest(settings.models_dir).models}
     chosen = {
         "FACE_MODELS": settings.models or (),
         "FACE_DETECTOR": (settings.detector,),
@@ -185,7 +186,7 @@ def allowed_models(settings: Settings) -> frozenset[str] | None:
         if restricted := sorted(name for name in names if name and name in listed - free):
             raise BadModel(
                 f"{variable} names {', '.join(restricted)}, but FACE_WEIGHTS=free excludes models that are "
-                "for research only. Remove the name, or set FACE_WEIGHTS=all."
+                "for research only or have no licence. Remove the name, or set FACE_WEIGHTS=all."
             )
     return settings.models or free
 
@@ -212,9 +213,9 @@ def _calibrations(
     """
     if settings.calibration is None:
         return {}
-    manifest = model_store.read_manifest(settings.models_dir)
+    manifest = read_manifest(settings.models_dir)
     (detector,) = _names(settings, allowed, {"detect": settings.detector}, {"detect": None})
-    loaded = {entry.name for entry in model_store.select(manifest, allowed)} if strict else None
+    loaded = {entry.name for entry in select(manifest, allowed)} if strict else None
     return settings.calibration.calibrations(manifest, detector, loaded)
 
 
@@ -234,7 +235,7 @@ def _names(
     for task, name in only.items():
         try:
             wanted = {task: name or defaults[task]}
-            names |= model_store.models_for(settings.models_dir, wanted, among)
+            names |= models_for(settings.models_dir, wanted, among)
         except UnknownModel as error:
             if name is None and defaults[task] is not None:
                 raise BadModel(error.detail) from None

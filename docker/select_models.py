@@ -17,10 +17,10 @@ def _needed(model: dict) -> set[str]:
 
 
 def keep_free(folder: Path) -> None:
-    """Remove the research-only models of a folder, and every ONNX file that the manifest does not list."""
+    """Remove the models of a folder that are not free, and each ONNX file that the manifest does not list."""
     manifest = folder / "manifest.json"
     models = json.loads(manifest.read_text())["models"]
-    restricted = {model["name"] for model in models if model.get("research_only")}
+    restricted = {model["name"] for model in models if model.get("research_only") or model.get("unlicensed")}
     free = [model for model in models if restricted.isdisjoint(_needed(model))]
     manifest.write_text(json.dumps({"models": free}, indent=2) + "\n")
     kept = {file["file"] for model in free for file in [*model["files"], *model.get("int8", [])]}

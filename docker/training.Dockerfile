@@ -1,5 +1,7 @@
-# Training, evaluation and export on the CPU. Build from the repository's root:
+# Training, evaluation and export on the CPU; with REQUIREMENTS=train-gpu, training on an NVIDIA GPU with torch.
+# Build from the repository's root:
 #   docker build -f docker/training.Dockerfile -t facet:train .
+#   docker build -f docker/training.Dockerfile -t facet:train-gpu --build-arg REQUIREMENTS=train-gpu .
 # Arguments: a module and its arguments, for example `docker run facet:train training.make_models --help`.
 
 ARG BASE=python:3.13.18-slim-trixie
@@ -11,8 +13,9 @@ ENV ORT_DISABLE_TELEMETRY=1 \
     HOME=/tmp
 RUN useradd --uid 10001 --no-log-init --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin facet
 WORKDIR /srv/facet
-COPY requirements/train.txt requirements/
-RUN pip install --no-cache-dir --require-hashes -r requirements/train.txt
+ARG REQUIREMENTS=train
+COPY requirements/${REQUIREMENTS}.txt requirements/
+RUN pip install --no-cache-dir --require-hashes -r "requirements/${REQUIREMENTS}.txt"
 COPY models/ models/
 COPY pyproject.toml LICENSE THIRD_PARTY_NOTICES.md ./
 COPY app/ app/

@@ -12,7 +12,8 @@ from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.faces import Faces
 from app.runtime.device import PROVIDERS, Device
-from app.runtime.model_store import FileEntry, LoadedModel, ModelEntry
+from app.runtime.manifest import FileEntry, ModelEntry
+from app.runtime.model_store import LoadedModel
 from app.runtime.session import ModelSession
 from app.runtime.spans import Span
 from app.runtime.timing import Timing

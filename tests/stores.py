@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from app.runtime.model_store import MANIFEST, ModelEntry, read_manifest
+from app.runtime.manifest import MANIFEST, ModelEntry, read_manifest
 
 MODELS = Path("models").resolve()
 

@@ -126,6 +126,26 @@ def test_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert all(len(file["sha256"]) == 64 for model in models for file in (model, *model["files"]))
 
 
+def test_models_of_two_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folders = [tmp_path / "shipped", tmp_path / "own"]
+    for folder, listed in zip(folders, (["cascade", "mesh68"], ["landmarks15", "triplet"]), strict=True):
+        folder.mkdir()
+        write_store(folder, listed)
+    monkeypatch.setenv("FACE_MODELS_DIR", os.pathsep.join(map(str, folders)))
+    models = lines(run("models"))
+    assert [model["name"] for model in models] == ["cascade", "mesh68", "landmarks15", "triplet"]
+    assert [model["name"] for model in models if model["default"]] == ["cascade", "mesh68", "triplet"]
+    (answer,) = lines(run("landmarks", AGAIN, "--model", "landmarks15"))
+    assert (answer["model"], answer["detector"]) == ("landmarks15", "cascade")
+    (folders[1] / "manifest.json").write_bytes((folders[0] / "manifest.json").read_bytes())
+    clash = run("models")
+    assert clash.exit_code == 1
+    assert clash.stderr.startswith(
+        f"facet: cannot start: The model cascade is in {folders[0]} and in {folders[1]}."
+    )
+    assert clash.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("command", "needed"),
     [

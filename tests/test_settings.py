@@ -21,7 +21,7 @@ def test_defaults() -> None:
     assert settings.max_image_bytes == 20 * 2**20
     assert settings.max_image_pixels == 50_000_000
     assert settings.models is None
-    assert settings.models_dir == Path("models").resolve()
+    assert settings.models_dir == (Path("models").resolve(),)
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,8 +34,24 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings()
     assert (settings.port, settings.device, settings.max_queue) == (9000, "cuda:1", 0)
     assert settings.models == frozenset({"mtcnn", "sface"})
-    assert settings.models_dir == Path("/srv/models")
+    assert settings.models_dir == (Path("/srv/models"),)
     assert settings.detector == "mtcnn"
+
+
+def test_several_model_folders_are_separated_as_in_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACE_MODELS_DIR", f"models{os.pathsep}/srv/my models")
+    folders = Settings().models_dir
+    assert folders == (Path("models"), Path("/srv/my models"))
+    assert Settings(models_dir=folders).models_dir == Settings(models_dir=[*folders]).models_dir == folders
+    sent = Settings(models_dir=folders).model_dump(exclude_unset=True)  # as `facet bulk` sends them
+    assert Settings(**sent).models_dir == folders
+
+
+@pytest.mark.parametrize("value", [":", "models:", ":mine", "a: :b"])
+def test_a_model_folder_without_a_name_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("FACE_MODELS_DIR", value.replace(":", os.pathsep))
+    with pytest.raises(ValidationError, match="separated as in PATH; one of them has no name"):
+        Settings()
 
 
 @pytest.mark.parametrize("name", ["FACE_MODELS", "FACE_DETECTOR", "FACE_PORT"])

@@ -10,7 +10,7 @@ import pytest
 from app.errors import BadModel
 from app.main import create_app
 from app.runtime import model_store
-from app.runtime.model_store import free_models, read_manifest
+from app.runtime.manifest import free_models, read_manifest
 from app.runtime.precision import has_int8_instructions
 from app.settings import Settings
 from app.wiring import allowed_models, load_analyzer
@@ -69,7 +69,7 @@ def test_the_service_with_free_weights(only_free_files: Path, caplog: pytest.Log
 
 
 def test_all_weights_open_all_files(only_free_files: Path) -> None:
-    with pytest.raises(BadModel, match=r"landmarks68\.onnx cannot be read"):
+    with pytest.raises(BadModel, match=r"mtcnn_here-pnet\.onnx cannot be read"):
         load_analyzer(Settings(device="cpu", models_dir=only_free_files))
 
 
@@ -125,6 +125,19 @@ def test_an_image_with_free_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert {path.name for path in tmp_path.iterdir()} == files | {"manifest.json"}
     with pytest.raises(SystemExit, match="must be all or free"):
         select(tmp_path, "some", monkeypatch)
+
+
+def test_an_image_with_free_weights_has_no_model_without_a_licence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = [{"name": name, "files": [{"file": f"{name}.onnx"}]} for name in ("a", "b")]
+    (tmp_path / "manifest.json").write_text(
+        json.dumps({"models": [listed[0], listed[1] | {"unlicensed": True}]})
+    )
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.onnx").touch()
+    select(tmp_path, "free", monkeypatch)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.onnx", "manifest.json"]
 
 
 def test_the_container_file_uses_the_script_for_both_images() -> None:

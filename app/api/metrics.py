@@ -5,10 +5,8 @@ them can report the metrics of all. The environment variable PROMETHEUS_MULTIPRO
 before this module is imported.
 """
 
-import glob
 import os
 import platform
-import re
 import threading
 import time
 from contextlib import suppress
@@ -22,9 +20,9 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from app import logs
+from app.api import shared_metrics
 from app.api.transport.memory_budget import MemoryBudget
 from app.pipeline.analyzer import Analyzer
 from app.runtime.device import runtime_version
@@ -281,25 +279,10 @@ class Metrics(Telemetry):
             self._device.labels(device, "total").set(total)
         if (folder := os.environ.get(FOLDER)) is None:
             return generate_latest(self._registry)
-        _forget_dead(folder)
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        return shared_metrics.text(folder)
 
 
 def _gauge(
     registry: CollectorRegistry, name: str, text: str, labels: list[str] | None = None, mode: str = "livesum"
 ) -> Gauge:
     return Gauge(name, text, labels or [], registry=registry, multiprocess_mode=mode)  # type: ignore[arg-type]
-
-
-def _forget_dead(folder: str) -> None:
-    """Remove the gauges of worker processes that have died."""
-    found = (re.search(r"gauge_live\w+_(\d+)\.db$", name) for name in glob.glob(f"{folder}/gauge_live*.db"))
-    for pid in {int(match[1]) for match in found if match}:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
-        except PermissionError:
-            pass

@@ -78,7 +78,10 @@ class Analyzer:
         for m in sorted(_of_task(models, "embed"), key=lambda m: len(m.entry.parts)):  # the parts come first
             self.embedders[m.entry.name] = self._embedder(m)
         if not self.detectors:
-            raise BadModel("No detector is loaded, but every operation needs one. Add one to FACE_MODELS.")
+            raise BadModel(
+                "No detector is loaded, but every operation needs one. Add one to FACE_MODELS, or the folder "
+                "of the shipped models to FACE_MODELS_DIR."
+            )
         self.defaults = _defaults(models, defaults or {})
 
     def detector(self, name: str | None) -> Detector:

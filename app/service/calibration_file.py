@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.errors import BadModel
-from app.runtime.model_store import Manifest
+from app.runtime.manifest import Manifest
 from app.vision.spec import Calibration, Probability, SimilarityCalibration
 
 _MAX_BYTES = 1 << 20

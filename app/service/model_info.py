@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 
 from app.pipeline.analyzer import Analyzer
 from app.runtime.device import runtime_version
-from app.runtime.model_store import FileEntry, LoadedModel
+from app.runtime.manifest import FileEntry
+from app.runtime.model_store import LoadedModel
 from app.runtime.precision import Precision
 from app.vision.align import Template
 from app.vision.points import Scheme
@@ -35,7 +36,7 @@ Weights = Literal["all", "free"]
 
 _WEIGHTS = Field(
     description="Which weights the service may use: `all`, or `free`, which excludes models that are for "
-    "research only."
+    "research only or have no licence."
 )
 
 
@@ -78,7 +79,8 @@ class ModelInfo(BaseModel):
     )
     files: list[FileEntry] = Field(description="The ONNX files that are open.")
     licence: str = Field(
-        description="Licence of the weights: an SPDX expression, or LicenseRef-research-only.",
+        description="Licence of the weights: an SPDX expression, LicenseRef-research-only, or "
+        "LicenseRef-unspecified if nobody has named one.",
         examples=["Apache-2.0"],
     )
     research_only: bool = Field(description="Whether the terms of a training set forbid commercial use.")

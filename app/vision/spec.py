@@ -20,6 +20,9 @@ COSINE_KEY = "facet.cosine"
 MIN_COSINE = 0.999
 """Minimum mean cosine of the vectors of an int8 file to those of its float file: both can be compared."""
 
+UNSPECIFIED_LICENCE = "LicenseRef-unspecified"
+"""Licence of weights for which nobody has named one."""
+
 Task = Literal["detect", "landmarks", "embed"]
 """What a model does."""
 
@@ -38,7 +41,10 @@ class Calibration(_Frozen):
 
 class _Spec(_Frozen):
     model: str = Field(description="Name of the model; the stages of one detector share it.")
-    licence: str = Field(description="Licence of the weights: SPDX identifier, or LicenseRef-research-only.")
+    licence: str = Field(
+        description="Licence of the weights: an SPDX expression, LicenseRef-research-only or "
+        "LicenseRef-unspecified."
+    )
     research_only: bool = Field(description="Whether the terms of a training set forbid commercial use.")
     source: str = Field(description="Origin of the weights.")
     source_sha256: str = Field(description="SHA-256 of the published weights, or of the training data.")

@@ -9,7 +9,7 @@ import pytest
 from numpy import ndarray
 from PIL import Image as Pil
 
-from app.runtime.model_store import read_manifest
+from app.runtime.manifest import read_manifest
 from app.vision.points import KAGGLE15
 from tests.api.pictures import photo
 

@@ -148,7 +148,7 @@ def test_a_container_has_limits(name: str) -> None:
     assert service["pids_limit"] == "${PIDS_LIMIT:-1024}"
     if name in ("gpu", "cpu", *REPLICAS):
         assert (service["mem_limit"], service["cpus"]) == ("${MEMORY_LIMIT:-8g}", "${CPU_LIMIT:-0}")
-    elif name != "train":  # training gets the machine
+    elif name not in ("train", "train-gpu"):  # training gets the machine
         assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
         assert service["cpus"] == 1
 
@@ -298,11 +298,13 @@ def test_what_starts_when() -> None:
         "balancer": ["replicas"],
         "postgres": ["replicas"],
         "train": ["train"],
+        "train-gpu": ["train-gpu"],
         "prometheus": ["monitoring"],
         "grafana": ["monitoring"],
     }
-    (device,) = SERVICES["gpu"]["deploy"]["resources"]["reservations"]["devices"]
-    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    for name in ("gpu", "train-gpu"):
+        (device,) = SERVICES[name]["deploy"]["resources"]["reservations"]["devices"]
+        assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
     on_gpus = yaml.safe_load(Path("docker/replicas/gpu.yml").read_text())["services"]
     assert list(on_gpus) == REPLICAS
     devices = [s["deploy"]["resources"]["reservations"]["devices"][0] for s in on_gpus.values()]
@@ -354,3 +356,15 @@ def test_digests_are_pinned_by_one_command(tmp_path: Path) -> None:
         (base,) = re.findall(r"^ARG BASE=(.+)$", path.read_text(), re.MULTILINE)
         assert base.endswith(f"@{digest}")
     assert len(asked) == 5  # each image once, and none that has its digest
+
+
+def test_training_on_a_gpu_has_its_own_requirements_and_the_volumes_of_training() -> None:
+    train, gpu = SERVICES["train"], SERVICES["train-gpu"]
+    assert gpu["build"] == train["build"] | {"args": {"REQUIREMENTS": "train-gpu"}}
+    assert gpu["environment"] == {"KERAS_BACKEND": "torch"}
+    for field in ("volumes", "user", "restart", "tmpfs"):
+        assert gpu[field] == train[field]
+    packages = Path("requirements/train-gpu.txt").read_text()
+    assert re.search(r"^torch==", packages, re.M)
+    assert re.search(r"^nvidia-cudnn-cu13==", packages, re.M)
+    assert not re.search(r"^tensorflow", packages, re.M)

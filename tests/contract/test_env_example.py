@@ -29,8 +29,11 @@ def test_it_gives_the_default(monkeypatch: pytest.MonkeyPatch, name: str) -> Non
     default = getattr(Settings(), SERVICE[name])
     monkeypatch.setenv(name, GIVEN[name])
     found = getattr(Settings(), SERVICE[name])
-    is_path = isinstance(found, Path) or name == "FACE_GALLERY"
-    assert (type(found)(Path(found).resolve()) if is_path else found) == default
+    if name == "FACE_MODELS_DIR":
+        found = tuple(map(Path.resolve, found))
+    elif isinstance(found, Path) or name == "FACE_GALLERY":
+        found = type(found)(Path(found).resolve())
+    assert found == default
 
 
 def test_it_has_the_variables_of_compose_and_their_defaults() -> None:

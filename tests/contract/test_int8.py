@@ -11,7 +11,8 @@ from numpy import ndarray
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions
 from app.runtime import model_store
-from app.runtime.model_store import LoadOptions, ModelEntry, int8_name, read_manifest
+from app.runtime.manifest import ModelEntry, int8_name, read_manifest, sha256
+from app.runtime.model_store import LoadOptions
 from app.runtime.precision import Precision, has_int8_instructions
 from app.runtime.timing import Timing
 from app.service.model_info import ModelInfo
@@ -98,7 +99,7 @@ def test_the_file_is_that_of_the_float_file_and_its_ranges(model: ModelEntry, tm
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).symlink_to((MODELS / name).resolve())
     path, cosine = make_int8(tmp_path, file.file)
-    assert model_store.sha256(path) == model.int8[0].sha256
+    assert sha256(path) == model.int8[0].sha256
     assert cosine == read(ranges_path(MODELS, file.file)).cosine == session(path.name).cosine
 
 

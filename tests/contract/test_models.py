@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from app.runtime.model_store import FileEntry, ModelEntry, read_manifest, sha256
+from app.runtime.manifest import FileEntry, ModelEntry, read_manifest, sha256
 from app.runtime.precision import has_int8_instructions
 from app.vision.points import COUNTS
 from app.vision.spec import (

@@ -16,7 +16,7 @@ from numpy import ndarray
 from onnx import numpy_helper
 
 from app.runtime.device import Device
-from app.runtime.model_store import read_manifest
+from app.runtime.manifest import read_manifest
 from app.runtime.session import OrtSession
 from app.vision.spec import FusionSpec
 from tests.sessions import MODELS, session

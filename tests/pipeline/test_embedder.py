@@ -9,7 +9,8 @@ from app.pipeline import embedder as e
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.verifier import DecisionThreshold
 from app.pipeline.warmup import warm_up
-from app.runtime.model_store import LoadedModel, ModelEntry
+from app.runtime.manifest import ModelEntry
+from app.runtime.model_store import LoadedModel
 from app.runtime.timing import Timing
 from app.vision.pyramid import ImagePyramid
 from app.vision.spec import EmbedderSpec, FusionSpec, HeadSpec

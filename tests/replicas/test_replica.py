@@ -68,6 +68,12 @@ def test_the_plan_has_what_matters_to_a_replica() -> None:
     }
 
 
+def test_a_replica_reads_the_same_model_folders() -> None:
+    folders = (Path("models").resolve(), Path("/srv/own"))
+    plan = pickle.loads(pickle.dumps(replica_plan(Settings(models_dir=folders), {})))
+    assert Settings(**plan.settings).models_dir == folders
+
+
 def test_a_replica_with_a_gpu_never_runs_on_the_cpu() -> None:
     assert replica_plan(Settings(ray_gpus=1, ray_cpus=1), {}).settings == {"device": "cuda"}
     assert replica_plan(Settings(ray_gpus=1, device="tensorrt"), {}).settings == {"device": "tensorrt"}

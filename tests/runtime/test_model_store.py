@@ -6,15 +6,16 @@ import numpy as np
 import onnx
 import pytest
 
-from app.errors import BadModel, DeviceUnavailable, UnknownModel
+from app.errors import BadModel, DeviceUnavailable
 from app.runtime import model_store, precision
 from app.runtime.device import Device, DeviceKind
 from app.runtime.dynamic_batching import BatchingScheduler
+from app.runtime.manifest import MANIFEST, read_manifest, sha256
 from app.runtime.model_store import LoadOptions
 from app.runtime.precision import PrecisionSetting
 from app.runtime.scheduler import DeviceScheduler
 from app.runtime.session import ModelSession, OrtSession
-from app.vision.spec import COSINE_KEY, Task
+from app.vision.spec import COSINE_KEY
 from tests.runtime.sum_net import RecordingTelemetry
 
 MODELS = Path("models")
@@ -23,16 +24,16 @@ MODELS = Path("models")
 @pytest.fixture
 def cascade(tmp_path: Path) -> Path:
     """A store with the cascade alone."""
-    manifest = json.loads((MODELS / model_store.MANIFEST).read_text())
+    manifest = json.loads((MODELS / MANIFEST).read_text())
     manifest["models"] = [m for m in manifest["models"] if m["name"] == "mtcnn"]
-    (tmp_path / model_store.MANIFEST).write_text(json.dumps(manifest))
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
     for file in manifest["models"][0]["files"]:
         shutil.copy(MODELS / file["file"], tmp_path)
     return tmp_path
 
 
 def edit(folder: Path, **changes: object) -> None:
-    path = folder / model_store.MANIFEST
+    path = folder / MANIFEST
     manifest = json.loads(path.read_text())
     manifest["models"][0].update(changes)
     path.write_text(json.dumps(manifest))
@@ -54,39 +55,6 @@ def test_options_reach_the_sessions_and_each_is_told_of_once_it_is_open(cascade:
     assert {session.device for session in opened} == {Device("cpu", threads=3)}
     model.sessions["rnet"].run(np.zeros((5, 24, 24, 3), np.uint8))
     assert sorted(telemetry.batches) == [(1, 1), (1, 2), (1, 2)]  # divided among the three slots
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    """Return a folder with a manifest of two detectors, the second the default, and of one embedder."""
-    named = [("first", "detect", False), ("second", "detect", True), ("vectors", "embed", False)]
-    listed = [{"name": name, "task": task, "default": default, "files": []} for name, task, default in named]
-    (tmp_path / model_store.MANIFEST).write_text(json.dumps({"models": listed}))
-    return tmp_path
-
-
-def test_a_task_needs_the_named_model_or_the_default_or_the_only_one(models: Path) -> None:
-    assert model_store.models_for(models, {"detect": None, "embed": None}) == {"second", "vectors"}
-    assert model_store.models_for(models, {"detect": "first"}) == {"first"}
-    assert model_store.models_for(models, {"detect": None}, frozenset({"first", "vectors"})) == {"first"}
-    assert model_store.models_for(models, {}) == frozenset()
-
-
-@pytest.mark.parametrize(
-    ("tasks", "among", "known"),
-    [
-        ({"detect": "third"}, None, ["first", "second"]),
-        ({"detect": "vectors"}, None, ["first", "second"]),
-        ({"detect": "second"}, frozenset({"first"}), ["first"]),
-        ({"landmarks": None}, None, []),
-    ],
-)
-def test_a_model_that_does_not_do_the_task_is_unknown(
-    models: Path, tasks: dict[Task, str | None], among: frozenset[str] | None, known: list[str]
-) -> None:
-    with pytest.raises(UnknownModel) as caught:
-        model_store.models_for(models, tasks, among)
-    assert caught.value.known == known
 
 
 def test_only_the_named_models_are_opened() -> None:
@@ -134,13 +102,13 @@ def test_a_file_under_another_models_name_is_refused(cascade: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", '{"models": [], "more": 1}'])
 def test_a_manifest_that_is_not_understood_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / model_store.MANIFEST).write_text(text)
+    (tmp_path / MANIFEST).write_text(text)
     with pytest.raises(BadModel, match="is invalid"):
         model_store.load(tmp_path, "cpu")
 
 
 def test_a_model_listed_twice_is_refused(cascade: Path) -> None:
-    path = cascade / model_store.MANIFEST
+    path = cascade / MANIFEST
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({"models": manifest["models"] * 2}))
     with pytest.raises(BadModel) as caught:
@@ -157,7 +125,7 @@ def test_a_model_listed_twice_is_refused(cascade: Path) -> None:
 def test_a_file_outside_of_the_folder_is_refused(
     cascade: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manifest = json.loads((cascade / model_store.MANIFEST).read_text())
+    manifest = json.loads((cascade / MANIFEST).read_text())
     files = manifest["models"][0]["files"]
     edit(cascade, files=[files[0], {**files[1], "file": name}])
     opened: list[Path] = []
@@ -172,7 +140,7 @@ def test_a_file_outside_of_the_folder_is_refused(
         model_store.load(cascade, "cpu")
     assert "models.0.files.1.file: The value must be the name of a file" in caught.value.detail
     assert "\n" not in caught.value.detail
-    assert opened == [cascade / model_store.MANIFEST]
+    assert opened == [cascade / MANIFEST]
 
 
 def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
@@ -188,10 +156,10 @@ def test_an_unknown_device_is_refused() -> None:
 @pytest.fixture
 def fused(tmp_path: Path) -> Path:
     """A store with the fused embedder and the models that it needs."""
-    manifest = json.loads((MODELS / model_store.MANIFEST).read_text())
+    manifest = json.loads((MODELS / MANIFEST).read_text())
     needed = {"fused", "sface", "dlib", "mesh68"}
     manifest["models"] = [m for m in manifest["models"] if m["name"] in needed]
-    (tmp_path / model_store.MANIFEST).write_text(json.dumps(manifest))
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
     for model in manifest["models"]:
         for file in model["files"]:
             (tmp_path / file["file"]).symlink_to((MODELS / file["file"]).resolve())
@@ -212,7 +180,7 @@ def test_what_a_named_model_needs_is_opened_with_it(fused: Path, name: str, open
 
 @pytest.mark.parametrize("missing", ["dlib", "mesh68"])
 def test_a_needed_model_that_the_manifest_lacks_is_refused(fused: Path, missing: str) -> None:
-    path = fused / model_store.MANIFEST
+    path = fused / MANIFEST
     manifest = json.loads(path.read_text())
     manifest["models"] = [m for m in manifest["models"] if m["name"] != missing]
     path.write_text(json.dumps(manifest))
@@ -221,7 +189,7 @@ def test_a_needed_model_that_the_manifest_lacks_is_refused(fused: Path, missing:
 
 
 def test_a_mesh_that_file_and_manifest_name_otherwise_is_refused(fused: Path) -> None:
-    path = fused / model_store.MANIFEST
+    path = fused / MANIFEST
     manifest = json.loads(path.read_text())
     del next(m for m in manifest["models"] if m["name"] == "dlib")["mesh"]
     path.write_text(json.dumps(manifest))
@@ -230,7 +198,7 @@ def test_a_mesh_that_file_and_manifest_name_otherwise_is_refused(fused: Path) ->
 
 
 def test_parts_that_file_and_manifest_name_otherwise_are_refused(fused: Path) -> None:
-    path = fused / model_store.MANIFEST
+    path = fused / MANIFEST
     manifest = json.loads(path.read_text())
     next(m for m in manifest["models"] if m["name"] == "fused")["parts"] = ["dlib", "sface"]
     path.write_text(json.dumps(manifest))
@@ -265,10 +233,10 @@ def test_only_a_gpu_merges_calls_and_only_if_asked_to(
 @pytest.fixture
 def sface(tmp_path: Path) -> Path:
     """A store with SFace alone, whose files are copies."""
-    entry = next(m for m in model_store.read_manifest(MODELS).models if m.name == "sface")
+    entry = next(m for m in read_manifest(MODELS).models if m.name == "sface")
     for file in (*entry.files, *entry.int8):
         shutil.copy(MODELS / file.file, tmp_path)
-    (tmp_path / model_store.MANIFEST).write_text(json.dumps({"models": [entry.model_dump(mode="json")]}))
+    (tmp_path / MANIFEST).write_text(json.dumps({"models": [entry.model_dump(mode="json")]}))
     return tmp_path
 
 
@@ -316,7 +284,7 @@ def test_an_int8_file_whose_vectors_are_others_is_refused(
     else:
         stated.value = json.dumps(json.loads(stated.value) | {"mean": cosine})
     onnx.save(model, path)
-    changed = {"file": path.name, "bytes": path.stat().st_size, "sha256": model_store.sha256(path)}
+    changed = {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
     edit(sface, int8=[changed])
     with pytest.raises(BadModel, match=r"sface-int8\.onnx does not say that the mean cosine"):
         model_store.load(sface, "cpu", options=LoadOptions(precision="int8"))

@@ -11,7 +11,8 @@ import pytest
 from app.errors import BadModel
 from app.pipeline.verifier import threshold_for
 from app.runtime import model_store
-from app.runtime.model_store import LoadOptions, Manifest
+from app.runtime.manifest import Manifest
+from app.runtime.model_store import LoadOptions
 from app.service.calibration_file import CalibrationFile
 from app.settings import Settings
 from app.vision.spec import ComparedSpec
