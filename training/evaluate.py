@@ -17,9 +17,11 @@ import typer
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.landmarks import landmarker_of
 from app.runtime import model_store
+from app.runtime.manifest import models_for
 from app.runtime.model_store import LoadOptions
 from app.runtime.precision import PrecisionSetting
 from app.vision.spec import Task
+from training.config.origins import origin_of
 from training.data.datasets.identities import IdentityImage, read_people
 from training.data.datasets.lfw import read_pairs
 from training.evaluation import calibrate as calibration_evaluation
@@ -29,6 +31,8 @@ from training.evaluation import landmarks as landmark_evaluation
 from training.evaluation import rates as rate_evaluation
 from training.evaluation import robustness as robustness_evaluation
 from training.evaluation import verification as verification_evaluation
+from training.evaluation.model_folders import folders_of, home_of
+from training.evaluation.own_people import people_of_model
 from training.evaluation.populations import pairs_of, read_populations
 from training.evaluation.user_errors import UserError, one_line_errors
 from training.exporting.model_registry import TRAINED_EMBEDDERS
@@ -38,13 +42,14 @@ from training.reports import model_cards, pages
 from training.reports import robustness as robustness_report
 from training.reports import verification as verification_report
 from training.reports.markdown import dated, fill
-from training.reports.pages import Models, Page, Plot
+from training.reports.pages import Page, Plot
 
 Data = Annotated[Path, typer.Option(exists=True, file_okay=False, help="The folder that holds the datasets.")]
 Detector = Annotated[str | None, typer.Option(help="Detector of the store; else the default.")]
 Embedders = Annotated[
     list[str] | None, typer.Option(help="Embedder of the store; else the default. May be repeated.")
 ]
+Models = Annotated[Path, typer.Option(help="Model folder, or several, separated as in PATH.")]
 Record = Annotated[bool, typer.Option("--record", help="Put the figures on the model card.")]
 Source = Annotated[str, typer.Option(help="The dataset whose test split is used: 300w.")]
 Need = tuple[Task, str | None]
@@ -100,7 +105,7 @@ def landmarks(
         command += f" --prepared {prepared}" if prepared else ""
         command += f" --detector {detector}" if detector else ""
         rows = landmark_report.card_rows(tables, predictions, source)
-        model_cards.record(models, model, rows, command)
+        model_cards.record(home_of(models, model), model, rows, command)
 
 
 @app.command()
@@ -146,7 +151,7 @@ def detection(
         figures.append(detection_evaluation.measure(detect, name, detector.spec.threshold, data))
         if record:
             command = f"python -m training.evaluate detection --data DATA --model {name}"
-            model_cards.record(models, name, detection_report.card_rows(figures[-1]), command)
+            model_cards.record(home_of(models, name), name, detection_report.card_rows(figures[-1]), command)
     print(detection_report.tables(figures))
     detection_report.plot(figures, out)
 
@@ -183,7 +188,9 @@ def verification(
         if record:
             command = f"python -m training.evaluate verification --data DATA --model {name}"
             command += f" --detector {detector}" if detector else ""
-            model_cards.record(models, name, verification_report.card_rows(figures, pairs), command)
+            model_cards.record(
+                home_of(models, name), name, verification_report.card_rows(figures, pairs), command
+            )
     if roc is not None:
         verification_report.plot(curves, roc, f"LFW {pairs}, end to end")
 
@@ -205,11 +212,13 @@ def calibrate(
         suitable = populations[:1] if name in TRAINED_EMBEDDERS else populations
         pairs = {one.name: pairs_of(analyzer, name, one, cache) for one in suitable}
         calibration, figures = calibration_evaluation.calibrate(analyzer.embedder(name).spec, pairs)
-        calibration_evaluation.keep_calibration(models, name, calibration)
+        calibration_evaluation.keep_calibration(home_of(models, name), name, calibration)
         print("\n".join(verification_report.calibration_lines(name, figures)), flush=True)
         if record:
             command = f"python -m training.evaluate calibrate --data DATA --model {name}"
-            model_cards.record(models, name, verification_report.calibration_card_rows(figures), command)
+            model_cards.record(
+                home_of(models, name), name, verification_report.calibration_card_rows(figures), command
+            )
 
 
 @app.command()
@@ -219,31 +228,50 @@ def rates(
     models: Models = Path("models"),
     threads: Threads = 0,
     precision: Precision = "float",
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of a run whose people are left out too. May be repeated."),
+    ] = None,
     most: Annotated[int, typer.Option(help="Maximum number of images per person.")] = 8,
     record: Record = False,
 ) -> None:
-    """Measure the calibrated thresholds on other people: FAR and TAR over all pairs of their images."""
+    """Measure the calibrated thresholds on other people: FAR and TAR over all pairs of their images.
+
+    People who took part in the training of a model are left out.
+
+    Raises:
+        UserError: fewer than two people are left.
+    """
     needed: list[Need] = [("detect", None), *(("embed", name) for name in model or (None,))]
     analyzer = _analyzer(models, threads, needed, precision)
     images = rate_evaluation.limit_per_person(_read_people(source), most)
-    faces = face_vectors.locate(analyzer, [i.path for i in images], [i.person for i in images])
+    located = face_vectors.locate(analyzer, [i.path for i in images], [i.person for i in images])
     named = [(kind, Path(folder).name) for kind, _, folder in (one.partition(":") for one in source)]
     people = " and ".join(folder for _, folder in named)
     for name in model or [analyzer.defaults["embed"]]:
+        own = people_of_model(name).union(*(origin_of(folder).people or () for folder in run or []))
+        faces = located.without(own)
+        if left_out := len({i.person for i in images} & own):
+            print(f"{left_out} people took part in the training of {name}. They are left out.")
+        if len(set(faces.people)) < 2:
+            raise UserError(f"{people}: fewer than two people did not take part in the training of {name}.")
         figures = rate_evaluation.measure_rates(analyzer, analyzer.embedder(name), faces)
         print("\n".join(verification_report.rate_lines(figures, name, people)), flush=True)
         if record:
             sources = " ".join(f"--source {kind}:DATA/identities/{folder}" for kind, folder in named)
             command = f"python -m training.evaluate rates {sources} --model {name} --most {most}"
-            model_cards.record(models, name, verification_report.rate_card_rows(figures, people), command)
+            model_cards.record(
+                home_of(models, name), name, verification_report.rate_card_rows(figures, people), command
+            )
 
 
 def _analyzer(
     models: Path, threads: int, needed: Sequence[Need], precision: PrecisionSetting = "float"
 ) -> Analyzer:
-    names = frozenset(n for task, name in needed for n in model_store.models_for(models, {task: name}))
+    folders = folders_of(models)
+    names = frozenset(n for task, name in needed for n in models_for(folders, {task: name}))
     options = LoadOptions(threads=threads, precision=precision)
-    return Analyzer(model_store.load(models, "cpu", names=names, options=options))
+    return Analyzer(model_store.load(folders, "cpu", names=names, options=options))
 
 
 def _read_people(source: list[str]) -> list[IdentityImage]:

@@ -26,6 +26,10 @@ from training.data.datasets import kaggle
 from training.data.prepare import cropped_faces
 from training.evaluation import landmarks as landmark_evaluation
 from training.evaluation.user_errors import UserError, one_line_errors
+from training.reports.landmark_pictures import draw
+
+PICTURES = 24
+"""Test images that `--pictures` draws."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,9 @@ def main(
     model: Annotated[str | None, typer.Option(help="Net of the store with Kaggle's 15 points.")] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of a training run, instead of a model.")] = None,
     models: Annotated[Path, typer.Option(help="The model store.")] = Path("models"),
+    pictures: Annotated[
+        Path | None, typer.Option(help="A PNG file with the points on the first test images.")
+    ] = None,
 ) -> None:
     """Write the submission of a net for Kaggle's test images."""
     landmarker = landmarker_of(landmark_evaluation.open_session(models, model, run))
@@ -109,6 +116,9 @@ def main(
     _rows_of_images(images, lookup)  # before the nets run, which takes minutes
     predictions = predict(images, landmarker, landmark_evaluation.load_detector(models))
     write(out, images, predictions.points, lookup)
+    if pictures is not None:
+        shown = range(min(PICTURES, len(images)))
+        draw(np.stack([images.rgb(row) for row in shown]), predictions.points[shown], pictures)
     print(f"{out}: {len(lookup.rows)} coordinates in {len(images)} images by {landmarker.spec.model}")
     if landmarker.spec.template == "kaggle15":
         print("  The net read the images as they are.")

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from app.runtime.model_store import MANIFEST, read_manifest, sha256
+from app.runtime.manifest import MANIFEST, read_manifest, sha256
 from training.exporting import activation_ranges, manifest
 from training.exporting.activation_ranges import RangesMissing
 from training.exporting.float_graph import UnknownGraph

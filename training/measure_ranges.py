@@ -20,6 +20,7 @@ from tqdm import tqdm
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.embedder import AlignedCrops, Embedder
 from app.runtime import model_store
+from app.runtime.manifest import models_for
 from app.runtime.timing import Timing
 from app.vision.pyramid import ImagePyramid
 from training.data.datasets.identities import read_people
@@ -44,7 +45,7 @@ def main(
     """Measure the ranges of the named embedders on the largest face of each image."""
     with one_line_errors():
         chosen = frozenset(names or INT8_EMBEDDERS)
-        detectors = model_store.models_for(models, {"detect": None})
+        detectors = models_for(models, {"detect": None})
         loaded = model_store.load(models, "cpu", names=chosen | detectors)
         analyzer = Analyzer(loaded)
         ranged, compared = _locate(analyzer, source, most), _locate(analyzer, compare, most)

@@ -1,29 +1,33 @@
 """Train a named run of any kind; the type of its config selects the job.
 
-    python -m training.train cnn68 --data cache/300w [--resume] [--epochs N] [--out runs]
-    python -m training.train triplet --data cache/people
+    python -m training.train cnn68 --data cache/300w
+    python -m training.train cnn68 --data cache/300w --name mine --set epochs=20 --set augment.rotate=10
+    python -m training.train cnn68 --data cache/300w --name mine --resume
     python -m training.train cascade_rnet --data DATA --candidates cache/rnet.npz
 
 The folder `runs/<name>` then holds `best.weights.h5` (best on validation, with the moving averages of the
 weights if the config asks for them), `checkpoint.npz` (all state that `--resume` needs), `log.csv`,
-`curves.png`, `tensorboard/` and `run.json` (config, seed, data hash, metrics).
+`curves.png`, `summary.txt` (the layers of the net), `tensorboard/` and `run.json` (module, config, seed, hash
+of the data, metrics).
 """
 
 import atexit
 import gc
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import keras
 import typer
 
-from app.errors import BadImage
 from training.config import registry
-from training.config.registry import RunError, UnknownRun
+from training.config.changes import changed, check_name, resumed
+from training.config.registry import Run, RunError
 from training.config.schema import EmbeddingConfig, LandmarkConfig, RunConfig, StageConfig
-from training.data.datasets.label_text import BadLabelFile
-from training.engine import cascade_job, embedding_job, landmark_job
+from training.engine import cascade_data, cascade_job, embedding_job, landmark_job
+from training.engine.fit import check_folder
+from training.evaluation.user_errors import one_line_errors
+
+Precision = Literal["float32", "mixed_bfloat16"]
 
 OPTIONS: dict[type[RunConfig], frozenset[str]] = {
     LandmarkConfig: frozenset({"imagenet-weights"}),
@@ -34,15 +38,26 @@ OPTIONS: dict[type[RunConfig], frozenset[str]] = {
 
 
 def main(
-    name: Annotated[str, typer.Argument(help="Name of the run: a module of training.configs.")],
+    run: Annotated[str, typer.Argument(help="The run: a module of training.configs.", show_default=False)],
     data: Annotated[
         Path, typer.Option(help="The folder that prepare wrote; for the cascade, one with wider/ and mtfl5/.")
     ],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the trained run and of its folder; by default that of RUN.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Changes a field of the config. May be repeated."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Short for --set seed=N.")] = None,
     out: Annotated[Path, typer.Option(help="The run gets a folder of its name here.")] = Path("runs"),
-    resume: Annotated[bool, typer.Option(help="Continue from the run's checkpoint.")] = False,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Replaces the config's value.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Replaces the config's value.")] = None,
-    precision: Annotated[str, typer.Option(help="Keras dtype policy, such as mixed_bfloat16.")] = "float32",
+    resume: Annotated[
+        bool, typer.Option(help="Continue from the run's checkpoint, with its config.")
+    ] = False,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Keras dtype policy; float32, or that of the resumed run.")
+    ] = None,
     imagenet_weights: Annotated[
         Path | None, typer.Option(help="Landmark nets: weights file of the backbone.")
     ] = None,
@@ -54,41 +69,67 @@ def main(
     ] = None,
 ) -> None:
     """Train one named run."""
-    keras.config.set_dtype_policy(precision)
-    changes = {key: value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None}
     special = {"imagenet-weights": imagenet_weights, "candidates": candidates, "faces": faces}
-    try:
-        run = registry.find(name)
-        _check_options(name, run.CONFIG, {key for key, value in special.items() if value is not None})
+    short = {"epochs": epochs, "seed": seed}
+    assignments = [*(changes or []), *(f"{key}={n}" for key, n in short.items() if n is not None)]
+    with one_line_errors():
+        module = registry.find(run)
+        _check_options(module.CONFIG, {key for key, value in special.items() if value is not None})
         if imagenet_weights is not None:
-            run = registry.with_pretrained_backbone(run, imagenet_weights)
-        config = run.CONFIG.model_copy(update=changes)
+            module = registry.with_pretrained_backbone(module, imagenet_weights)
+        folder = out / check_name(name or run)
+        check_folder(folder, resume)
+        if resume:
+            config = resumed(_recorded(folder, module), assignments)
+        else:
+            config = changed(module.CONFIG, assignments).model_copy(update={"name": folder.name})
+        keras.config.set_dtype_policy(_precision(folder, precision, resume))
         match config:
             case StageConfig():
-                photos = cascade_job.read(data, config, candidates, faces)
-                cascade_job.train(run, config, photos, out / name, resume)
+                photos = cascade_data.read(data, config, candidates, faces)
+                cascade_job.train(module, config, photos, folder, resume)
             case EmbeddingConfig():
-                embedding_job.train(run, config, data, out / name, resume)
+                embedding_job.train(module, config, data, folder, resume)
             case LandmarkConfig():
-                _say_backbone(config)
-                landmark_job.train(run, config, data, out / name, resume)
-    except UnknownRun as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except FileNotFoundError as error:
-        sys.exit(f"{error.filename} does not exist." if error.filename else str(error))
-    except (FileExistsError, RunError, BadImage, BadLabelFile) as error:
-        sys.exit(str(error))
+                if config.backbone == "random" and not resume:
+                    print("The backbone starts with random weights. --imagenet-weights takes a file for it.")
+                landmark_job.train(module, config, data, folder, resume)
 
 
-def _check_options(name: str, config: RunConfig, options: set[str]) -> None:
+def _check_options(config: RunConfig, options: set[str]) -> None:
     if wrong := sorted(options - OPTIONS[type(config)]):
-        raise RunError(f"The run {name} does not accept {' and '.join(f'--{option}' for option in wrong)}.")
+        names = " and ".join(f"--{option}" for option in wrong)
+        raise RunError(f"The run {config.name} does not accept {names}.")
 
 
-def _say_backbone(config: LandmarkConfig) -> None:
-    if config.backbone == "random":
-        print("The backbone starts with random weights. --imagenet-weights takes a file for it.")
+def _recorded(folder: Path, module: Run) -> RunConfig:
+    """Return the config of the run in `folder`, which is to be continued.
+
+    Raises:
+        RunError: it is a run of another module, or its backbone started with other weights.
+    """
+    other = registry.module_of(folder)
+    if other != module.CONFIG.name:
+        raise RunError(f"{folder} holds a run of {other}, not of {module.CONFIG.name}. Give its --name.")
+    recorded = registry.config_of(folder, RunConfig)
+    started, given = (getattr(config, "backbone", "") for config in (recorded, module.CONFIG))
+    if given not in ("", "random", started):
+        raise RunError(f"The backbone of {folder} started with other weights. Leave out --imagenet-weights.")
+    return recorded
+
+
+def _precision(folder: Path, wanted: Precision | None, resume: bool) -> str:
+    """Return the dtype policy of a run.
+
+    Raises:
+        RunError: a run that is to be continued has another one.
+    """
+    if not resume:
+        return wanted or "float32"
+    recorded = str(registry.read_run_file(folder).get("precision", "float32"))
+    if wanted not in (None, recorded):
+        raise RunError(f"The run was started with --precision {recorded}, and a resumed run keeps it.")
+    return recorded
 
 
 if __name__ == "__main__":

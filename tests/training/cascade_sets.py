@@ -9,7 +9,7 @@ from training.data.batches.epochs import EpochBatches
 from training.data.batches.tiles import TileBatches
 from training.data.datasets.scenes import Portrait, Scene
 from training.data.storage.candidates import Candidates
-from training.engine.cascade_job import CascadeData
+from training.engine.cascade_data import CascadeData
 
 RNET = StageConfig(
     name="cascade_rnet_scratch",
@@ -75,7 +75,7 @@ def cascade_data(config: StageConfig) -> CascadeData:
     points = faces[:, None, :2] + unit * (faces[:, None, 2:] - faces[:, None, :2])
     portraits = [Portrait(scene.name, scene.picture, points[i]) for i, scene in enumerate(photos)]
     batches: EpochBatches = (
-        TileBatches(photos, config)
+        TileBatches(photos, config, portraits)
         if config.stage == "pnet"
         else CropBatches(photos, candidates, (portraits, faces), config)
     )

@@ -12,6 +12,8 @@ from training.engine import checkpoints, embedding_objectives
 
 SHA256 = "0" * 64
 PEOPLE = 3
+NAMES = {"train": ["set/anna", "set/Bert"], "validation": ["set/cleo"]}
+"""The people of the runs."""
 
 
 def write_run_file(folder: Path, config: RunConfig, sources: list[str]) -> Path:
@@ -20,7 +22,8 @@ def write_run_file(folder: Path, config: RunConfig, sources: list[str]) -> Path:
     facts = {
         "config": config.model_dump(mode="json"),
         "people": {"train": PEOPLE},
-        "data": {"sources": sources, "sha256": SHA256},
+        "data": {"sources": sources, "sha256": SHA256}
+        | {split: {"names": names} for split, names in NAMES.items()},
     }
     (folder / RUN_FILE).write_text(json.dumps(facts))
     return folder

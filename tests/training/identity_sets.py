@@ -12,6 +12,7 @@ from numpy import ndarray
 from training.config.schema import EmbeddingConfig
 from training.data.storage import tfrecord
 from training.data.storage.crops import encode_png
+from training.data.storage.data_hash import hash_tfrecords
 
 CONFIG = EmbeddingConfig(
     name="softmax",
@@ -37,10 +38,11 @@ VARIANTS: list[dict[str, Any]] = [
     {"objective": "siamese"},
     {"objective": "siamese", "pair_loss": "contrastive"},
     {"objective": "siamese", "pair_loss": "all_pairs"},
+    {"objective": "distillation"},
 ]
 """Changes of `CONFIG` for each objective."""
 
-METRIC = {"softmax": "right", "triplet": "active", "siamese": "accuracy"}
+METRIC = {"softmax": "right", "triplet": "active", "siamese": "accuracy", "distillation": "cosine"}
 """The metric that is logged for each objective."""
 
 
@@ -69,13 +71,13 @@ def write_prepared(folder: Path) -> Path:
     """Write a set as `training.prepare identities` does; return its folder.
 
     Each person has one hue, in any light, with noise. The light outweighs the hue: a net that was not trained
-    hardly separates people.
+    hardly separates people. The vector of a teacher is the hue of the person.
     """
     rng = np.random.default_rng(0)
     tfrecord.write(folder / "train.tfrecord", _records(TRAINING_PEOPLE, rng))
     tfrecord.write(folder / "validation.tfrecord", _records(VALIDATION_PEOPLE, rng))
     (folder / "prepare.json").write_text(
-        json.dumps({"crop": {"span": 16}, "sha256": "0" * 64, "sources": ["x"]})
+        json.dumps({"crop": {"span": 16}, "sha256": hash_tfrecords(folder), "sources": ["x"]})
     )
     return folder
 
@@ -85,6 +87,7 @@ def _records(people: int, rng: np.random.Generator) -> list[dict[str, bytes | nd
     for label, drawn in enumerate(rng.normal(0, 1, (people, 3))):
         hue = drawn - drawn.mean()
         colour = 128 + 25 * hue / np.linalg.norm(hue)
+        vector = np.pad(hue / np.linalg.norm(hue), (0, CONFIG.dimension - 3)).astype(np.float32)
         for i in range(IMAGES_PER_PERSON):
             light = rng.uniform(-70, 70)
             image = np.clip(rng.normal(colour + light, 10, (20, 20, 3)), 0, 255).astype(np.uint8)
@@ -92,6 +95,7 @@ def _records(people: int, rng: np.random.Generator) -> list[dict[str, bytes | nd
             record: dict[str, bytes | ndarray] = {
                 "image": encode_png(image[:, :, ::-1]),
                 "address": f"{label}/{i}".encode(),
+                "vector": vector,
             }
             out.append(record | {name: np.array([value]) for name, value in numbers.items()})
     return out

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from tests.training.exports import exported
+from tests.training.finished_runs import write_finished_run
 from tests.training.people import write_people
 from training import evaluate
 
@@ -27,11 +29,14 @@ from training import evaluate
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_a_mistake_is_one_line(
+    tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         evaluate.main([*arguments, "--data", str(tmp_path)])
-    assert message in str(ended.value.code)
-    assert "\n" not in str(ended.value.code)
+    printed = capsys.readouterr().err.strip() or str(ended.value.code)
+    assert message in printed
+    assert "\n" not in printed
 
 
 def test_a_missing_data_folder_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,6 +66,22 @@ def test_figures_of_a_landmark_net_are_saved(tmp_path: Path, capsys: pytest.Capt
     assert saved["model"] == "landmarks15"
     assert "300w test (1 faces), 15 points, end to end" in [table["title"] for table in saved["tables"]]
     assert "undetected: " in capsys.readouterr().out
+
+
+def test_models_of_several_folders_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    people, own = tmp_path / "people", tmp_path / "own"
+    people.mkdir()
+    for image in write_people(people):
+        Pil.open("tests/photos/obama.jpg").resize((200, 240)).save(image.path)
+    run = tmp_path / "runs" / "softmax"
+    write_finished_run(run, "softmax", ["folders:staff"])
+    exported(own, run, "--name", "staff")
+    arguments = ["rates", "--source", f"folders:{people}", "--model", "staff", "--most", "2", "--record"]
+    with pytest.raises(SystemExit) as ended:
+        evaluate.main([*arguments, "--models", f"models:{own}"])
+    assert ended.value.code == 0
+    assert "staff on people: 3 people" in capsys.readouterr().out
+    assert list(json.loads((own / "metrics.json").read_text())) == ["staff"]
 
 
 def test_rates_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import typer
 from keras import layers
 from typer.testing import CliRunner, Result
 
-from app.runtime.model_store import MANIFEST
+from app.runtime.manifest import MANIFEST
 from app.vision.spec import EmbedderSpec
 from tests.fakes import COMMON
 from training import make_models

@@ -1,15 +1,18 @@
 """`python -m training.train`: the job that a run starts, and its errors."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
 from training import train
+from training.config.registry import find
 from training.config.schema import StageConfig
-from training.engine import cascade_job, embedding_job, landmark_job
+from training.engine import cascade_data, cascade_job, embedding_job, landmark_job
 
 Calls = list[tuple[str, tuple[Any, ...]]]
 
@@ -21,7 +24,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     for module in (landmark_job, embedding_job, cascade_job):
         name = module.__name__.removeprefix("training.engine.")
         monkeypatch.setattr(module, "train", lambda *arguments, name=name: made.append((name, arguments)))
-    monkeypatch.setattr(cascade_job, "read", lambda *arguments: arguments)
+    monkeypatch.setattr(cascade_data, "read", lambda *arguments: arguments)
     return made
 
 
@@ -45,13 +48,13 @@ def command(*arguments: str) -> Result:
     ],
 )
 def test_the_type_of_the_config_selects_the_job(calls: Calls, name: str, job: str, tmp_path: Path) -> None:
-    result = command(name, "--data", "d", "--out", str(tmp_path), "--epochs", "3", "--seed", "7", "--resume")
+    result = command(name, "--data", "d", "--out", str(tmp_path), "--epochs", "3", "--seed", "7")
     assert (result.exit_code, result.output) == (0, "")
     ((started, (run, config, _, folder, resume)),) = calls
     assert started == job
     assert run.CONFIG.name == name
     assert config == run.CONFIG.model_copy(update={"epochs": 3, "seed": 7})
-    assert (folder, resume) == (tmp_path / name, True)
+    assert (folder, resume) == (tmp_path / name, False)
 
 
 def test_every_run_has_a_job(calls: Calls) -> None:
@@ -77,16 +80,18 @@ def test_a_backbone_with_random_weights_is_mentioned(calls: Calls) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "file"),
+    ("name", "message"),
     [
-        ("cnn68", "prepare.json"),
-        ("triplet", "prepare.json"),
-        ("cascade_pnet", "wider/wider_face_split/wider_face_train_bbx_gt.txt"),
+        ("cnn68", "holds no prepared data: there is no {0}/prepare.json. Write it with `python -m training"),
+        ("triplet", ".prepare identities`.\n"),
+        ("cascade_pnet", "{0}/wider/wider_face_split/wider_face_train_bbx_gt.txt does not exist.\n"),
     ],
 )
-def test_missing_data_is_one_line(name: str, file: str, tmp_path: Path) -> None:
+def test_missing_data_is_one_line(name: str, message: str, tmp_path: Path) -> None:
     result = command(name, "--data", str(tmp_path), "--out", str(tmp_path / "runs"))
-    assert (result.exit_code, result.output) == (1, f"{tmp_path / file} does not exist.\n")
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert message.format(tmp_path) in result.output
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_fault_of_a_label_file_is_one_line(tmp_path: Path) -> None:
@@ -108,8 +113,7 @@ def test_a_stage_without_candidates_is_one_line(tmp_path: Path) -> None:
 
 def test_a_folder_with_a_run_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "cnn68").mkdir()
-    (tmp_path / "cnn68" / "checkpoint.npz").touch()
-    (tmp_path / "prepare.json").write_text("{}")
+    (tmp_path / "cnn68" / "run.json").touch()
     result = command("cnn68", "--data", str(tmp_path), "--out", str(tmp_path))
     assert result.exit_code == 1
     assert result.output.startswith(f"{tmp_path / 'cnn68'} already holds a run. Give --resume")
@@ -121,7 +125,7 @@ def test_resuming_without_a_run_is_one_line(tmp_path: Path) -> None:
     result = command("cnn68", "--data", str(tmp_path), "--out", str(tmp_path), "--resume")
     assert (result.exit_code, result.output) == (
         1,
-        f"{tmp_path / 'cnn68'} holds no run to continue. Leave out --resume.\n",
+        f"{tmp_path / 'cnn68'} holds no run to continue: it has no run.json. Leave out --resume.\n",
     )
 
 
@@ -146,12 +150,82 @@ def test_unsuitable_options_are_refused(calls: Calls, arguments: tuple[str, ...]
     assert calls == []
 
 
-@pytest.mark.parametrize(("option", "value"), [("--epochs", "0"), ("--seed", "-1")])
-def test_numbers_out_of_range_are_refused(calls: Calls, option: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--epochs", "0", "epochs=0 is not valid. The value should be greater than 0.\n"),
+        ("--seed", "-1", "seed=-1 is not valid. The value should be greater than or equal to 0.\n"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(calls: Calls, option: str, value: str, message: str) -> None:
     result = command("cnn68", "--data", "d", option, value)
-    assert result.exit_code == 2
-    assert "greater than or equal to" in result.output
+    assert (result.exit_code, result.output) == (2, message)
     assert calls == []
+
+
+def test_a_run_gets_a_name_and_changes_of_its_config(calls: Calls, tmp_path: Path) -> None:
+    options = ("--set", "epochs=20", "--set", "augment.rotate=10", "--epochs", "5", "--name", "mine-1")
+    result = command("cnn68", "--data", "d", "--out", str(tmp_path), *options)
+    assert (result.exit_code, result.output) == (0, "")
+    ((_, (run, config, _, folder, _)),) = calls
+    assert (run.CONFIG.name, config.name, folder) == ("cnn68", "mine-1", tmp_path / "mine-1")
+    assert (config.epochs, config.augment.rotate) == (5, 10)
+    augment = run.CONFIG.augment.model_copy(update={"rotate": 10})
+    changes = {"name": "mine-1", "epochs": 5, "augment": augment}
+    assert config == run.CONFIG.model_copy(update=changes)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "a b"])
+def test_a_name_that_is_no_name_of_a_folder_is_refused(calls: Calls, name: str) -> None:
+    result = command("cnn68", "--data", "d", "--name", name)
+    if name:
+        assert result.output == f"The name {name!r} is not valid. Use letters, digits, _ and -.\n"
+        assert (result.exit_code, calls) == (2, [])
+    else:
+        assert calls[0][1][3] == Path("runs/cnn68")
+
+
+def started(folder: Path, name: str, changes: dict[str, object], **facts: object) -> None:
+    """Write the files of a run that can be continued."""
+    folder.mkdir()
+    (folder / "checkpoint.npz").touch()
+    config = find(name).CONFIG.model_copy(update={"name": folder.name, **changes})
+    (folder / "run.json").write_text(json.dumps({"config": config.model_dump(), "module": name, **facts}))
+
+
+def test_a_resumed_run_keeps_its_config(calls: Calls, tmp_path: Path) -> None:
+    started(tmp_path / "mine", "cnn68", {"batch": 7, "epochs": 3}, precision="mixed_bfloat16")
+    options = ("--data", "d", "--out", str(tmp_path), "--name", "mine", "--resume")
+    result = command("cnn68", *options, "--epochs", "9", "--set", "batch=7")
+    assert (result.exit_code, result.output) == (0, "")
+    ((_, (_, config, _, folder, resume)),) = calls
+    assert (config.name, config.batch, config.epochs) == ("mine", 7, 9)
+    assert (folder, resume) == (tmp_path / "mine", True)
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    command("cnn68", "--data", "d", "--out", str(tmp_path))
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (
+            "cnn68",
+            ("--set", "batch=8"),
+            "The run was started with batch=7, and a resumed run keeps it. Leave batch",
+        ),
+        ("cnn68", ("--seed", "1"), "The run was started with seed=0"),
+        ("cnn68", ("--precision", "mixed_bfloat16"), "started with --precision float32, and a resumed run"),
+        ("landmarks68", (), "mine holds a run of cnn68, not of landmarks68."),
+    ],
+)
+def test_a_change_that_contradicts_the_resumed_run_is_refused(
+    calls: Calls, name: str, options: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    started(tmp_path / "mine", "cnn68", {"batch": 7})
+    result = command(name, "--data", "d", "--out", str(tmp_path), "--name", "mine", "--resume", *options)
+    assert (result.exit_code, result.output.count("\n"), calls) == (1, 1, [])
+    assert message in result.output
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,6 @@ class PairOutput:
     ALL_PAIRS = slice(2, None)
 
 
-def cascade_label_width(stage: str) -> int:
-    """Return the number of label columns of a stage: only O-Net has points."""
-    return CascadeLabel.WIDTH_WITH_POINTS if stage == "onet" else CascadeLabel.WIDTH
+def cascade_label_width(points: bool) -> int:
+    """Return the number of label columns of a net with or without points."""
+    return CascadeLabel.WIDTH_WITH_POINTS if points else CascadeLabel.WIDTH

@@ -1,16 +1,19 @@
 """The named runs: find a run by its name, and read the configuration and the weights of a finished run.
 
-A run is a module of `training.configs` with `CONFIG` and `build()`.
+A run is a module of `training.configs` with `CONFIG` and `build()`. A finished run is a folder. Its
+`run.json`
+names the module, because the folder may have another name.
 """
 
 import difflib
 import hashlib
 import importlib
 import json
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from training.config.schema import EmbeddingConfig, LandmarkConfig, RunConfig, StageConfig
 
@@ -27,11 +30,19 @@ _ANY_CONFIG: TypeAdapter[RunConfig] = TypeAdapter(LandmarkConfig | EmbeddingConf
 
 
 class RunError(ValueError):
-    """A run cannot start as requested."""
+    """A run cannot start as requested, or a finished run cannot be read.
+
+    Attributes:
+        exit_status: status of the command that the error ends.
+    """
+
+    exit_status: ClassVar[int] = 1
 
 
 class UnknownRun(RunError):
     """No run has the name. The message lists similar names, or all names if none is similar."""
+
+    exit_status = 2
 
     def __init__(self, name: str, known: list[str]) -> None:
         near = difflib.get_close_matches(name, known)
@@ -55,36 +66,95 @@ class Run(Protocol):
         """
 
 
+def names() -> list[str]:
+    """Return the names of the modules of `training.configs`."""
+    return sorted(path.stem for path in _CONFIGS.glob("*.py") if path.stem != "__init__")
+
+
 def find(name: str) -> Run:
     """Return the run with the given name.
 
     Raises:
         UnknownRun: there is no module of that name in `training.configs`.
     """
-    known = sorted(path.stem for path in _CONFIGS.glob("*.py") if path.stem != "__init__")
-    if name not in known:
-        raise UnknownRun(name, known)
+    if name not in names():
+        raise UnknownRun(name, names())
     return cast(Run, importlib.import_module(f"training.configs.{name}"))
+
+
+def read_run_file(folder: Path) -> dict[str, Any]:
+    """Return the contents of `run.json` of the run in `folder`.
+
+    Raises:
+        RunError: the file is damaged.
+        FileNotFoundError: the folder holds no run.
+    """
+    path = folder / RUN_FILE
+    try:
+        facts = json.loads(path.read_text())
+        if isinstance(facts, dict) and isinstance(facts.get("config"), dict):
+            return facts
+    except ValueError:
+        pass
+    raise RunError(f"{path} is damaged: it does not hold the configuration of a run. Train the run again.")
+
+
+def module_of(folder: Path) -> str:
+    """Return the module of `training.configs` with which the run in `folder` was trained.
+
+    Raises:
+        RunError: `run.json` is damaged.
+        FileNotFoundError: the folder holds no run.
+    """
+    facts = read_run_file(folder)
+    return str(facts.get("module", facts["config"].get("name")))  # old runs have the name of their module
 
 
 def config_of(folder: Path, kind: type[Config]) -> Config:
     """Return the configuration with which the run in `folder` was trained.
 
     Raises:
-        RunError: the run is of another kind.
+        RunError: the run is of another kind, or its configuration is not valid.
         FileNotFoundError: the folder holds no run.
     """
-    config = _ANY_CONFIG.validate_python(json.loads((folder / RUN_FILE).read_text())["config"])
+    try:
+        config = _ANY_CONFIG.validate_python(read_run_file(folder)["config"])
+    except (ValidationError, LookupError, TypeError) as error:
+        raise RunError(f"{folder / RUN_FILE} holds no valid configuration. Train the run again.") from error
     if not isinstance(config, kind):
         raise RunError(f"{folder} holds a run of kind {type(config).__name__}, not {kind.__name__}.")
     return config
 
 
 def build_trained(folder: Path) -> "keras.Model":
-    """Return the net of the run in `folder` with its best weights on validation."""
-    net = find(config_of(folder, RunConfig).name).build()
-    net.load_weights(folder / BEST_WEIGHTS)
+    """Return the net of the run in `folder` with its best weights on validation.
+
+    Raises:
+        RunError: the run or its weights are damaged, or the weights are of another net.
+        FileNotFoundError: the folder holds no run, or no weights.
+    """
+    net = find(module_of(folder)).build()
+    load_weights(net, folder / BEST_WEIGHTS)
     return net
+
+
+def load_weights(net: "keras.Model", path: Path) -> None:
+    """Set the weights of a net to those of a `.weights.h5` file.
+
+    Raises:
+        RunError: the file is damaged, or holds the weights of another net.
+        FileNotFoundError: the file does not exist.
+    """
+    path.stat()
+    try:
+        with warnings.catch_warnings():
+            # Keras warns of layers that the file lacks, and leaves them at random.
+            warnings.filterwarnings("error", "Skipping", UserWarning)
+            net.load_weights(path)
+    except OSError as error:
+        raise RunError(f"{path} is damaged: it is no complete HDF5 file. Train the run again.") from error
+    except (ValueError, KeyError, UserWarning) as error:
+        raise RunError(f"{path} holds the weights of another net than {net.name}.") from error
 
 
 def with_pretrained_backbone(run: Run, weights: Path) -> Run:
@@ -106,7 +176,7 @@ def with_pretrained_backbone(run: Run, weights: Path) -> Run:
         @staticmethod
         def build() -> "keras.Model":
             net = run.build()
-            net.get_layer("backbone").load_weights(weights)
+            load_weights(net.get_layer("backbone"), weights)
             return net
 
     return Pretrained()

@@ -5,7 +5,7 @@ A run owns these numbers. A module of `training.configs` holds one configuration
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.vision.align import Template
 from app.vision.points import Scheme
@@ -13,14 +13,14 @@ from app.vision.points import Scheme
 LossName = Literal["mean_squared", "pairwise_squared", "root_mean_squared", "wing"]
 SelectionMetric = Literal["validation_error", "validation_loss", "validation_rmse"]
 StageMetric = Literal["validation_error", "validation_false_positive_rate"]
-Objective = Literal["softmax", "triplet", "siamese"]
-TripletMining = Literal["semi_hard", "hardest", "random"]
+Objective = Literal["softmax", "triplet", "siamese", "distillation"]
+TripletMining = Literal["semi_hard", "violating", "hardest", "random"]
 PairLoss = Literal["cross_entropy", "contrastive", "all_pairs"]
 Stage = Literal["pnet", "rnet", "onet"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Augmentation(_Frozen):
@@ -63,7 +63,7 @@ class RunConfig(_Frozen):
 
     name: str
     size: int = Field(gt=0, description="Side of the net's input in pixels.")
-    epochs: int = Field(gt=0)
+    epochs: int = Field(gt=0, description="Passes over the training set.")
     batch: int = Field(gt=0, description="Samples per batch.")
     learning_rate: float = Field(gt=0, description="Peak learning rate.")
     final_learning_rate: float = Field(ge=0, description="Learning rate of the last step (cosine decay).")
@@ -79,7 +79,9 @@ class RunConfig(_Frozen):
         description="Run in the same folder whose best weights initialise the net; `imported` for published "
         "weights.",
     )
-    seed: int = 0
+    seed: int = Field(
+        0, ge=0, description="Seed of the weights, the order of the samples and the augmentation."
+    )
     augment: Augmentation = Augmentation()
 
 
@@ -140,6 +142,12 @@ class SampleShares(_Frozen):
     near_faces: float = Field(0.2, ge=0, le=1, description="Candidates that overlap a face.")
     portraits: float = Field(0.0, ge=0, le=1, description="Portraits with five points.")
 
+    @model_validator(mode="after")
+    def _sum(self) -> "SampleShares":
+        if self.faces + self.near_faces + self.portraits > 1 + 1e-9:
+            raise ValueError("faces, near_faces and portraits add up to more than 1")
+        return self
+
 
 class StageConfig(RunConfig):
     """The configuration of one stage of the cascade.
@@ -154,9 +162,9 @@ class StageConfig(RunConfig):
     tile_size: int = Field(96, gt=0, description="P-Net: side of the training tiles.")
 
     sample_shares: SampleShares = SampleShares()
-    positive_iou: float = Field(0.65, description="Minimum IoU of a positive.")
-    part_iou: float = Field(0.4, description="Minimum IoU of a sample that the box loss uses.")
-    negative_iou: float = Field(0.3, description="IoU below which a sample is a negative.")
+    positive_iou: float = Field(0.65, ge=0, le=1, description="Minimum IoU of a positive.")
+    part_iou: float = Field(0.4, ge=0, le=1, description="Minimum IoU of a sample that the box loss uses.")
+    negative_iou: float = Field(0.3, ge=0, le=1, description="IoU below which a sample is a negative.")
     ohem_fraction: float = Field(
         0.7, gt=0, le=1, description="Share of the hardest samples that the score loss uses."
     )
@@ -164,10 +172,17 @@ class StageConfig(RunConfig):
         0.0, ge=0, description="Maximum number of hard samples per positive; 0 sets no limit."
     )
     box_weight: float = Field(1.0, ge=0, description="Weight of the box loss.")
-    points_weight: float = Field(0.0, ge=0, description="Weight of the points loss.")
+    points_weight: float = Field(
+        0.0, ge=0, description="Weight of the points loss; above 0 P- and R-Net predict points too."
+    )
     choose_by: StageMetric = Field(
         "validation_error", description="Metric whose minimum selects the best weights."
     )
     validation_share: float = Field(
         0.08, ge=0, lt=1, description="Share of WIDER FACE's training photos that is held out."
     )
+
+    @property
+    def has_points(self) -> bool:
+        """Whether the net predicts five points: O-Net always, P- and R-Net with a points loss."""
+        return self.stage == "onet" or self.points_weight > 0

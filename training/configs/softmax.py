@@ -1,7 +1,7 @@
 r"""Softmax over people without center loss, to compare with `centerloss`; `triplet` starts from its weights.
 
     python -m training.prepare identities --source folders:DATA/identities/celeba \
-        --source folders:DATA/identities/vggface2 --out cache/people
+        --source folders:DATA/identities/vggface2 --validation 30 --out cache/people
     python -m training.train softmax --data cache/people
 
 Validation EER: 0.175 (`training/records/softmax`).

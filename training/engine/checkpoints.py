@@ -1,6 +1,7 @@
 """The state of a run in one file: weights, optimizer, moving averages, and the log of its epochs."""
 
 import json
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 from numpy import ndarray
+
+from training.config.registry import RunError
+from training.data.storage.whole_file import whole_file
 
 FILE = "checkpoint.npz"
 
@@ -34,12 +38,11 @@ class Progress:
 
 def save(folder: Path, net: keras.Model, progress: Progress) -> None:
     """Write the checkpoint of a compiled net into `folder`, completely or not at all."""
-    part = folder / "checkpoint.part.npz"
     arrays = {"progress": np.array(json.dumps(vars(progress)))}
     arrays |= {f"net{i}": _value(v) for i, v in enumerate(net.variables)}
     arrays |= {f"optimizer{i}": _value(v) for i, v in enumerate(net.optimizer.variables)}
-    np.savez(part, allow_pickle=False, **arrays)
-    part.replace(folder / FILE)
+    with whole_file(folder / FILE) as part:
+        np.savez(part, allow_pickle=False, **arrays)
 
 
 def load(folder: Path, net: keras.Model) -> Progress:
@@ -49,22 +52,36 @@ def load(folder: Path, net: keras.Model) -> Progress:
         The progress of the run.
 
     Raises:
+        RunError: the checkpoint is damaged, or of another net.
         FileNotFoundError: the folder holds no checkpoint.
     """
     if not net.optimizer.built:
         net.optimizer.build(net.trainable_variables)
-    with np.load(folder / FILE) as saved:
-        for prefix, variables in (("net", net.variables), ("optimizer", net.optimizer.variables)):
-            for i, variable in enumerate(variables):
-                variable.assign(saved[f"{prefix}{i}"])
-        return Progress(**json.loads(str(saved["progress"])))
+    variables = {f"net{i}": v for i, v in enumerate(net.variables)}
+    variables |= {f"optimizer{i}": v for i, v in enumerate(net.optimizer.variables)}
+    try:
+        with (folder / FILE).open("rb") as file, np.load(file) as saved:
+            arrays = {name: saved[name] for name in saved.files}
+        progress = Progress(**json.loads(str(arrays.pop("progress"))))
+    except FileNotFoundError:
+        raise
+    except (AttributeError, EOFError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise RunError(
+            f"{folder / FILE} is damaged, so the run cannot be continued. Train it again."
+        ) from error
+    if {k: a.shape for k, a in arrays.items()} != {k: tuple(v.shape) for k, v in variables.items()}:
+        raise RunError(
+            f"{folder / FILE} is the checkpoint of another net. Train the run again, with another --name."
+        )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+    return progress
 
 
 def save_weights(path: Path, net: keras.Model) -> None:
     """Write the weights of a net without its optimizer, completely or not at all."""
-    part = path.with_name("part." + path.name)
-    keras.Model(net.inputs, net.outputs).save_weights(part)  # a compiled model adds its optimizer's state
-    part.replace(path)
+    with whole_file(path) as part:
+        keras.Model(net.inputs, net.outputs).save_weights(part)  # a compiled model adds its optimizer's state
 
 
 class AveragedWeights:

@@ -1,10 +1,9 @@
-"""Objectives for embedding nets: softmax with or without center loss, triplets, and Siamese pairs.
+"""Objectives for embedding nets: softmax with or without center loss, triplets, Siamese pairs, distillation.
 
 Sources: center loss, Wen et al. (2016); triplets, Schroff et al. (2015); Siamese network, Koch et al. (2015);
-contrastive loss, Hadsell et al. (2006).
+contrastive loss, Hadsell et al. (2006); distillation, Hinton et al. (2015).
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,14 @@ from jaxtyping import Float32, Int64
 from keras import layers, ops
 from numpy import ndarray
 
-from training.config.registry import BEST_WEIGHTS, RUN_FILE, config_of, find
+from training.config.registry import (
+    BEST_WEIGHTS,
+    config_of,
+    find,
+    load_weights,
+    module_of,
+    read_run_file,
+)
 from training.config.schema import EmbeddingConfig
 from training.losses import siamese as siamese_losses
 from training.losses.center import CenterLoss
@@ -62,19 +68,21 @@ def build(net: keras.Model, config: EmbeddingConfig, people: int) -> EmbeddingOb
             return _triplet(net, config)
         case "siamese":
             return _siamese(net, config)
+        case "distillation":
+            return _distillation(net)
 
 
 def build_trained(folder: Path) -> EmbeddingObjective:
     """Return the objective of a finished run with its best weights on validation.
 
     Raises:
-        RunError: the run in `folder` is of another kind.
-        FileNotFoundError: the folder holds no run.
+        RunError: the run in `folder` is of another kind, or it is damaged.
+        FileNotFoundError: the folder holds no run, or no weights.
     """
     config = config_of(folder, EmbeddingConfig)
-    facts = json.loads((folder / RUN_FILE).read_text())
-    objective = build(find(config.name).build(), config, facts["people"]["train"])
-    objective.product.load_weights(folder / BEST_WEIGHTS)
+    people = read_run_file(folder)["people"]["train"]
+    objective = build(find(module_of(folder)).build(), config, people)
+    load_weights(objective.product, folder / BEST_WEIGHTS)
     return objective
 
 
@@ -82,8 +90,10 @@ def _softmax(net: keras.Model, config: EmbeddingConfig, people: int) -> Embeddin
     label = keras.Input((1,), dtype="int32", name="label")
     features = net.output
     if config.center_weight:
-        features = CenterLoss(people, config.center_weight, config.center_alpha)((features, label))
-    logits = layers.Dense(people, use_bias=False, name="people")(features)
+        features = CenterLoss(people, config.center_weight, config.center_alpha, dtype="float32")(
+            (features, label)
+        )
+    logits = layers.Dense(people, use_bias=False, dtype="float32", name="people")(features)
     model = keras.Model((net.input, label), logits)
 
     def cross_entropy(person: Tensor, logits: Tensor) -> Tensor:
@@ -105,6 +115,18 @@ def _triplet(net: keras.Model, config: EmbeddingConfig) -> EmbeddingObjective:
         return triplet_loss(labels, embeddings, config.margin, config.mining)[1]
 
     return EmbeddingObjective(model, net, net, loss, [active])
+
+
+def _distillation(net: keras.Model) -> EmbeddingObjective:
+    model = keras.Model(net.input, unit_length(net.output))
+
+    def cosine(vectors: Tensor, embeddings: Tensor) -> Tensor:
+        return ops.mean(ops.sum(vectors * embeddings, axis=-1))
+
+    def distance(vectors: Tensor, embeddings: Tensor) -> Tensor:
+        return 1.0 - cosine(vectors, embeddings)
+
+    return EmbeddingObjective(model, net, net, distance, [cosine])
 
 
 def _siamese(net: keras.Model, config: EmbeddingConfig) -> EmbeddingObjective:

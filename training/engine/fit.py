@@ -1,21 +1,24 @@
 """Training of any net with Keras' `fit`: validation, best weights, checkpoint and log after each epoch."""
 
-import json
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from training.config.registry import BEST_WEIGHTS, RUN_FILE, RunError
+from training.config.origins import start_facts
+from training.config.registry import BEST_WEIGHTS, RUN_FILE, RunError, read_run_file
 from training.config.schema import RunConfig
 from training.data.batches.epochs import EpochBatches
 from training.engine import checkpoints
 from training.engine.checkpoints import AveragedWeights, LogRow, Progress
+from training.engine.progress import RunProgress
 from training.engine.run_log import RunLog
+
+SUMMARY = "summary.txt"
+"""File of a run with the table of the net's layers."""
 
 
 @dataclass(frozen=True)
@@ -41,23 +44,30 @@ class TrainingJob:
     error_label: str = "normalised mean error on validation"
 
 
-def prepare_folder(folder: Path, resume: bool, data_sha256: object) -> None:
-    """Create the folder of a run, or check that a run there can be resumed.
+def check_folder(folder: Path, resume: bool) -> None:
+    """Check that a run can start, or be continued, in a folder.
 
     Raises:
-        FileExistsError: the folder holds a run, and `resume` is not set.
-        FileNotFoundError: `resume` is set, and the folder holds no run.
-        RunError: the run in the folder was trained on other data.
+        RunError: the folder holds a run, and `resume` is not set, or the reverse.
     """
-    if not resume and (folder / checkpoints.FILE).exists():
-        raise FileExistsError(
-            f"{folder} already holds a run. Give --resume to continue it, or --out to train elsewhere."
+    missing = [name for name in (RUN_FILE, checkpoints.FILE) if not (folder / name).exists()]
+    if resume and missing:
+        raise RunError(f"{folder} holds no run to continue: it has no {missing[0]}. Leave out --resume.")
+    if not resume and RUN_FILE not in missing:
+        raise RunError(
+            f"{folder} already holds a run. Give --resume to continue it, or --name to train another one."
         )
-    if resume and not (folder / RUN_FILE).exists():
-        raise FileNotFoundError(f"{folder} holds no run to continue. Leave out --resume.")
-    if resume and json.loads((folder / RUN_FILE).read_text())["data"].get("sha256") != data_sha256:
+
+
+def check_data(folder: Path, data_sha256: object) -> None:
+    """Check that the run in a folder, which is to be continued, was trained on the data with this hash.
+
+    Raises:
+        RunError: it was trained on other data.
+        FileNotFoundError: the folder holds no run.
+    """
+    if read_run_file(folder).get("data", {}).get("sha256") != data_sha256:
         raise RunError(f"{folder} holds a run on other data. Give --data the folder that it was trained on.")
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 def fit(job: TrainingJob, config: RunConfig, folder: Path, resume: bool) -> Progress:
@@ -69,27 +79,43 @@ def fit(job: TrainingJob, config: RunConfig, folder: Path, resume: bool) -> Prog
     Args:
         job: the net, its training set, and its validation.
         config: the run.
-        folder: the folder of the run, from `prepare_folder`.
+        folder: the folder of the run, which is created.
         resume: continue from the checkpoint in `folder`.
 
     Returns:
         The progress of the run.
+
+    Raises:
+        RunError: the checkpoint is damaged, or of another net.
     """
     net = job.net
+    job = replace(job, facts=job.facts | start_facts(config, folder, resume))
     if not net.optimizer.built:
         # Otherwise Keras traces the training step twice: the first step would create the variables.
         net.optimizer.build(net.trainable_variables)
     progress = checkpoints.load(folder, net) if resume else Progress()
-    if not progress.finished(config.epochs, config.patience):
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_summary(folder / SUMMARY, net)
+    if progress.finished(config.epochs, config.patience):
+        print(f"{folder} is trained: {progress.epoch} epochs are done. Give --epochs to train longer.")
+    else:
+        shown = RunProgress(config.epochs, len(job.batches), progress.epoch)
         net.fit(
             job.batches,
             initial_epoch=progress.epoch,
             epochs=config.epochs,
             shuffle=False,
-            verbose=1 if sys.stdout.isatty() else 0,
-            callbacks=[SelectEpoch(job.batches), EndOfEpoch(job, config, folder, progress)],
+            verbose=0,
+            callbacks=[SelectEpoch(job.batches), shown, EndOfEpoch(job, config, folder, progress, shown)],
         )
     return progress
+
+
+def _write_summary(path: Path, net: keras.Model) -> None:
+    """Write the table of a net's layers."""
+    lines: list[str] = []
+    net.summary(line_length=110, expand_nested=True, print_fn=lambda line, *_, **__: lines.append(line))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 class SelectEpoch(keras.callbacks.Callback):  # type: ignore[misc] # keras has no types
@@ -107,8 +133,11 @@ class SelectEpoch(keras.callbacks.Callback):  # type: ignore[misc] # keras has n
 class EndOfEpoch(keras.callbacks.Callback):  # type: ignore[misc] # keras has no types
     """Validates, keeps the best weights, writes the log and the checkpoint, and stops when it is time."""
 
-    def __init__(self, job: TrainingJob, config: RunConfig, folder: Path, progress: Progress) -> None:
+    def __init__(
+        self, job: TrainingJob, config: RunConfig, folder: Path, progress: Progress, shown: RunProgress
+    ) -> None:
         super().__init__()
+        self._shown = shown
         self._job, self._config, self._folder, self._progress = job, config, folder, progress
         self._log = RunLog(folder, job.error_label)
         self._start = 0.0
@@ -144,7 +173,7 @@ class EndOfEpoch(keras.callbacks.Callback):  # type: ignore[misc] # keras has no
             f"best_{job.choose_by}": progress.best,
         }
         self._log.write(progress.rows, self._facts)
-        print("  ".join(f"{name} {value:.5g}" for name, value in row.items()), flush=True)
+        self._shown.print_epoch(row)
         job.net.stop_training = progress.finished(config.epochs, config.patience)
 
     def on_train_end(self, logs: Any = None) -> None:

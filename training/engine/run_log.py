@@ -10,6 +10,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from training.data.storage.whole_file import whole_file
 from training.engine.checkpoints import LogRow
 
 CURVES = ("loss", "validation_loss", "validation_error")
@@ -43,12 +44,10 @@ class RunLog:
         self._events.close()
 
     def _csv(self, rows: list[LogRow]) -> None:
-        part = self._folder / "log.csv.part"
-        with part.open("w", newline="") as file:
+        with whole_file(self._folder / "log.csv") as part, part.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(dict.fromkeys(k for row in rows for k in row)))
             writer.writeheader()
             writer.writerows(rows)
-        part.replace(self._folder / "log.csv")
 
     def _curves(self, rows: list[LogRow]) -> None:
         figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -60,12 +59,13 @@ class RunLog:
                 continue
             axis, style = (right, "k--") if name == "validation_error" else (left, "-")
             axis.plot(*zip(*known, strict=True), style, label=name.replace("_", " "))
-        left.set(xlabel="epoch", ylabel="loss", yscale="log")
+        positive = any(row.get(name, 0) > 0 for row in rows for name in CURVES[:2])
+        left.set(xlabel="epoch", ylabel="loss", yscale="log" if positive else "linear")
         right.set_ylabel(self._error_label)
         figure.legend(loc="upper right", bbox_to_anchor=(0.9, 0.95))
-        figure.savefig(self._folder / "curves.png", dpi=100)
+        with whole_file(self._folder / "curves.png") as part:
+            figure.savefig(part, dpi=100)
 
     def _replace(self, name: str, text: str) -> None:
-        part = self._folder / f"{name}.part"
-        part.write_text(text)
-        part.replace(self._folder / name)
+        with whole_file(self._folder / name) as part:
+            part.write_text(text)

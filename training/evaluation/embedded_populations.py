@@ -9,6 +9,7 @@ import numpy as np
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.embedder import Embedder
 from app.runtime import model_store
+from app.runtime.manifest import models_for
 from training.evaluation.galleries import LabelledFaces, label_faces, same_people
 from training.evaluation.populations import FaceVectors, read_populations, vectors_of
 
@@ -39,9 +40,7 @@ class EmbeddedPopulations:
 
 def load(data: Path, models: Path, cache: Path, model: str) -> EmbeddedPopulations:
     """Return an embedder of the store, and its vectors of the populations."""
-    names = model_store.models_for(models, {"detect": None}) | model_store.models_for(
-        models, {"embed": model}
-    )
+    names = models_for(models, {"detect": None}) | models_for(models, {"embed": model})
     analyzer = Analyzer(model_store.load(models, "cpu", names=names))
     people = read_populations(data)
     return EmbeddedPopulations(

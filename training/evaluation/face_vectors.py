@@ -1,6 +1,7 @@
 """The largest face of each image, the vectors that an embedder computes of it, and their similarities."""
 
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from app.runtime.session import OrtSession
 from app.runtime.timing import Timing
 from app.vision.pyramid import ImagePyramid
 from training.data.datasets.images import read_image
+from training.exporting.attribution import attribution_of
 from training.exporting.trained import embedder_recipes
 from training.importers.packages import CACHE
 
@@ -41,6 +43,11 @@ class LocatedFaces:
     def undetected(self) -> list[str]:
         """The names of the files in which no face is detected."""
         return [p.name for p, five in zip(self.paths, self.points, strict=True) if np.isnan(five).any()]
+
+    def without(self, people: Collection[str]) -> "LocatedFaces":
+        """Return the images of everybody else."""
+        kept = [i for i, person in enumerate(self.people) if person not in people]
+        return LocatedFaces([self.paths[i] for i in kept], self.people[kept], self.points[kept])
 
 
 def locate(analyzer: Analyzer, paths: list[Path], people: list[str] | None = None) -> LocatedFaces:
@@ -99,7 +106,7 @@ def embedder_of(run: Path) -> Embedder:
     """
     with tempfile.TemporaryDirectory() as folder:
         sessions = []
-        for recipe in embedder_recipes(run, run.name, {}):
+        for recipe in embedder_recipes(run, attribution_of([run], run.name)):
             file = Path(folder) / recipe.file
             recipe.write(recipe.net(CACHE), file, file.with_suffix(".npz"))
             sessions.append(OrtSession(file, Device("cpu")))

@@ -15,6 +15,7 @@ from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.landmarks import Landmarker
 from app.runtime import model_store
 from app.runtime.device import Device
+from app.runtime.manifest import models_for
 from app.runtime.session import ModelSession
 from app.runtime.timing import Timing
 from app.vision import align
@@ -27,6 +28,7 @@ from training.data.batches import landmarks as landmark_batches
 from training.data.datasets.landmark_sets import READERS, Sample
 from training.data.prepare.face_matching import bounding_box, labelled_face, raise_top
 from training.data.storage import landmark_crops
+from training.evaluation.model_folders import folders_of
 from training.evaluation.user_errors import UserError
 
 T = TypeVar("T")
@@ -121,8 +123,9 @@ def load_detector(models: Path, name: str | None = None) -> Detector:
         UnknownModel: the store has no such detector.
         BadModel: the store is damaged.
     """
-    names = model_store.models_for(models, {"detect": name})
-    return Detector(model_store.load(models, "cpu", names=names)[0].sessions)
+    folders = folders_of(models)
+    names = models_for(folders, {"detect": name})
+    return Detector(model_store.load(folders, "cpu", names=names)[0].sessions)
 
 
 def open_session(models: Path, name: str | None, run: Path | None) -> ModelSession:
@@ -145,8 +148,9 @@ def load_session(models: Path, name: str) -> ModelSession:
         UnknownModel: the store has no such landmark net.
         BadModel: the store is damaged.
     """
-    names = model_store.models_for(models, {"landmarks": name})
-    return model_store.load(models, "cpu", names=names)[0].sessions["landmarks"]
+    folders = folders_of(models)
+    names = models_for(folders, {"landmarks": name})
+    return model_store.load(folders, "cpu", names=names)[0].sessions["landmarks"]
 
 
 def read_test_samples(data: Path, source: str, scheme: Scheme) -> list[Sample]:

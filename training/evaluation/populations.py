@@ -61,16 +61,19 @@ def read_populations(data: Path) -> list[Population]:
     """
     lines = [line.partition("#")[0].strip() for line in WRONG_LABELS.read_text().splitlines()]
     wrong = tuple(filter(None, lines))
-    root, pairs = data / "lfw", read_pairs(data / "lfw")
-    files = sorted({path for pair in pairs for path in (pair.a, pair.b)})
-    lfw = [IdentityImage(path, path.parent.name, path.relative_to(root).as_posix()) for path in files]
-    sets = {"LFW View 1": lfw} | {
+    sets = {"LFW View 1": people_of_pairs(data / "lfw")} | {
         name: list(read_folders(data / "identities" / name.lower())) for name in ("CelebA", "VGGFace2")
     }
     return [
         Population(name, [i for i in images if not i.path.relative_to(data).as_posix().startswith(wrong)])
         for name, images in sets.items()
     ]
+
+
+def people_of_pairs(root: Path, name: str = "pairsDevTest.txt") -> list[IdentityImage]:
+    """Return the images of a pairs file, each once; see `read_pairs`."""
+    files = sorted({path for pair in read_pairs(root, name) for path in (pair.a, pair.b)})
+    return [IdentityImage(path, path.parent.name, path.relative_to(root).as_posix()) for path in files]
 
 
 def pairs_of(analyzer: Analyzer, embedder: str, population: Population, cache: Path) -> Pairs:

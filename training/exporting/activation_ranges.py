@@ -15,7 +15,7 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from app.runtime.device import Device
-from app.runtime.model_store import int8_name
+from app.runtime.manifest import int8_name
 from app.runtime.session import OrtSession
 from app.vision.spec import COSINE_KEY, METADATA_KEY, MIN_COSINE, FloatCosine, parse
 from training.exporting.float_graph import FloatGraph

@@ -7,11 +7,12 @@ from typing import cast
 from app.errors import UnknownModel
 from app.pipeline.detector import Detector
 from app.runtime.device import Device
-from app.runtime.model_store import read_manifest
+from app.runtime.manifest import read_manifest
 from app.runtime.scheduler import DeviceScheduler, ScheduledSession
 from app.runtime.session import ModelSession, OrtSession
 from app.vision.spec import stage_of
 from training.config.schema import Stage
+from training.exporting.attribution import attribution_of
 from training.exporting.published import StageSettings
 from training.exporting.trained import stage_recipe
 from training.importers.packages import CACHE
@@ -26,7 +27,7 @@ def export_stage(run: Path, folder: Path) -> Path:
     Raises:
         ParityError: ONNX differs from Keras by more than the tolerance.
     """
-    recipe = stage_recipe(run, run.name)
+    recipe = stage_recipe(run, attribution_of([run], run.name))
     path = folder / recipe.file
     recipe.write(recipe.net(CACHE), path, path.with_suffix(".npz"))
     return path

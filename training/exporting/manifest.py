@@ -2,15 +2,22 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Collection
 from pathlib import Path
 
 import onnx
 
-from app.runtime.model_store import MANIFEST, read_manifest, sha256
+from app.runtime.manifest import MANIFEST, ModelEntry, read_manifest, sha256
 from app.vision.spec import Task
 from training.config.registry import RunError
 
 Entry = dict[str, object]
+
+SHIPPED = Path(__file__).resolve().parents[2] / "models"
+"""The folder of the shipped models."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def describe(path: Path) -> Entry:
@@ -30,17 +37,42 @@ def entries(folder: Path) -> list[Entry]:
     return list(read_manifest(folder).model_dump(mode="json", exclude_defaults=True)["models"])
 
 
-def check_replaceable(folder: Path, name: str, task: Task) -> None:
-    """Check that no model of a folder has this name and another task.
+def check_name(folder: Path, name: str, task: Task, files: Collection[str]) -> None:
+    """Check that a model can be written into a model folder.
+
+    Its name and those of its files must not be those of a shipped model, so that the folder can be served
+    beside the shipped one, nor those of another model of the folder.
+
+    Args:
+        folder: the model folder, which need not exist.
+        name: name of the model.
+        task: its task.
+        files: names of its ONNX files.
 
     Raises:
-        RunError: the name belongs to a model for another task.
+        RunError: the name is invalid, or belongs to another model.
+        BadModel: a manifest is invalid.
     """
-    for entry in entries(folder):
-        if entry["name"] == name and entry["task"] != task:
-            raise RunError(
-                f"{folder} already has a model {name} for {entry['task']}, not {task}. Give another --name."
-            )
+    if not _NAME.fullmatch(name):
+        raise RunError(
+            f"{name!r} cannot be the name of a model. Give a --name that begins with a letter or digit, and "
+            "has at most 64 letters, digits, _ and -."
+        )
+    if folder.resolve() != SHIPPED and (shipped := _owner(SHIPPED, name, files)):
+        raise RunError(f"{name} is a name that the shipped model {shipped.name} uses. Give another --name.")
+    other = _owner(folder, name, files)
+    if other is not None and (other.name, other.task) != (name, task):
+        raise RunError(
+            f"{folder} already has a model {other.name} for {other.task}, with this name or such a file. "
+            "Give another --name."
+        )
+
+
+def _owner(folder: Path, name: str, files: Collection[str]) -> ModelEntry | None:
+    """Return the model of a folder that has one of the files, else the one that has the name."""
+    models = read_manifest(folder).models if (folder / MANIFEST).exists() else ()
+    others = (m for m in models if m.name != name and any(f.file in files for f in (*m.files, *m.int8)))
+    return next(others, None) or next((model for model in models if model.name == name), None)
 
 
 def put(folder: Path, entry: Entry) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from app.runtime.device import Device
+from app.runtime.manifest import MANIFEST, read_manifest
 from app.runtime.session import OrtSession
 from app.vision.spec import Task
 from training.exporting import published
@@ -10,6 +11,9 @@ from training.exporting.calibration import read_calibration
 from training.exporting.recipes import Product, Recipe
 
 DEFAULTS: dict[Task, str] = {"detect": "cascade", "landmarks": "mesh68", "embed": "fused"}
+
+TRAINED_DETECTORS = ("mtcnn_here",)
+"""Detectors that are trained here, each from three runs: docs/experiments/own-cascade.md."""
 
 TRAINED_LANDMARKS = ("landmarks68", "landmarks15", "cnn68", "cnn15", "mobilenet15")
 TRAINED_EMBEDDERS = ("centerloss", "triplet", "siamese")
@@ -28,24 +32,28 @@ def products(models: Path) -> list[Product]:
         published.cascade_detector(detector),
         published.mtcnn_detector("mtcnn", published.MTCNN, detector),
         published.mtcnn_detector("mtcnn_thorough", published.MTCNN_THOROUGH, detector),
+        *(p for name in TRAINED_DETECTORS for p in _trained(name, models)),
         *(published.mesh_landmarks(name, DEFAULTS["landmarks"]) for name in published.MESHES),
-        *(p for name in TRAINED_LANDMARKS for p in _existing(name, "landmarks", [f"{name}.onnx"], models)),
+        *(p for name in TRAINED_LANDMARKS for p in _trained(name, models)),
         published.sface_embedder(calibration, embedder),
         published.dlib_embedder(calibration, embedder),
         published.fused_embedder(calibration, embedder),
-        *(p for name in TRAINED_EMBEDDERS for p in _existing(name, "embed", _files(name), models)),
+        *(p for name in TRAINED_EMBEDDERS for p in _trained(name, models)),
     ]
 
 
-def _files(name: str) -> list[str]:
-    return [f"{name}.onnx", *([f"{name}-head.onnx"] if name == "siamese" else [])]
-
-
-def _existing(name: str, task: Task, files: list[str], models: Path) -> list[Product]:
-    if not all((models / file).exists() for file in files):
+def _trained(name: str, models: Path) -> list[Product]:
+    """Return the product of a trained net with the files that the manifest lists, if they all exist."""
+    listed = read_manifest(models).models if (models / MANIFEST).exists() else ()
+    entry = next((entry for entry in listed if entry.name == name), None)
+    if entry is None or not all(entry.path_of(file).exists() for file in entry.files):
         return []
     how = (
-        f"`python -m training.train {name}` trains it and `python -m training.export runs/{name}` exports it"
+        f"`python -m training.train {name}` trains it and `python -m training.export runs/{name} --models "
+        f"{models}` exports it"
+        if name not in TRAINED_DETECTORS
+        else "docs/experiments/own-cascade.md has the commands that train and export it"
     )
-    recipes = (Recipe(f, OrtSession(models / f, Device("cpu")).spec, None, how=how) for f in files)
-    return [Product(name, task, name == DEFAULTS[task], tuple(recipes))]
+    specs = [(file.file, OrtSession(entry.path_of(file), Device("cpu")).spec) for file in entry.files]
+    recipes = tuple(Recipe(file, spec, None, how=how) for file, spec in specs)
+    return [Product(name, entry.task, name == DEFAULTS[entry.task], recipes)]

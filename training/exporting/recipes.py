@@ -1,20 +1,18 @@
 """What the model folder consists of: a product is a named model, a recipe is one of its ONNX files."""
 
-import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 
-from app.runtime.model_store import int8_name
-from app.vision.spec import ModelSpec, Task
+from app.runtime.manifest import int8_name
+from app.vision.spec import UNSPECIFIED_LICENCE, ModelSpec, Task
 from training.exporting.manifest import Entry, describe
-from training.exporting.onnx import export, serving_net
+from training.exporting.onnx import ParityError, export, serving_net
 from training.importers.parity import Parity
-
-RESEARCH_ONLY = "LicenseRef-research-only"
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Recipe:
         build: cache folder to the net (RGB 0..255 to named outputs); None if the file cannot be built here.
         parity: compares an imported net with its source implementation.
         unit_length: name of an output that is normalised to length 1.
-        half: store the weights in half precision.
+        half: store the weights in half precision if the outputs differ by at most `tolerance` then.
         tolerance: maximum absolute difference between ONNX and Keras.
         int8: whether an int8 file is made of the file as well, from stored activation ranges.
         how: for a file that cannot be built here, the commands that make it.
@@ -65,7 +63,13 @@ class Recipe:
         """
         if len(net.input_shape) == 4:
             net = serving_net(net, self.unit_length)
-        return export(net, self.spec, path, golden, half=self.half, tolerance=self.tolerance)
+        try:
+            return export(net, self.spec, path, golden, half=self.half, tolerance=self.tolerance)
+        except ParityError:
+            if not self.half:
+                raise
+        # Large outputs, such as those of a net that is hardly trained, need single precision.
+        return export(net, self.spec, path, golden, tolerance=self.tolerance)
 
 
 @dataclass(frozen=True)
@@ -93,18 +97,17 @@ class Product:
             ValueError: a net cannot be built here.
             ParityError: the difference of a net exceeds its tolerance.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            draft = Path(folder)
+        with _draft(models) as draft:
             differences = {
                 recipe.file: recipe.write(
                     recipe.net(cache), draft / recipe.file, golden_path(draft, recipe.file)
                 )
                 for recipe in self.recipes
             }
-            golden_path(models, "").parent.mkdir(parents=True, exist_ok=True)
+            golden_path(models, "").parent.mkdir(exist_ok=True)
             for file in differences:
-                shutil.move(golden_path(draft, file), golden_path(models, file))
-                shutil.move(draft / file, models / file)
+                golden_path(draft, file).replace(golden_path(models, file))
+                (draft / file).replace(models / file)
         return differences
 
     def entry(self, models: Path) -> Entry:
@@ -116,6 +119,7 @@ class Product:
             **({"parts": list(self.parts)} if self.parts else {}),
             **({"mesh": self.mesh} if self.mesh else {}),
             **({"research_only": True} if any(r.spec.research_only for r in self.recipes) else {}),
+            **({"unlicensed": True} if any(_is_unlicensed(r.spec) for r in self.recipes) else {}),
             "files": [describe(models / recipe.file) for recipe in self.recipes],
             **({"int8": [describe(path) for path in int8]} if (int8 := self._int8_files(models)) else {}),
         }
@@ -129,6 +133,29 @@ class Product:
         return all((models / recipe.file).exists() for recipe in self.recipes)
 
 
+@contextmanager
+def _draft(models: Path) -> Iterator[Path]:
+    """Make a folder for files that are then moved to a model folder.
+
+    It is in the model folder, so that a full disk or a kill leaves no half-written model file.
+
+    Yields:
+        The folder. It is removed at the end, and with it a new model folder into which nothing was moved.
+    """
+    made = not models.exists()
+    models.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".draft-", dir=models) as folder:
+            yield Path(folder)
+    finally:
+        if made and not any(models.iterdir()):
+            models.rmdir()
+
+
 def golden_path(models: Path, file: str) -> Path:
     """Return the path of the golden file of an ONNX file."""
     return models / "golden" / f"{Path(file).stem}.npz"
+
+
+def _is_unlicensed(spec: ModelSpec) -> bool:
+    return spec.licence == UNSPECIFIED_LICENCE

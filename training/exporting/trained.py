@@ -2,7 +2,7 @@
 
 import errno
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -16,30 +16,29 @@ from app.vision.spec import (
     PNetSpec,
     RNetSpec,
     SimilarityCalibration,
+    Task,
 )
-from training.config.registry import BEST_WEIGHTS, RUN_FILE, RunError, build_trained, config_of
+from training.config.origins import sources_of
+from training.config.registry import BEST_WEIGHTS, RUN_FILE, RunError, build_trained, config_of, module_of
 from training.config.schema import EmbeddingConfig, LandmarkConfig, RunConfig, Stage, StageConfig
 from training.engine import embedding_objectives
-from training.exporting.published import StageSettings, calibrated
-from training.exporting.recipes import RESEARCH_ONLY, Product, Recipe
+from training.exporting.attribution import Attribution, in_words
+from training.exporting.published import StageSettings
+from training.exporting.recipes import Product, Recipe
 from training.models.cascade import serve
 from training.models.serving import serving_form
 
-DATASETS = {
-    "300w": "300-W (HELEN, AFW, LFPW training parts)",
-    "kaggle15": "Kaggle's Facial Keypoints format, its rows made from 300-W's training parts",
-}
-"""Datasets of landmarks as a spec's `source` names them."""
-
-CASCADE_DATASETS = {"wider": "WIDER FACE", "mtfl5": "MTFL", "300w": "300-W"}
-"""Datasets of the cascade as a spec's `source` names them."""
-
 STAGE_SETTINGS: StageSettings = {
-    "pnet": {"factor": 0.709, "threshold": 0.004, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 400},
-    "rnet": {"threshold": 0.1, "nms": 0.7, "max_candidates": 100},
-    "onet": {"threshold": 0.8, "nms": 0.45, "nms_metric": "iou"},
+    "pnet": {"factor": 0.709, "threshold": 0.01, "nms_per_scale": 0.5, "nms": 0.7, "max_candidates": 300},
+    "rnet": {"threshold": 0.05, "nms": 0.7, "max_candidates": 100},
+    "onet": {
+        "threshold": 0.85,
+        "score_weights": {"proposal": 0.2, "rnet": 0.6},
+        "nms": 0.5,
+        "nms_metric": "iou",
+    },
 }
-"""Settings of a trained stage before the study of settings: docs/decisions/0021-cascade.md."""
+"""Settings of trained stages: those of `mtcnn_here`, docs/experiments/own-cascade.md."""
 
 STAGE_TOLERANCE = 2e-3
 """Maximum difference between ONNX and Keras of a stage of the cascade."""
@@ -52,49 +51,56 @@ _STAGE_SPECS: dict[Stage, type[PNetSpec | RNetSpec | ONetSpec]] = {
 
 
 def product_of(
-    runs: Sequence[Path], name: str | None, calibration: dict[str, SimilarityCalibration]
+    runs: Sequence[Path], attribution: Attribution, calibration: SimilarityCalibration | None = None
 ) -> Product:
     """Return the product of a landmark or embedding run, or of the three runs of a cascade.
 
     Args:
         runs: one run folder, or those of P-, R- and O-Net in any order.
-        name: name of the product; None takes that of a single run.
-        calibration: thresholds of embedders by name.
+        attribution: name of the product, and what its specs say of the weights.
+        calibration: thresholds of an embedder.
 
     Raises:
-        RunError: the runs are no such set, or a cascade has no name.
+        RunError: the runs are no such set.
         FileNotFoundError: a folder holds no run, or no weights.
     """
-    configs = [config_of(run, RunConfig) for run in runs]
     for run in runs:
         if not (run / BEST_WEIGHTS).exists():
             raise FileNotFoundError(errno.ENOENT, "no such file", str(run / BEST_WEIGHTS))
+    name, task = attribution.name, task_of(runs)
+    if task == "landmarks":
+        return Product(name, task, False, (_landmarks(runs[0], attribution),))
+    if task == "embed":
+        return Product(name, task, False, tuple(embedder_recipes(runs[0], attribution, calibration)))
+    stages = {config_of(run, StageConfig).stage: run for run in runs}
+    return Product(
+        name, task, False, tuple(stage_recipe(stages[stage], attribution) for stage in _STAGE_SPECS)
+    )
+
+
+def task_of(runs: Sequence[Path]) -> Task:
+    """Return the task of the product of these runs.
+
+    Raises:
+        RunError: the runs make no product together.
+        FileNotFoundError: a folder holds no run.
+    """
+    configs = [config_of(run, RunConfig) for run in runs]
     match configs:
-        case [LandmarkConfig() as config]:
-            return Product(
-                name or config.name, "landmarks", False, (_landmarks(runs[0], name or config.name),)
-            )
-        case [EmbeddingConfig() as config]:
-            known = calibrated(calibration, name or config.name)
-            recipes = embedder_recipes(runs[0], name or config.name, known)
-            return Product(name or config.name, "embed", False, tuple(recipes))
-    stages = {
-        config.stage: run
-        for config, run in zip(configs, runs, strict=True)
-        if isinstance(config, StageConfig)
-    }
-    if len(runs) != len(_STAGE_SPECS) or set(stages) != set(_STAGE_SPECS):
+        case [LandmarkConfig()]:
+            return "landmarks"
+        case [EmbeddingConfig()]:
+            return "embed"
+    stages = [config.stage for config in configs if isinstance(config, StageConfig)]
+    if len(configs) != len(_STAGE_SPECS) or set(stages) != set(_STAGE_SPECS):
         raise RunError("Give one run of a landmark or embedding net, or one run each of P-, R- and O-Net.")
-    if name is None:
-        raise RunError("A cascade of three runs needs --name.")
-    return Product(name, "detect", False, tuple(stage_recipe(stages[stage], name) for stage in _STAGE_SPECS))
+    return "detect"
 
 
-def _landmarks(run: Path, name: str) -> Recipe:
-    config, data = config_of(run, LandmarkConfig), _data_of(run)
-    sources = " and ".join(DATASETS[source] for source in data["sources"])
+def _landmarks(run: Path, attribution: Attribution) -> Recipe:
+    config = config_of(run, LandmarkConfig)
     spec = LandmarkSpec.model_validate(
-        _about(name, f"{sources}{_start(config)}", config, data)
+        _about(run, attribution, config)
         | {
             "size": config.size,
             "template": config.template,
@@ -107,21 +113,22 @@ def _landmarks(run: Path, name: str) -> Recipe:
         net = serving_form(build_trained(run))
         return keras.Model(net.input, {"points": net.output})
 
-    return Recipe(f"{name}.onnx", spec, build, half=True, tolerance=2e-3)
+    return Recipe(f"{attribution.name}.onnx", spec, build, half=True, tolerance=2e-3)
 
 
-def embedder_recipes(run: Path, name: str, calibration: dict[str, object]) -> list[Recipe]:
+def embedder_recipes(
+    run: Path, attribution: Attribution, calibration: SimilarityCalibration | None = None
+) -> list[Recipe]:
     """Return the files of an embedding run: the net, and the head of a Siamese network.
 
     Args:
         run: the run's folder.
-        name: name of the product.
-        calibration: the spec's fields of the calibration, if there is one.
+        attribution: name of the product, and what its specs say of the weights.
+        calibration: the thresholds, if there are any.
     """
-    config, data = config_of(run, EmbeddingConfig), _data_of(run)
+    config, name = config_of(run, EmbeddingConfig), attribution.name
     siamese = config.objective == "siamese"
-    sources = f"faces of {' and '.join(data['sources'])}"
-    about = _about(name, f"{sources}{_start(config)}", config, data) | {"dimension": config.dimension}
+    about = _about(run, attribution, config, "faces of ") | {"dimension": config.dimension}
     spec = EmbedderSpec.model_validate(
         about
         | {
@@ -130,11 +137,11 @@ def embedder_recipes(run: Path, name: str, calibration: dict[str, object]) -> li
             "flip_average": not siamese,
             "metric": "probability" if siamese else "cosine",
         }
-        | calibration
+        | (calibration.model_dump() if calibration else {})
     )
 
     def build(cache: Path) -> keras.Model:
-        net = embedding_objectives.build_trained(run).embed
+        net = serving_form(embedding_objectives.build_trained(run).embed)
         return keras.Model(net.input, {"embedding": net.output} | ({"branch": net.output} if siamese else {}))
 
     def build_head(cache: Path) -> keras.Model:
@@ -150,34 +157,35 @@ def embedder_recipes(run: Path, name: str, calibration: dict[str, object]) -> li
     return recipes
 
 
-def stage_recipe(run: Path, name: str) -> Recipe:
-    """Return the file of a run of one stage of the cascade, as a part of the product `name`."""
+def stage_recipe(run: Path, attribution: Attribution) -> Recipe:
+    """Return the file of a run of one stage of the cascade, as a part of a product."""
     config = config_of(run, StageConfig)
     return Recipe(
-        f"{name}-{config.stage}.onnx",
-        stage_spec(run, name),
+        f"{attribution.name}-{config.stage}.onnx",
+        stage_spec(run, attribution),
         lambda cache: serve(build_trained(run)),
         tolerance=STAGE_TOLERANCE,
     )
 
 
-def stage_spec(run: Path, name: str) -> ModelSpec:
-    """Return the spec of a run of one stage of the cascade, as a part of the product `name`."""
-    config, data = config_of(run, StageConfig), _data_of(run)
-    sources = " and ".join(CASCADE_DATASETS[source] for source in data["sources"])
+def stage_spec(run: Path, attribution: Attribution) -> ModelSpec:
+    """Return the spec of a run of one stage of the cascade, as a part of a product."""
+    config = config_of(run, StageConfig)
     shape: dict[str, object] = {"size": config.size, "crop": config.crop_scale}
     if config.stage == "pnet":
         shape = {"cell": config.face_size, "window": config.size}
-    about = _about(name, sources, config, data)
+    about = _about(run, attribution, config)
     return _STAGE_SPECS[config.stage].model_validate(about | shape | STAGE_SETTINGS[config.stage])
 
 
-def _about(name: str, sources: str, config: RunConfig, data: Mapping[str, object]) -> dict[str, object]:
+def _about(run: Path, attribution: Attribution, config: RunConfig, of: str = "") -> dict[str, object]:
+    data = json.loads((run / RUN_FILE).read_text())["data"]
+    words = attribution.source or f"{of}{in_words(sources_of(data))}"
     return {
-        "model": name,
-        "licence": RESEARCH_ONLY,
-        "research_only": True,
-        "source": f"trained here on {sources}: training/configs/{config.name}.py",
+        "model": attribution.name,
+        "licence": attribution.licence,
+        "research_only": attribution.research_only,
+        "source": f"trained here on {words}{_start(config)}: training/configs/{module_of(run)}.py",
         "source_sha256": data["sha256"],
     }
 
@@ -186,8 +194,3 @@ def _start(config: RunConfig) -> str:
     if config.start_from == "imported":
         return ", from published weights"
     return f", from the weights of {config.start_from}" if config.start_from else ""
-
-
-def _data_of(run: Path) -> dict[str, list[str]]:
-    data: dict[str, list[str]] = json.loads((run / RUN_FILE).read_text())["data"]
-    return data

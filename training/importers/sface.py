@@ -87,8 +87,17 @@ def load_plain(cache: Path = CACHE) -> keras.Model:
         SourceError: the file cannot be fetched, or is not SFace.
     """
     net = sface()
-    fill(net, *read(fetch(FILE, cache)))
+    copy_weights(net, cache)
     return net
+
+
+def copy_weights(net: keras.Model, cache: Path = CACHE) -> None:
+    """Set the weights of a net by `sface` to the published ones.
+
+    Raises:
+        SourceError: the file cannot be fetched, or is not SFace.
+    """
+    fill(net, *read(fetch(FILE, cache)))
 
 
 def load(cache: Path = CACHE) -> keras.Model:

@@ -3,6 +3,8 @@
 Each two images of one person are an anchor and a positive. The negative is an image of another person:
 
 - `semi_hard`: random among those farther from the anchor than the positive, but within the margin;
+- `violating`: random among those within the margin, also if they are nearer than the positive. This is
+  `select_triplets` of the tutorial;
 - `hardest`: the nearest to the anchor;
 - `random`: any.
 
@@ -50,9 +52,10 @@ def mine(distances: Tensor, people: Tensor, scores: Tensor, margin: float, minin
     is_positive = ops.logical_not(ops.logical_or(differs, itself))
     positive, negative = distances[:, :, None], distances[:, None, :]
     allowed = differs[:, None, :]
+    if mining in ("semi_hard", "violating"):
+        allowed = ops.logical_and(allowed, negative < positive + margin)
     if mining == "semi_hard":
-        near = ops.logical_and(negative > positive, negative < positive + margin)
-        allowed = ops.logical_and(allowed, near)
+        allowed = ops.logical_and(allowed, negative > positive)
     # The sum gives every pair of anchor and positive a random order of its own.
     order = ops.mod(scores[:, None, :] + scores[None, :, :], 1.0)
     key = -negative + 0.0 * order if mining == "hardest" else order

@@ -54,28 +54,36 @@ def _features(x: keras.KerasTensor, units: int) -> keras.KerasTensor:
     return layers.ReLU()(layers.BatchNormalization(momentum=0.97, epsilon=EPSILON, name="fc_norm")(x))
 
 
-def pnet(widths: tuple[int, ...] = (16, 16, 16, 32)) -> keras.Model:
+def pnet(widths: tuple[int, ...] = (16, 16, 16, 32), points: bool = False) -> keras.Model:
     """Return a P-Net: images (n, h, w, 3) to logit and offsets of all windows (n, rows, columns, 5).
+
+    With points there are 15 columns, as in O-Net. The unit of the points is the square of a window.
 
     Windows have stride 2; there are (h - window) / 2 + 1 rows.
 
     Args:
         widths: filters of the convolutions. The window is 4 pixels, plus 4 for each after the first.
+        points: whether the net predicts five points too.
     """
     image = keras.Input((None, None, 3), name="image")
     x = _relu_conv(_scaled(image), widths[0], 4, "conv0", 2, "valid")
     for i, width in enumerate(widths[1:], 1):
         x = _relu_conv(x, width, 3, f"conv{i}", padding="valid")
-    return keras.Model(image, layers.Conv2D(5, 1, name="heads")(x), name="pnet")
+    return keras.Model(
+        image, layers.Conv2D(15 if points else 5, 1, dtype="float32", name="heads")(x), name="pnet"
+    )
 
 
-def rnet(size: int = 24, widths: tuple[int, ...] = (16, 32, 64, 64), units: int = 128) -> keras.Model:
-    """Return an R-Net: crops (n, size, size, 3) to logit and offsets (n, 5).
+def rnet(
+    size: int = 24, widths: tuple[int, ...] = (16, 32, 64, 64), units: int = 128, points: bool = False
+) -> keras.Model:
+    """Return an R-Net: crops (n, size, size, 3) to logit and offsets (n, 5); with points (n, 15).
 
     Args:
         size: side of the input in pixels.
         widths: filters of the convolutions.
         units: units of the dense layer.
+        points: whether the net predicts five points too.
     """
     image = keras.Input((size, size, 3), name="image")
     x = _relu_conv(_scaled(image), widths[0], 3, "conv0", 2)
@@ -83,7 +91,9 @@ def rnet(size: int = 24, widths: tuple[int, ...] = (16, 32, 64, 64), units: int 
     for i, width in enumerate(widths[2:], 2):
         x = _relu_conv(x, width, 3, f"conv{i}", 2)
     x = _features(layers.Flatten()(x), units)
-    return keras.Model(image, layers.Dense(5, name="heads")(x), name="rnet")
+    return keras.Model(
+        image, layers.Dense(15 if points else 5, dtype="float32", name="heads")(x), name="rnet"
+    )
 
 
 def onet(size: int = 64, widths: tuple[int, ...] = (16, 32, 64, 128), units: int = 256) -> keras.Model:
@@ -103,10 +113,12 @@ def onet(size: int = 64, widths: tuple[int, ...] = (16, 32, 64, 128), units: int
     x = layers.Dropout(0.2)(layers.Flatten()(x))
     x = _features(x, units)
     heads = [
-        layers.Dense(5, name="heads")(x),
-        layers.Dense(10, bias_initializer=keras.initializers.Constant(0.5), name="points")(x),
+        layers.Dense(5, dtype="float32", name="heads")(x),
+        layers.Dense(10, bias_initializer=keras.initializers.Constant(0.5), dtype="float32", name="points")(
+            x
+        ),
     ]
-    return keras.Model(image, layers.Concatenate()(heads), name="onet")
+    return keras.Model(image, layers.Concatenate(dtype="float32")(heads), name="onet")
 
 
 def serve(net: keras.Model) -> keras.Model:
@@ -136,14 +148,14 @@ def _served_pnet(net: keras.Model) -> keras.Model:
         )
         x = folded(x)
         folded.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
-    return keras.Model(image, {"offsets": x[..., 1:], "score": ops.sigmoid(x[..., 0])})
+    return keras.Model(image, {"offsets": x[..., CascadeOutput.OFFSETS], "score": ops.sigmoid(x[..., 0])})
 
 
 def _served_crop_net(net: keras.Model) -> keras.Model:
-    """Return the served form of an R- or O-Net: `offsets`, `score` (n,), and `points` of O-Net."""
+    """Return the served form of an R- or O-Net: `offsets`, `score` (n,), and `points` of O-Net alone."""
     out = net.output
     outputs = {"offsets": out[:, CascadeOutput.OFFSETS], "score": ops.sigmoid(out[:, CascadeOutput.LOGIT])}
-    if out.shape[-1] == CascadeOutput.POINTS.stop:
+    if net.name == "onet":
         outputs["points"] = out[:, CascadeOutput.POINTS]
     return keras.Model(net.input, outputs)
 

@@ -20,23 +20,26 @@ MEAN_DIFFERENCE = 0.3
 """Estimated mean difference between the outputs of an untrained branch for two images, per component."""
 
 
-def branch(size: int, dimension: int = BRANCH) -> keras.Model:
+def branch(size: int, dimension: int = BRANCH, l2: float = L2) -> keras.Model:
     """Return the branch: RGB float, 0..255, (n, size, size, 3) to `branch` (n, dimension), 0..1.
 
     Args:
         size: side of the input in pixels.
         dimension: number of sigmoids.
+        l2: weight of the L2 penalty of the convolutions.
     """
     image = keras.Input((size, size, 3), name="image")
-    x = layers.Rescaling(1 / 127.5, offset=-1)(image)
+    x = layers.Rescaling(1 / 127.5, offset=-1, dtype="float32")(image)
     for filters in FILTERS:
-        x = layers.Conv2D(filters, 3, padding="same", kernel_regularizer=keras.regularizers.L2(L2))(x)
+        x = layers.Conv2D(filters, 3, padding="same", kernel_regularizer=keras.regularizers.L2(l2))(x)
         x = layers.MaxPooling2D(2)(x)
         x = layers.ReLU()(layers.BatchNormalization()(x))
     initializer = keras.initializers.RandomNormal(stddev=0.2)  # as in Koch et al.
     x = layers.Flatten()(x)
-    x = layers.Dense(dimension, activation="sigmoid", kernel_initializer=initializer, name="branch")(x)
-    return keras.Model(image, x, name="siamese_branch")
+    sigmoids = layers.Dense(
+        dimension, activation="sigmoid", kernel_initializer=initializer, dtype="float32", name="branch"
+    )
+    return keras.Model(image, sigmoids(x), name="siamese_branch")
 
 
 def head(dimension: int = BRANCH) -> keras.Model:
@@ -51,5 +54,5 @@ def head(dimension: int = BRANCH) -> keras.Model:
     # pair is about 0. With random signs, half of the components would first have to change theirs.
     kernel = keras.initializers.RandomUniform(-2 * INITIAL_LOGIT / (dimension * MEAN_DIFFERENCE), 0.0)
     bias = keras.initializers.Constant(INITIAL_LOGIT)
-    logit = layers.Dense(1, kernel_initializer=kernel, bias_initializer=bias, name="logit")
+    logit = layers.Dense(1, kernel_initializer=kernel, bias_initializer=bias, dtype="float32", name="logit")
     return keras.Model(pair, logit(difference), name="siamese_head")

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from numpy import ndarray
 
-from app.runtime.model_store import read_manifest
+from app.runtime.manifest import read_manifest
 from app.vision.points import COUNTS, REGIONS, Scheme
 from training.evaluation.landmarks import Predictions
 from training.metrics.landmarks import (

@@ -4,7 +4,7 @@ import datetime
 import json
 from pathlib import Path
 
-from app.runtime.model_store import ModelEntry, read_manifest
+from app.runtime.manifest import ModelEntry, read_manifest
 from app.vision.spec import ComparedSpec, FloatCosine, ModelSpec
 from training.reports.markdown import table
 from training.reports.specs import describe, probability, read_cosine, read_spec
@@ -76,7 +76,7 @@ def render(models: Path) -> str:
 
 
 def _overview(entry: ModelEntry, spec: ModelSpec) -> str:
-    terms = "research only" if spec.research_only else f"free ({spec.licence})"
+    terms = "research only" if spec.research_only else spec.licence
     files = (*entry.files, *entry.int8)
     size = sum(f.bytes for f in files) / 1e6
     default = "yes" if entry.default else ""

@@ -5,7 +5,7 @@ import json
 import re
 from pathlib import Path
 
-from app.runtime.model_store import read_manifest
+from app.runtime.manifest import read_manifest
 from app.vision.spec import ComparedSpec
 from training.reports import model_cards
 from training.reports.markdown import table
@@ -95,13 +95,15 @@ def populations(models: Path) -> str:
 def mining(records: Path) -> str:
     """Return a Markdown table of the runs with triplet loss: how negatives were selected, and the EER.
 
+    Runs from published weights are left out: their net and its input are others.
+
     Args:
         records: folder of runs with `run.json` and `log.csv`.
     """
     rows = []
     for path in sorted(records.glob("*/run.json")):
         config = json.loads(path.read_text())["config"]
-        if config.get("objective") != "triplet":
+        if config.get("objective") != "triplet" or config["start_from"] == "imported":
             continue
         with path.with_name("log.csv").open() as file:
             log = list(csv.DictReader(file))

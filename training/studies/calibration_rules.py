@@ -21,6 +21,7 @@ from app.pipeline.analyzer import Analyzer
 from app.pipeline.calibration import STEPS, Pairs
 from app.pipeline.embedder import Embedder
 from app.runtime import model_store
+from app.runtime.manifest import models_for
 from training.evaluation.populations import FaceVectors, read_populations, vectors_of
 from training.reports.markdown import table
 
@@ -51,9 +52,7 @@ def main(
     splits: Annotated[int, typer.Option(help="Number of splits of the people.")] = 100,
 ) -> None:
     """Print both tables."""
-    names = model_store.models_for(models, {"detect": None}) | model_store.models_for(
-        models, {"embed": model}
-    )
+    names = models_for(models, {"detect": None}) | models_for(models, {"embed": model})
     analyzer = Analyzer(model_store.load(models, "cpu", names=names))
     embedder = analyzer.embedder(model)
     faces = [vectors_of(analyzer, model, one, cache) for one in read_populations(data)]

@@ -27,7 +27,7 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from app.pipeline.detector import Detector
-from app.runtime.model_store import models_for
+from app.runtime.manifest import models_for
 from app.vision import boxes
 from app.vision.pyramid import ImagePyramid
 from app.vision.scores import logit, sigmoid

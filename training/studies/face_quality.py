@@ -31,6 +31,7 @@ from app.pipeline.detector import DetectOptions
 from app.pipeline.embedder import FusedEmbedder
 from app.pipeline.quality import Signals
 from app.runtime import model_store
+from app.runtime.manifest import models_for
 from app.runtime.timing import Timing
 from app.vision.pyramid import ImagePyramid
 from training.data.datasets.identities import IdentityImage, read_people
@@ -168,7 +169,7 @@ def _measured(data: Path, models: Path, most: int, kept: Path | None) -> dict[st
         "VGGFace2": limit_per_person(read_people([f"folders:{data}/identities/vggface2"]), most),
         "LFW": [IdentityImage(path, path.parent.name, path.name) for path in faces],
     }
-    wanted = model_store.models_for(models, {"detect": None, "embed": "fused"})
+    wanted = models_for(models, {"detect": None, "embed": "fused"})
     analyzer = Analyzer(model_store.load(models, "cpu", names=wanted))
     populations = {name: measure(analyzer, chosen) for name, chosen in images.items()}
     if kept is not None:

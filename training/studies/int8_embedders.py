@@ -20,6 +20,7 @@ from numpy import ndarray
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.embedder import Embedder, FacePoints
 from app.runtime import model_store
+from app.runtime.manifest import models_for
 from app.runtime.model_store import LoadOptions
 from app.runtime.precision import Precision
 from app.vision import align
@@ -104,7 +105,7 @@ def main(
 ) -> None:
     """Measure `fused` and its parts in both precisions."""
     with one_line_errors():
-        names = model_store.models_for(models, {"detect": None}) | frozenset(MODELS)
+        names = models_for(models, {"detect": None}) | frozenset(MODELS)
         analyzers = {
             precision: Analyzer(
                 model_store.load(models, "cpu", names, LoadOptions(threads=threads, precision=precision))

@@ -24,6 +24,7 @@ from app.pipeline.calibration import Pairs
 from app.pipeline.detector import DetectOptions
 from app.pipeline.open_set import near_duplicate_threshold
 from app.runtime import model_store
+from app.runtime.manifest import models_for
 from app.runtime.timing import Timing
 from app.vision.pyramid import ImagePyramid
 from training.data.datasets.images import read_image
@@ -74,9 +75,9 @@ def main(
 ) -> None:
     """Print the tables, and write them to the page."""
     with one_line_errors():
-        names = model_store.models_for(models, {"detect": None})
+        names = models_for(models, {"detect": None})
         for model in MODELS:
-            names |= model_store.models_for(models, {"embed": model})
+            names |= models_for(models, {"embed": model})
         analyzer = Analyzer(model_store.load(models, "cpu", names=names))
         populations = read_populations(data)
         found = copies(analyzer, populations, photographs)

@@ -47,11 +47,13 @@ PHOTOS = tuple(Path("tests/photos") / name for name in ("astronaut.png", "obama.
 def error_parts(
     predicted: Float32[ndarray, "n 68 2"], labels: Float32[ndarray, "n 68 2"]
 ) -> dict[str, Float32[ndarray, " n"]]:
-    """Return the NME of each face and its parts, all divided by the interocular distance.
+    """Return the NME of each face and its parts, divided by the interocular distance, and the spread.
 
     The position error is the error of the mean of the points, and the shape error is the mean error after the
     position error is subtracted. `position, along` is the component of the position error in which x and y
-    have the same error; `position, across` is the component in which they have opposite errors.
+    have the same error; `position, across` is the component in which they have opposite errors. `spread`
+    is the distance of the points from the mean answer over that of the labels from the mean label. It is 0
+    if the net has one answer for all faces.
     """
     interocular = interocular_distance(labels, "ibug68")
     residual = predicted - labels
@@ -64,7 +66,14 @@ def error_parts(
         "position": np.linalg.norm(offset, axis=1) / interocular,
         "position, along": np.abs(offset.sum(axis=1)) / diagonal / interocular,
         "position, across": np.abs(offset[:, 0] - offset[:, 1]) / diagonal / interocular,
+        "spread": distance_from_mean(predicted) / distance_from_mean(labels).mean(),
     }
+
+
+def distance_from_mean(points: Float32[ndarray, "n k 2"]) -> Float32[ndarray, " n"]:
+    """Return the mean distance of the points of each face from those of the mean face."""
+    distance: Float32[ndarray, " n"] = np.linalg.norm(points - points.mean(axis=0), axis=2).mean(axis=1)
+    return distance
 
 
 def measure(net: keras.Model, faces: landmark_crops.LandmarkCrops) -> dict[str, Interval]:
@@ -135,7 +144,7 @@ def report(figures: dict[LossName, dict[str, Interval]], faces: int) -> str:
         for loss, parts in figures.items()
     ]
     head = ["trained with", *next(iter(figures.values()))]
-    title = f"NME and its parts on {faces} prepared faces of `lfpw/testset`:"
+    title = f"NME, its parts and the spread of the answers on {faces} prepared faces of `lfpw/testset`:"
     return f"{title}\n\n{markdown.table(head, rows)}"
 
 

@@ -18,6 +18,7 @@ from training.config.registry import (
     build_trained,
     config_of,
     find,
+    module_of,
     with_pretrained_backbone,
 )
 from training.config.schema import EmbeddingConfig, LandmarkConfig, RunConfig, StageConfig
@@ -89,6 +90,50 @@ def test_a_finished_runs_net_has_its_best_weights(tmp_path: Path) -> None:
     checkpoints.save_weights(write_run(tmp_path, run.CONFIG) / BEST_WEIGHTS, net)
     for restored, saved in zip(build_trained(tmp_path).get_weights(), net.get_weights(), strict=True):
         np.testing.assert_array_equal(restored, saved)
+
+
+def test_a_run_of_another_name_is_built_by_its_module(tmp_path: Path) -> None:
+    run = find("cascade_rnet_scratch")
+    config = run.CONFIG.model_copy(update={"name": "mine"})
+    facts = {"config": config.model_dump(mode="json"), "module": "cascade_rnet_scratch"}
+    (tmp_path / RUN_FILE).write_text(json.dumps(facts))
+    net = run.build()
+    checkpoints.save_weights(tmp_path / BEST_WEIGHTS, net)
+    assert module_of(tmp_path) == "cascade_rnet_scratch"
+    assert config_of(tmp_path, RunConfig).name == "mine"
+    for restored, saved in zip(build_trained(tmp_path).get_weights(), net.get_weights(), strict=True):
+        np.testing.assert_array_equal(restored, saved)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"config": 3}'])
+def test_a_damaged_run_file_is_an_error(text: str, tmp_path: Path) -> None:
+    (tmp_path / RUN_FILE).write_text(text)
+    with pytest.raises(RunError, match=r"run\.json is damaged"):
+        config_of(tmp_path, RunConfig)
+
+
+def test_an_invalid_configuration_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / RUN_FILE).write_text('{"config": {"name": "a"}}')
+    with pytest.raises(RunError, match=r"run\.json holds no valid configuration"):
+        config_of(tmp_path, RunConfig)
+
+
+def test_missing_weights_and_those_of_another_net_are_errors(tmp_path: Path) -> None:
+    path = write_run(tmp_path, find("cascade_rnet_scratch").CONFIG) / BEST_WEIGHTS
+    with pytest.raises(FileNotFoundError, match=r"best\.weights\.h5"):
+        build_trained(tmp_path)
+    checkpoints.save_weights(path, find("cascade_pnet").build())
+    with pytest.raises(RunError, match=r"best\.weights\.h5 holds the weights of another net"):
+        build_trained(tmp_path)
+
+
+def test_damaged_weights_are_an_error(tmp_path: Path) -> None:
+    run = find("cascade_rnet_scratch")
+    path = write_run(tmp_path, run.CONFIG) / BEST_WEIGHTS
+    checkpoints.save_weights(path, run.build())
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(RunError, match=r"best\.weights\.h5 is damaged"):
+        build_trained(tmp_path)
 
 
 class WithBackbone:

@@ -1,7 +1,9 @@
 """Training of the cascade's stages: runs of small nets that learn white boxes, and the data of a run."""
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,8 +23,10 @@ from training.data.batches.tiles import TileBatches
 from training.data.datasets.splits import is_held_out
 from training.data.storage import candidates
 from training.data.storage.candidates import Candidates
+from training.engine import cascade_data as stage_data
 from training.engine import checkpoints, run_log
-from training.engine.cascade_job import CascadeData, read, train, validate
+from training.engine.cascade_data import CascadeData, read
+from training.engine.cascade_job import train, validate
 from training.losses.detection import cascade_loss
 from training.models.cascade import onet, pnet, rnet
 
@@ -79,11 +83,31 @@ def test_a_resumed_run_equals_an_unbroken_one(whole: FinishedRun, tmp_path: Path
 
 def test_a_run_is_not_overwritten_nor_resumed_on_other_data(whole: FinishedRun) -> None:
     data = cascade_data(TINY)
-    with pytest.raises(FileExistsError, match="--resume"):
+    with pytest.raises(RunError, match="--resume"):
         train(Tiny, TINY, data, whole.folder, resume=False)
     other = CascadeData(data.training, data.validation, data.facts | {"sha256": "1" * 64})
     with pytest.raises(ValueError, match="other data"):
         train(Tiny, TINY, other, whole.folder, resume=True)
+
+
+WITH_POINTS = {"points_weight": 1.0, "sample_shares": SampleShares(faces=0.2, near_faces=0.2, portraits=0.4)}
+
+
+@pytest.mark.parametrize(
+    ("config", "net"),
+    [(PNET, lambda: pnet((4, 4, 4, 8), points=True)), (RNET, lambda: rnet(24, (4, 4), 8, points=True))],
+    ids=["pnet", "rnet"],
+)
+def test_pnet_and_rnet_can_learn_points_too(config: StageConfig, net: Callable[[], keras.Model]) -> None:
+    config = config.model_copy(update=WITH_POINTS)
+    keras.utils.set_random_seed(0)
+    data, model = cascade_data(config), net()
+    images, labels = data.training[0]
+    assert min(gradients(model, cascade_loss(config), images, labels).values()) > 0
+    before = validate(model, data.validation, config)["validation_points"]
+    model.compile(keras.optimizers.Adam(1e-2), cascade_loss(config))
+    model.fit(data.training, epochs=4, verbose=0)  # until the averages of the normalisation have settled
+    assert validate(model, data.validation, config)["validation_points"] < 0.7 * before
 
 
 @pytest.mark.usefixtures("without_curves")
@@ -143,7 +167,7 @@ def test_a_run_learns_and_resumes(tmp_path: Path) -> None:
     data = cascade_data(RNET)
     before = validate(run.build(), data.validation, RNET)
     train(run, RNET.model_copy(update={"epochs": 2}), data, folder, resume=False)
-    with pytest.raises(FileExistsError, match="--resume"):
+    with pytest.raises(RunError, match="--resume"):
         train(run, RNET, data, folder, resume=False)
     progress = train(run, RNET, data, folder, resume=True)
     assert progress.epoch == 3
@@ -221,7 +245,7 @@ def test_photos_and_portraits_are_split_by_their_names(folder: Path) -> None:
     held_out = sum(is_held_out(name, SMALL.validation_share, SMALL.seed) for name in PHOTOS)
     assert 0 < held_out < len(PHOTOS)
     assert data.facts["photographs"] == {"train": len(PHOTOS) - held_out, "validation": held_out}
-    assert data.facts["sources"] == ["wider", "mtfl5"]
+    assert data.facts["sources"] == [f"boxes:{folder.name}", "mtfl5"]
     assert data.facts["files"] == ["wider_face_train_bbx_gt.txt", "c.npz", "training.txt"]
     assert isinstance(data.training, CropBatches)
     assert len(data.training) == SMALL.steps
@@ -230,11 +254,25 @@ def test_photos_and_portraits_are_split_by_their_names(folder: Path) -> None:
     assert with_points > 0
 
 
-def test_validation_batches_are_the_same_for_every_seed(folder: Path) -> None:
-    # The seed also changes the split, so nearly all photos are held out here.
-    everything = SMALL.model_copy(update={"validation_share": 0.999999})
+def test_wider_face_is_recognised_by_the_names_of_its_files(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    images = tmp_path / "data" / "wider" / "WIDER_train" / "images"
+    labels = tmp_path / "data" / "wider" / "wider_face_split" / "wider_face_train_bbx_gt.txt"
+    first = next(images.rglob("*.png"))
+    wider = first.with_name("0_Parade_marchingband_1_849.jpg")
+    first.rename(wider)
+    labels.write_text(labels.read_text().replace(first.name, wider.name, 1))
+    data = read(tmp_path / "data", SMALL.model_copy(update={"stage": "pnet", "size": 16, "tile_size": 32}))
+    assert data.facts["sources"] == ["wider"]
+
+
+def test_validation_batches_are_the_same_for_every_seed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The seed also changes the split, which is therefore fixed here.
+    monkeypatch.setattr(stage_data, "is_held_out", lambda name, share, seed: name in PHOTOS[:20])
     first, second = (
-        read(folder, everything.model_copy(update={"seed": seed}), folder / "c.npz") for seed in (0, 1)
+        read(folder, SMALL.model_copy(update={"seed": seed}), folder / "c.npz") for seed in (0, 1)
     )
     assert_equal(arrays_of(first.validation), arrays_of(second.validation))
 
@@ -243,8 +281,30 @@ def test_pnet_needs_no_candidates(folder: Path) -> None:
     config = SMALL.model_copy(update={"stage": "pnet", "size": 16, "tile_size": 32})
     data = read(folder, config)
     assert isinstance(data.training, TileBatches)
-    assert data.facts["sources"] == ["wider"]
+    assert data.facts["sources"] == [f"boxes:{folder.name}"]
     assert len(batches_of(data.training, 0)) == 2
+
+
+@pytest.mark.parametrize(
+    ("share", "message"), [(0.0, "0 of the 40 photos"), (0.999999, "40 photos .* train")]
+)
+def test_a_split_without_photos_is_refused(share: float, message: str, folder: Path) -> None:
+    config = SMALL.model_copy(update={"validation_share": share})
+    with pytest.raises(RunError, match=f"{message}.*Give --set validation_share or --seed"):
+        read(folder, config, folder / "c.npz")
+
+
+def test_candidates_for_pnet_are_refused(folder: Path) -> None:
+    config = SMALL.model_copy(update={"stage": "pnet", "tile_size": 32})
+    with pytest.raises(RunError, match="is a P-Net, which needs no candidates"):
+        read(folder, config, folder / "c.npz")
+
+
+def test_candidates_of_other_photos_are_refused(folder: Path, tmp_path: Path) -> None:
+    mined, boxes = candidates.load(folder / "c.npz")
+    candidates.save(tmp_path / "c.npz", replace(mined, photo=mined.photo + len(PHOTOS)), boxes)
+    with pytest.raises(RunError, match=r"has 40.* Run training.mine_candidates with the same --data"):
+        read(folder, SMALL, tmp_path / "c.npz")
 
 
 def test_candidates_of_other_portraits_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from training.config.registry import RunError
 from training.engine import checkpoints
 from training.engine.checkpoints import AveragedWeights, Progress
 
@@ -46,6 +47,33 @@ def test_a_checkpoint_restores_weights_optimizer_random_state_and_progress(tmp_p
 def test_a_folder_without_a_checkpoint_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         checkpoints.load(tmp_path, net())
+
+
+@pytest.mark.parametrize("kept", [0, 10, 400])
+def test_a_damaged_checkpoint_is_an_error(kept: int, tmp_path: Path) -> None:
+    checkpoints.save(tmp_path, net(), Progress())
+    path = tmp_path / checkpoints.FILE
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(RunError, match=r"checkpoint\.npz is damaged"):
+        checkpoints.load(tmp_path, net())
+
+
+def test_the_checkpoint_of_another_net_is_an_error(tmp_path: Path) -> None:
+    checkpoints.save(tmp_path, net(), Progress())
+    for other in (net(ema=True), wide()):
+        before = other.get_weights()
+        with pytest.raises(RunError, match=r"checkpoint\.npz is the checkpoint of another net"):
+            checkpoints.load(tmp_path, other)
+        for value, now in zip(before, other.get_weights(), strict=True):
+            np.testing.assert_array_equal(now, value)
+
+
+def wide() -> keras.Model:
+    """Return the net with as many variables, of another shape."""
+    number = keras.Input((1,))
+    out = keras.Model(number, layers.Dense(2)(layers.Dropout(0.5)(number)))
+    out.compile(keras.optimizers.AdamW(0.1), "mean_squared_error", run_eagerly=True)
+    return out
 
 
 def test_saved_weights_are_those_of_the_net_alone(tmp_path: Path) -> None:

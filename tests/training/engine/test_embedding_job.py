@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.training.identity_sets import (
 from tests.training.learning import least_move
 from tests.training.runs import FinishedRun, assert_same_run, interrupted_after
 from training.config import registry
-from training.config.registry import BEST_WEIGHTS
+from training.config.registry import BEST_WEIGHTS, RunError
 from training.config.schema import EmbeddingConfig
 from training.data.batches.embeddings import served_crops
 from training.data.storage import identity_crops
@@ -129,12 +130,12 @@ def test_a_finished_run_is_not_overwritten_nor_resumed_on_other_data(
     whole: FinishedRun, data: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(whole.folder, tmp_path / "run")
-    with pytest.raises(FileExistsError, match="--resume"):
+    with pytest.raises(RunError, match="--resume"):
         train(Tiny, CONFIG, data, folder)
     facts = json.loads((folder / "run.json").read_text())
     facts["data"]["sha256"] = "another"
     (folder / "run.json").write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match="other data"):
+    with pytest.raises(RunError, match="other data"):
         train(Tiny, CONFIG, data, folder, resume=True)
 
 
@@ -146,8 +147,32 @@ def test_validation_pairs_are_the_same_every_time_and_half_of_them_genuine(data:
     assert pairs.same.mean() == 0.5
 
 
+def test_faces_below_the_input_of_the_net_name_the_option(data: Path, tmp_path: Path) -> None:
+    larger = CONFIG.model_copy(update={"size": 999})
+    with pytest.raises(RunError, match=r"pixels, and .* needs 999\. Run .* with --span 999\."):
+        train(Tiny, larger, data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.usefixtures("without_curves")
 def test_a_run_with_too_few_people_for_a_batch_says_what_to_change(data: Path, tmp_path: Path) -> None:
     config = config_with({"objective": "triplet", "people_per_batch": 11})
-    with pytest.raises(ValueError, match="Lower people_per_batch or images_per_person"):
-        train(Tiny, config, data, tmp_path)
+    with pytest.raises(RunError, match="Give --set people_per_batch or --set images_per_person"):
+        train(Tiny, config, data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 0, 0], "has 1 people with at most 3 images"),
+        ([0, 1, 2], "has 3 people with at most 1 images"),
+    ],
+)
+def test_a_validation_set_without_pairs_of_both_kinds_is_refused(
+    labels: list[int], message: str, data: Path
+) -> None:
+    faces = identity_crops.load(data / "validation.tfrecord")
+    few = replace(faces, images=faces.images[:3], labels=np.array(labels, np.int64))
+    with pytest.raises(RunError, match=message):
+        validation_pairs(few)

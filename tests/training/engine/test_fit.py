@@ -13,12 +13,12 @@ from numpy import ndarray
 
 from tests.training.batches import assert_equal
 from tests.training.runs import FinishedRun, assert_same_run, interrupted_after
-from training.config.registry import BEST_WEIGHTS
+from training.config.registry import BEST_WEIGHTS, RunError
 from training.config.schema import RunConfig
 from training.data.batches.epochs import Batch, EpochBatches
 from training.engine import checkpoints
 from training.engine.checkpoints import LogRow, Progress
-from training.engine.fit import TrainingJob, fit, prepare_folder
+from training.engine.fit import TrainingJob, check_data, check_folder, fit
 from training.engine.optimizer import optimizer
 from training.engine.run_log import RunLog
 
@@ -78,7 +78,6 @@ class Trained:
         return {f"validation_{name}": values[epoch - 1] for name, values in self.metrics.items()}
 
     def run(self, folder: Path, *, resume: bool = False, choose_by: str = "validation_error") -> Progress:
-        prepare_folder(folder, resume, "a")
         facts: dict[str, object] = {"data": {"sha256": "a"}}
         batches = Numbers(self.config, STEPS)
         job = TrainingJob(self.net, self.net, batches, self.validate, facts, choose_by)
@@ -181,25 +180,35 @@ def test_a_finished_run_continues_to_a_later_last_epoch(tmp_path: Path) -> None:
 
 def begun(folder: Path, digest: str) -> Path:
     """Return the folder of a run on data with the given hash."""
-    prepare_folder(folder, False, digest)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / checkpoints.FILE).write_bytes(b"")
-    (folder / "run.json").write_text(json.dumps({"data": {"sha256": digest}}))
+    (folder / "run.json").write_text(json.dumps({"config": {}, "data": {"sha256": digest}}))
     return folder
 
 
 def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
     folder = begun(tmp_path / "runs" / "one", "a")
-    with pytest.raises(FileExistsError, match=r"already holds a run\. Give --resume to continue it"):
-        prepare_folder(folder, False, "a")
-    prepare_folder(folder, True, "a")
+    with pytest.raises(RunError, match=r"already holds a run\. Give --resume to continue it"):
+        check_folder(folder, False)
+    check_folder(folder, True)
+    check_data(folder, "a")
 
 
 def test_a_run_is_not_resumed_on_other_data(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds a run on other data"):
-        prepare_folder(begun(tmp_path, "a"), True, "b")
+    with pytest.raises(RunError, match="holds a run on other data"):
+        check_data(begun(tmp_path, "a"), "b")
 
 
 def test_without_a_run_there_is_nothing_to_resume(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="holds no run to continue"):
-        prepare_folder(tmp_path / "none", True, "a")
+    with pytest.raises(RunError, match=r"holds no run to continue: it has no run\.json"):
+        check_folder(tmp_path / "none", True)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_run_that_wrote_no_epoch_starts_again(tmp_path: Path) -> None:
+    (tmp_path / checkpoints.FILE).write_bytes(b"")
+    check_folder(tmp_path, False)
+    (tmp_path / checkpoints.FILE).unlink()
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(RunError, match=r"it has no checkpoint\.npz"):
+        check_folder(tmp_path, True)

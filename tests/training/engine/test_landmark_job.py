@@ -11,11 +11,12 @@ from keras import layers
 from tests.training.landmark_sets import synthetic_faces, write_prepared
 from tests.training.runs import FinishedRun, assert_same_run, interrupted_after
 from training.config import registry
+from training.config.registry import RunError
 from training.config.schema import Augmentation, LandmarkConfig
 from training.data.batches.landmarks import from_unit, served_crops
 from training.data.storage import landmark_crops
 from training.engine import checkpoints, run_log
-from training.engine.landmark_job import init_output_bias, train, validate
+from training.engine.landmark_job import check_suitable, init_output_bias, train, validate
 from training.metrics.landmarks import nme
 
 CONFIG = LandmarkConfig(
@@ -73,6 +74,14 @@ def test_a_net_can_start_with_the_mean_face(data: Path) -> None:
     np.testing.assert_allclose(outputs, np.repeat(labels.mean(axis=0)[None], len(labels), axis=0), atol=1e-6)
 
 
+def test_a_run_writes_the_layers_and_the_mean_absolute_error(whole: FinishedRun) -> None:
+    text = (whole.folder / "summary.txt").read_text()
+    assert "Conv2D" in text
+    assert f"Trainable params: {Small.build().count_params():,}" in text
+    last = whole.progress.rows[-1]
+    assert 0 < last["validation_mae"] < last["validation_rmse"]
+
+
 @pytest.mark.usefixtures("without_curves")
 def test_a_run_starts_with_the_mean_face_if_its_config_says_so(data: Path, tmp_path: Path) -> None:
     still = {"learning_rate": 1e-12, "final_learning_rate": 1e-12, "warmup_epochs": 0.0, "epochs": 1}
@@ -95,7 +104,9 @@ def test_a_run_starts_from_the_best_weights_of_another(data: Path, tmp_path: Pat
     config = CONFIG.model_copy(update=still | {"start_from": "other"})
     progress = train(Small, config, data, tmp_path / "run")
     assert progress.best == pytest.approx(untrained(other, data)["validation_rmse"], rel=1e-5)
-    with pytest.raises(FileNotFoundError, match="none"):
+    facts = json.loads((tmp_path / "run" / registry.RUN_FILE).read_text())
+    assert facts["start"] == {"sources": [], "people": None, "unknown_start": "other"}
+    with pytest.raises(RunError, match=r"training\.train RUN --name none --data DATA`\), or name another"):
         train(Small, CONFIG.model_copy(update={"start_from": "none"}), data, tmp_path / "second")
 
 
@@ -118,7 +129,7 @@ def test_a_resumed_run_equals_an_unbroken_one(whole: FinishedRun, data: Path, tm
 
 def test_a_run_writes_what_export_needs(whole: FinishedRun) -> None:
     facts = json.loads((whole.folder / "run.json").read_text())
-    assert facts["config"] == CONFIG.model_dump()
+    assert (facts["config"], facts["module"]) == (CONFIG.model_dump(), Small.CONFIG.name)
     assert facts["faces"] == {"train": 10, "validation": 4}
     assert facts["epochs"] == 3
     assert registry.config_of(whole.folder, LandmarkConfig) == CONFIG
@@ -134,16 +145,45 @@ def test_the_chosen_metric_selects_the_best_weights(whole: FinishedRun) -> None:
 
 
 def test_a_finished_run_is_not_overwritten(whole: FinishedRun, data: Path) -> None:
-    with pytest.raises(FileExistsError, match="--resume"):
+    with pytest.raises(RunError, match="--resume"):
         train(Small, CONFIG, data, whole.folder)
 
 
 def test_a_run_is_not_resumed_on_other_data(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text(json.dumps({"data": {"sha256": "another"}}))
-    with pytest.raises(ValueError, match="other data"):
+    (tmp_path / "checkpoint.npz").touch()
+    (tmp_path / "run.json").write_text(json.dumps({"config": {}, "data": {"sha256": "another"}}))
+    with pytest.raises(RunError, match="other data"):
         train(Small, CONFIG, data, tmp_path, resume=True)
 
 
 def test_the_rmse_is_in_pixels_of_the_input(whole: FinishedRun) -> None:
     row = whole.progress.rows[0]
     assert row["validation_rmse"] == pytest.approx(32 * row["validation_loss"] ** 0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "crop", "message"),
+    [
+        ({"scheme": "kaggle15"}, "face", r"holds faces with 68 points, and cnn68 needs 15 \(kaggle15\)"),
+        ({}, "picture", "cnn68 needs crops that are prepared with --crop face"),
+        ({"template": "kaggle15"}, "face", "cnn68 needs crops that are prepared with --crop picture"),
+    ],
+)
+def test_faces_that_do_not_suit_the_net_are_refused(
+    changes: dict[str, str], crop: str, message: str, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update=changes)
+    with pytest.raises(RunError, match=message):
+        check_suitable(synthetic_faces(2, 0), {"crop": {"template": crop}}, config, tmp_path)
+
+
+def test_faces_that_suit_the_net_are_accepted(tmp_path: Path) -> None:
+    check_suitable(synthetic_faces(2, 0), {"crop": {"template": "face"}}, CONFIG, tmp_path)
+    whole = CONFIG.model_copy(update={"template": "kaggle15"})
+    check_suitable(synthetic_faces(2, 0), {"crop": {"template": "picture"}}, whole, tmp_path)
+
+
+def test_a_mean_face_needs_a_dense_layer_at_the_end() -> None:
+    image = keras.Input((4, 4, 3))
+    with pytest.raises(RunError, match="--set init_output_bias=false"):
+        init_output_bias(keras.Model(image, layers.Flatten()(image)), np.zeros(48, np.float32))

@@ -11,7 +11,7 @@ from app.pipeline.calibration import MIN_PAIRS_OF_PEOPLE, Pairs
 from tests.fakes import fake_analyzer
 from training.data.datasets.identities import IdentityImage
 from training.evaluation import face_vectors, populations
-from training.evaluation.calibrate import TAR_POPULATION, calibrate, keep_calibration
+from training.evaluation.calibrate import TooFewPeople, calibrate, keep_calibration
 from training.evaluation.populations import Population, pairs_of, read_populations
 from training.exporting.calibration import read_calibration
 from training.reports.verification import calibration_card_rows, calibration_lines
@@ -32,18 +32,18 @@ def pairs(seed: int, people: int, likeness: float) -> Pairs:
 
 @pytest.fixture(scope="module")
 def two() -> dict[str, Pairs]:
-    return {TAR_POPULATION: pairs(0, 60, 0.0), "others": pairs(1, 40, 0.5)}
+    return {"LFW View 1": pairs(0, 60, 0.0), "others": pairs(1, 40, 0.5)}
 
 
 def test_the_far_of_no_population_exceeds_the_rate(two: dict[str, Pairs]) -> None:
     calibration, figures = calibrate(EMBEDDER.spec, two)
-    assert calibration.default_far == 0.001
+    assert calibration.default_far == calibration.thresholds[-1].far == 0.003
     assert calibration.probability is not None
     for one in calibration.thresholds:
         fars = [figure.rates[one.far].far.value for figure in figures]
         assert 0.5 * one.far < fars[1] <= one.far  # the others are more similar to each other
         assert fars[0] < fars[1]
-        assert one.tar == pytest.approx(two[TAR_POPULATION].measure(one.threshold).tar.value, abs=1e-4)
+        assert one.tar == pytest.approx(two["LFW View 1"].measure(one.threshold).tar.value, abs=1e-4)
     assert figures[1].rates[calibration.thresholds[-1].far].pairs_of_people >= MIN_PAIRS_OF_PEOPLE
     assert calibration.thresholds[-1].far > 1e-5
     assert calibration.calibrated_on == (
@@ -53,9 +53,35 @@ def test_the_far_of_no_population_exceeds_the_rate(two: dict[str, Pairs]) -> Non
 
 
 def test_one_population_has_the_rates_itself(two: dict[str, Pairs]) -> None:
-    calibration, (figure,) = calibrate(EMBEDDER.spec, {TAR_POPULATION: two[TAR_POPULATION]})
+    calibration, (figure,) = calibrate(EMBEDDER.spec, {"LFW View 1": two["LFW View 1"]})
     for one in calibration.thresholds:
         assert 0.5 * one.far < figure.rates[one.far].far.value <= one.far
+
+
+def test_few_people_stop_at_the_lowest_rate_that_they_support() -> None:
+    calibration, (figure,) = calibrate(EMBEDDER.spec, {"staff": pairs(0, 15, 0.0)})
+    rates = [one.far for one in calibration.thresholds]
+    assert rates[0] == 0.1
+    assert calibration.default_far == rates[-1] > 0.001
+    assert figure.rates[rates[-1]].pairs_of_people >= MIN_PAIRS_OF_PEOPLE
+    assert calibration.calibrated_on.startswith("all impostor pairs of staff, ")
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (pairs(0, 4, 0.0), "A FAR of 0.1 cannot be measured on staff"),
+        (pairs(0, 1, 0.0), "staff must have two people, and one with two images"),
+        (Pairs(EMBEDDER, np.eye(24, dtype=np.float32), np.arange(24)), "staff must have two people, and one"),
+        (
+            Pairs(EMBEDDER, np.eye(24, dtype=np.float32), np.arange(24) % 12),
+            "are not more similar than images",
+        ),
+    ],
+)
+def test_people_on_whom_nothing_can_be_measured_are_refused(made: Pairs, message: str) -> None:
+    with pytest.raises(TooFewPeople, match=message):
+        calibrate(EMBEDDER.spec, {"staff": made})
 
 
 def test_a_similarity_that_is_a_probability_has_no_curve(two: dict[str, Pairs]) -> None:

@@ -14,6 +14,7 @@ from app.vision.pyramid import ImagePyramid
 from app.vision.spec import RNetSpec
 from tests.training.finished_runs import SHA256, write_finished_run, write_run_file
 from training.config.registry import RunError, find
+from training.exporting.attribution import attribution_of
 from training.exporting.detector_stages import detector_with, export_stage
 from training.exporting.published import StageSettings
 from training.exporting.trained import stage_spec
@@ -36,7 +37,7 @@ def test_a_stage_is_exported_as_it_is_served(net: keras.Model, run: Path, tmp_pa
     assert path == tmp_path / "cascade_rnet_scratch-rnet.onnx"
     session = OrtSession(path, Device("cpu", threads=1))
     assert isinstance(session.spec, RNetSpec)
-    assert session.spec == stage_spec(run, "cascade_rnet_scratch")
+    assert session.spec == stage_spec(run, attribution_of([run], "cascade_rnet_scratch"))
     config = find(run.name).CONFIG.model_dump()
     assert (session.spec.crop, session.spec.size) == (config["crop_scale"], config["size"]) == (1.3, 24)
     assert session.spec.research_only
@@ -60,7 +61,7 @@ def test_a_run_replaces_a_stage_and_settings_those_in_the_files(net: keras.Model
 
 
 def test_an_unknown_detector_lists_those_of_the_store() -> None:
-    with pytest.raises(UnknownModel, match="cascade, mtcnn, mtcnn_thorough"):
+    with pytest.raises(UnknownModel, match="cascade, mtcnn, mtcnn_here, mtcnn_thorough"):
         detector_with([], MODELS, {}, "sface")
 
 

@@ -11,7 +11,7 @@ from numpy import ndarray
 from onnx import TensorProto, helper, numpy_helper
 
 from app.runtime.device import Device
-from app.runtime.model_store import int8_name
+from app.runtime.manifest import int8_name
 from app.runtime.precision import has_int8_instructions
 from app.runtime.session import OrtSession
 from app.vision.spec import METADATA_KEY, EmbedderSpec, FloatCosine

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from app.runtime.model_store import MANIFEST, read_manifest
+from app.runtime.manifest import MANIFEST, read_manifest
 from training.config.registry import RunError
 from training.exporting import manifest
 from training.exporting.manifest import Entry
@@ -88,7 +88,43 @@ def test_an_entry_is_replaced_in_its_place_and_stays_the_default_or_not(
 
 
 def test_a_name_of_another_task_cannot_be_replaced(folder: Path) -> None:
-    manifest.check_replaceable(folder, "a", "embed")
-    manifest.check_replaceable(folder, "new", "embed")
-    with pytest.raises(RunError, match=r"model c for landmarks, not embed\. Give another --name"):
-        manifest.check_replaceable(folder, "c", "embed")
+    manifest.check_name(folder, "a", "embed", ["a.onnx", "a-head.onnx"])
+    manifest.check_name(folder, "new", "embed", ["new.onnx"])
+    manifest.check_name(folder / "none", "new", "embed", ["new.onnx"])
+    with pytest.raises(
+        RunError, match=r"model c for landmarks, with this name or such a file\. Give another"
+    ):
+        manifest.check_name(folder, "c", "embed", ["c.onnx"])
+
+
+def test_a_file_of_another_model_cannot_be_replaced(folder: Path) -> None:
+    manifest.put(folder, entry("d", int8=[{"file": "d-int8.onnx", "bytes": 3, "sha256": "0" * 64}]))
+    for name in ("b", "d-int8"):
+        with pytest.raises(
+            RunError, match=r"already has a model [bd] for embed, with this name or such a file"
+        ):
+            manifest.check_name(folder, "x", "embed", ["x.onnx", f"{name}.onnx"])
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [("cascade", []), ("sface-int8", ["sface-int8.onnx"]), ("siamese-head", ["siamese-head.onnx"])],
+)
+def test_a_name_that_a_shipped_model_uses_is_refused(folder: Path, name: str, files: list[str]) -> None:
+    with pytest.raises(
+        RunError, match=rf"^{name} is a name that the shipped model \w+ uses\. Give another --name"
+    ):
+        manifest.check_name(folder, name, "detect", files)
+
+
+def test_a_shipped_model_is_replaced_in_its_own_folder() -> None:
+    manifest.check_name(Path("models"), "cnn68", "landmarks", ["cnn68.onnx"])
+    with pytest.raises(RunError, match="already has a model cnn68 for landmarks"):
+        manifest.check_name(Path("models"), "cnn68", "embed", ["cnn68.onnx"])
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "../a", ".a", "-a", "a.b", "a,b", "ä", "a\n", "x" * 65])
+def test_a_name_that_no_model_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunError, match="cannot be the name of a model") as caught:
+        manifest.check_name(tmp_path, name, "embed", [])
+    assert "\n" not in str(caught.value)

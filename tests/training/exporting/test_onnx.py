@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 from app.runtime.device import Device
-from app.runtime.model_store import sha256
+from app.runtime.manifest import sha256
 from app.runtime.session import OrtSession
 from app.vision.spec import EmbedderSpec
 from tests.fakes import COMMON

@@ -39,6 +39,13 @@ def test_the_hardest_negative_is_the_nearest() -> None:
     assert mined("hardest") == {(0, 1): 0.6, (1, 0): 0.3, (2, 3): 0.3, (3, 2): 0.4}
 
 
+def test_a_violating_negative_is_within_the_margin_also_if_it_is_nearer_than_the_positive() -> None:
+    last = ZEROS.copy()
+    last[:, [1, 3]] = 0.3
+    assert mined("violating") == {(0, 1): 0.6, (1, 0): 0.3, (2, 3): 0.6, (3, 2): 0.9}
+    assert mined("violating", last) == {(0, 1): 0.6, (1, 0): 0.4, (2, 3): 0.3, (3, 2): 0.4}
+
+
 def test_the_scores_choose_a_random_negative() -> None:
     first, last = ZEROS.copy(), ZEROS.copy()
     first[:, [0, 2]], last[:, [1, 3]] = 0.3, 0.3

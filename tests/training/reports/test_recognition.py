@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.runtime.model_store import read_manifest
+from app.runtime.manifest import read_manifest
 from training.reports import model_cards
 from training.reports import recognition as report
 

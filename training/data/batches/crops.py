@@ -13,6 +13,7 @@ from app.vision import align, boxes
 from app.vision.points import FIVE_MIRROR
 from app.vision.pyramid import ImagePyramid
 from training.config.columns import CascadeLabel, cascade_label_width
+from training.config.registry import RunError
 from training.config.schema import StageConfig
 from training.data.batches import augment
 from training.data.batches.epochs import EpochBatches
@@ -29,6 +30,9 @@ class CropBatches(EpochBatches):
 
     Portraits have points, and a score as positives. Their boxes are a detector's, without an offset label.
     The border of a share of them, `edge_share`, is continued by its mirror image. The others are black there.
+
+    Raises:
+        RunError: no candidate is a negative.
     """
 
     def __init__(
@@ -52,21 +56,21 @@ class CropBatches(EpochBatches):
                 overlap[own] = boxes.iou(candidates.boxes[own], faces).max(axis=1)
         self._near = np.flatnonzero(overlap >= config.negative_iou)
         self._far = np.flatnonzero(overlap < config.negative_iou)
+        shares = config.sample_shares
+        negatives = 1 - shares.faces - shares.portraits - (shares.near_faces if len(self._near) else 0)
+        if negatives > 1e-9 and not len(self._far):
+            raise RunError("The candidates of these photos have no negatives. Mine more photos.")
         self._faces = [(i, j) for i, s in enumerate(scenes) for j in np.flatnonzero(~s.ignored).tolist()]
 
     def make(self, plan: None, rng: np.random.Generator, index: int) -> Batch:
-        """Return a batch with the shares of samples that the config gives.
-
-        Raises:
-            ValueError: a negative is drawn, and no candidate is one.
-        """
+        """Return a batch with the shares of samples that the config gives."""
         config, shares = self._config, self._config.sample_shares
         probabilities = [shares.faces, shares.near_faces, shares.portraits]
         kinds = rng.choice(
             4, config.batch, p=[*probabilities, 1 - shares.faces - shares.near_faces - shares.portraits]
         )
         images = np.empty((config.batch, config.size, config.size, 3), np.float32)
-        labels = np.zeros((config.batch, cascade_label_width(config.stage)), np.float32)
+        labels = np.zeros((config.batch, cascade_label_width(config.has_points)), np.float32)
         for row, kind in enumerate(kinds):
             if kind == _PORTRAITS and self._portraits:
                 images[row], labels[row] = self._portrait(rng)
@@ -76,8 +80,6 @@ class CropBatches(EpochBatches):
                 box = self._scenes[photo].faces[face]
             else:
                 pool = self._near if kind == _NEAR_FACES and len(self._near) else self._far
-                if not len(pool):
-                    raise ValueError("The candidates of these photos have no negatives. Mine more photos.")
                 chosen = pool[rng.integers(len(pool))]
                 photo, box = int(self._photo[chosen]), self._boxes[chosen]
             images[row], labels[row] = self._crop(rng, self._scenes[photo], box)
@@ -88,7 +90,7 @@ class CropBatches(EpochBatches):
     ) -> tuple[UInt8[ndarray, "size size 3"], Float32[ndarray, " t"]]:
         config = self._config
         box = moved(rng, box, config)
-        labels = np.zeros(cascade_label_width(config.stage), np.float32)
+        labels = np.zeros(cascade_label_width(config.has_points), np.float32)
         matrix, _ = self._matrix(rng, box)
         image = align.warp(scene.picture, matrix[None].astype(np.float32), config.size)[0]
         labels[CascadeLabel.FACE_WEIGHT] = 1
@@ -115,9 +117,9 @@ class CropBatches(EpochBatches):
         if config.augment.edge_share and rng.random() < config.augment.edge_share:
             picture, to_crop = _with_mirrored_border(picture, matrix)
         image = align.warp(picture, to_crop[None].astype(np.float32), config.size)[0]
-        labels = np.zeros(cascade_label_width(config.stage), np.float32)
+        labels = np.zeros(cascade_label_width(config.has_points), np.float32)
         labels[[CascadeLabel.FACE, CascadeLabel.FACE_WEIGHT]] = 1
-        if config.stage == "onet":
+        if config.has_points:
             points = portrait.points @ matrix[:, :2].T + matrix[:, 2]
             points = points[FIVE_MIRROR] if flipped else points
             labels[CascadeLabel.POINTS] = ((points + 0.5) / config.size).reshape(-1)

@@ -1,4 +1,4 @@
-"""Batches for embedding nets: by person (softmax), people by images (triplets), or pairs (Siamese)."""
+"""Batches for embedding nets: people (softmax), people by images (triplets), pairs (Siamese), or vectors."""
 
 from typing import Any, NamedTuple
 
@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
 from numpy import ndarray
 
+from training.config.registry import RunError
 from training.config.schema import EmbeddingConfig
 from training.data.batches import augment
 from training.data.batches.epochs import Batch, EpochBatches
@@ -25,22 +26,31 @@ class EmbeddingBatches(EpochBatches):
 
     - softmax: (images, person numbers (b, 1)) and the numbers again;
     - triplet: images, and rows of `training.config.columns.TripletLabel`;
+    - distillation: images, and the teacher's vectors (b, d);
     - siamese: (left images, right images), and rows of `training.config.columns.PairLabel`.
 
     Samples that do not fill a batch are left out of the epoch.
+
+    Raises:
+        RunError: the set has too few people or images for a batch.
     """
 
     def __init__(self, crops: IdentityCrops, config: EmbeddingConfig, workers: int = 2) -> None:
+        check_set(crops, config)
         count = config.pairs_per_epoch if config.objective == "siamese" else len(crops)
         super().__init__(config, max(1, count // config.batch), workers)
+        if config.objective == "distillation" and crops.vectors is None:
+            raise ValueError(
+                "The set has no vectors of a teacher. `training.prepare distillation` writes them."
+            )
         self._crops = crops
         self._config = config
         self._to_input = crops.to_input(config.size).astype(np.float32)
 
     def plan(self, rng: np.random.Generator) -> Any:
-        """Return the order of the images (softmax), or the pairs of the epoch (siamese)."""
+        """Return the order of the images (softmax, distillation), or the pairs of the epoch (siamese)."""
         config, labels = self._config, self._crops.labels
-        if config.objective == "softmax":
+        if config.objective in ("softmax", "distillation"):
             return rng.permutation(len(self._crops))
         if config.objective == "siamese":
             kept = balanced_share(labels) if config.diff_prob is None else config.diff_prob
@@ -55,6 +65,9 @@ class EmbeddingBatches(EpochBatches):
                 chosen = plan[part]
                 labels = self._crops.labels[chosen][:, None]
                 return (self.images(chosen, rng), labels), labels
+            case "distillation":
+                assert self._crops.vectors is not None
+                return self.images(plan[part], rng), self._crops.vectors[plan[part]]
             case "triplet":
                 return self._people(rng)
             case "siamese":
@@ -82,6 +95,47 @@ class EmbeddingBatches(EpochBatches):
         return (self.images(pairs.left, rng), self.images(pairs.right, rng)), rows
 
 
+def check_set(crops: IdentityCrops, config: EmbeddingConfig) -> None:
+    """Check that a training set fills a batch of the run.
+
+    Raises:
+        RunError: it does not; the message says how many people and images there are.
+    """
+    images = np.bincount(crops.labels)
+    if len(images) < 2:
+        raise RunError(
+            "The training set has one person only. Add people, or prepare with a lower --validation."
+        )
+    match config.objective:
+        case "softmax" if len(crops) < config.batch:
+            raise RunError(
+                f"The training set has {len(crops)} images, fewer than a batch of {config.batch}. Give "
+                f"--set batch={len(crops)} or less, or add photos."
+            )
+        case "triplet":
+            _check_people(images, config)
+        case "siamese" if config.pairs_per_epoch < config.batch or images.max() < 2:
+            raise RunError(
+                f"An epoch has {config.pairs_per_epoch} pairs (pairs_per_epoch), a batch {config.batch}, "
+                "and a person "
+                f"up to {images.max()} images. An epoch needs one batch, and a pair two images of one "
+                "person. Give "
+                "--set pairs_per_epoch or batch, or add photos."
+            )
+
+
+def _check_people(images: Int64[ndarray, " p"], config: EmbeddingConfig) -> None:
+    people, per_person = config.people_per_batch, config.images_per_person
+    eligible = int((images >= per_person).sum())
+    if people < 2 or per_person < 2 or eligible < people:
+        raise RunError(
+            f"A batch has {people} people with {per_person} images each; it needs two people with two "
+            "images. The "
+            f"training set has {eligible} people with so many images. Give --set people_per_batch or "
+            "--set images_per_person, or add photos."
+        )
+
+
 def served_crops(crops: IdentityCrops, size: int) -> UInt8[ndarray, "n size size 3"]:
     """Return the images without augmentation, as serving crops them up to resampling."""
     matrix = crops.to_input(size)
@@ -97,11 +151,6 @@ def people_by_images(
         ValueError: fewer people than that have so many images.
     """
     eligible = np.flatnonzero(np.bincount(labels) >= images)
-    if len(eligible) < people:
-        raise ValueError(
-            f"A batch needs {people} people with {images} images each, and the set has {len(eligible)}. "
-            "Lower people_per_batch or images_per_person in the run's config."
-        )
     drawn = rng.choice(eligible, people, replace=False)
     return np.concatenate([rng.choice(np.flatnonzero(labels == p), images, replace=False) for p in drawn])
 

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
+from training.config.registry import RunError
 from training.config.schema import LandmarkConfig
 from training.data.batches import augment
 from training.data.batches.epochs import EpochBatches
@@ -17,10 +18,18 @@ class LandmarkBatches(EpochBatches):
     """The augmented batches of a training set, in a new random order each epoch.
 
     Samples that do not fill a batch are left out of the epoch.
+
+    Raises:
+        RunError: the set has fewer faces than a batch.
     """
 
     def __init__(self, crops: LandmarkCrops, config: LandmarkConfig, workers: int = 2) -> None:
-        super().__init__(config, max(1, len(crops) // config.batch), workers)
+        if len(crops) < config.batch:
+            raise RunError(
+                f"The training set has {len(crops)} faces, fewer than a batch of {config.batch}. Give "
+                f"--set batch={len(crops)} or less, or add faces."
+            )
+        super().__init__(config, len(crops) // config.batch, workers)
         self._crops = crops
         self._config = config
         self._to_input = crops.to_input(config.size)

@@ -3,7 +3,8 @@
 All readers return the images in the order of person and name, so a set is the same on every machine.
 """
 
-from collections import defaultdict
+import logging
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from training.data.datasets.images import IMAGE_SUFFIXES
 from training.data.datasets.label_text import BadLabelFile, quoted, read_lines
 from training.data.datasets.lfw import read_pairs
 from training.data.datasets.splits import hash_number
+
+logger = logging.getLogger(__name__)
 
 CELEBA_FOLDERS = ("img_celeba", "img_align_celeba", "Img/img_celeba", "Img/img_align_celeba", ".")
 """Folders of CelebA's images beside its identity file, in order of preference."""
@@ -36,6 +39,8 @@ class IdentityImage:
 def read_folders(root: Path) -> Iterator[IdentityImage]:
     """Yield the images of folders of people; the name of a folder is the person's name.
 
+    A warning names what is left out: folders in the folders of people, and files of other types.
+
     Args:
         root: the folder of the folders.
 
@@ -52,6 +57,24 @@ def read_folders(root: Path) -> Iterator[IdentityImage]:
         for path in sorted(person.iterdir()):
             if path.suffix.lower() in IMAGE_SUFFIXES:
                 yield _image(path, person.name, root)
+    _warn_of_others(root, people)
+
+
+def _warn_of_others(root: Path, people: list[Path]) -> None:
+    others = [path for person in people for path in person.iterdir() if not path.name.startswith(".")]
+    nested = [path.relative_to(root).as_posix() for path in others if path.is_dir()]
+    files = [path.name for path in others if path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES]
+    if nested:
+        logger.warning(
+            "%s: %d folders in the folders of people are not read, such as %s. Put the images of a person "
+            "directly into one folder.",
+            root,
+            len(nested),
+            nested[0],
+        )
+    if files:
+        types = ", ".join(IMAGE_SUFFIXES)
+        logger.warning("%s: %d files are not read, such as %s. Types: %s.", root, len(files), files[0], types)
 
 
 def read_celeba(root: Path) -> Iterator[IdentityImage]:
@@ -116,17 +139,20 @@ def read_people(sources: list[str]) -> list[IdentityImage]:
         ValueError: a source is not in this form, or its content is not in the expected format.
         FileNotFoundError: a folder or file is missing.
     """
-    images = []
+    images: list[IdentityImage] = []
     for source in sources:
         kind, _, folder = source.partition(":")
         if kind not in READERS or not folder:
             kinds = " or ".join(f"{kind}:FOLDER" for kind in READERS)
             raise ValueError(f"There is no source {source!r}. Give {kinds}.")
         root = Path(folder)
+        before = len(images)
         images += [
             replace(image, person=f"{root.name}/{image.person}", address=f"{root.name}/{image.address}")
             for image in READERS[kind](root)
         ]
+        if len(images) == before:
+            raise ValueError(f"The folders of {root} hold no images ({', '.join(IMAGE_SUFFIXES)}).")
     return images
 
 
@@ -169,12 +195,30 @@ def find_copies(people: Sequence[str], digests: Sequence[bytes]) -> Copies:
     return copies
 
 
-def held_out(people: Iterable[str], count: int, seed: int) -> set[str]:
-    """Return `count` of the people, those with the lowest hash of the name.
+def held_out(people: Iterable[str], validation: float, seed: int) -> set[str]:
+    """Return the people for validation: those with two images and the lowest hash of the name.
 
     So an additional person replaces at most one of them.
+
+    Args:
+        people: the person of each image.
+        validation: below 1 the share of the people, from 1 on their number.
+        seed: changes the selection.
+
+    Raises:
+        ValueError: fewer than two people are left for validation or for training.
     """
-    return set(sorted(set(people), key=lambda person: hash_number(person, seed))[:count])
+    images = Counter(people)
+    several = [person for person, count in images.items() if count > 1]
+    count = int(validation) if validation >= 1 or not validation else max(2, round(len(images) * validation))
+    if not 2 <= count <= min(len(several), len(images) - 2):
+        raise ValueError(
+            f"--validation {validation:g} is {count} people. There are {len(images)} people, "
+            f"{len(several)} of them "
+            "with two or more images. Validation needs two people with two images, and training two other "
+            "people."
+        )
+    return set(sorted(several, key=lambda person: hash_number(person, seed))[:count])
 
 
 def _image(path: Path, person: str, root: Path) -> IdentityImage:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from app.errors import BadImage
 from app.vision.image import decode
 from app.vision.pyramid import Image
 
@@ -16,6 +17,9 @@ def read_image(path: Path) -> Image:
     """Return the upright RGB pixels of a file.
 
     Raises:
-        BadImage: the file is no image; the message has its name.
+        BadImage: the file is no image, or damaged; the message has its path.
     """
-    return decode(path.read_bytes(), MAX_PIXELS, path.name)
+    try:
+        return decode(path.read_bytes(), MAX_PIXELS, "file")
+    except BadImage as error:
+        raise BadImage(f"{path}: {error}") from error

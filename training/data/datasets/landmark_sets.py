@@ -85,6 +85,13 @@ PTS_FOLDERS = (
 """300-W's folders. `lfpw/testset` is for testing only: no training, and no choice, uses it."""
 
 
+TEST_FOLDERS = frozenset({"test", "testset"})
+"""Folders whose `.pts` files are for testing."""
+
+FACE_NUMBER = re.compile(r"_(0|[1-9][0-9]?)$")
+"""The end of the name of a `.pts` file that numbers the faces of a photo."""
+
+
 def read_pts(path: Path) -> Float32[ndarray, "k 2"]:
     """Return the points of a `.pts` file: `version`, `n_points`, then a line `x y` per point in braces.
 
@@ -103,11 +110,14 @@ def read_pts(path: Path) -> Float32[ndarray, "k 2"]:
     values: list[float] = []
     for i, part in enumerate(match[2].split("\n"), start=first):
         try:
-            values += finite_numbers(part.split())
+            row = finite_numbers(part.split())
         except ValueError as error:
             raise BadLabelFile(
                 path, f"The coordinates of a point are expected, but {error}.", lines[i][0]
             ) from error
+        if len(row) % 2:
+            raise BadLabelFile(path, f"x and y of a point are expected, not {len(row)} numbers.", lines[i][0])
+        values += row
     if len(values) != 2 * int(match[1]):
         raise BadLabelFile(path, f"The file announces {match[1]} points, but has {len(values)} numbers.")
     return np.array(values, np.float32).reshape(-1, 2)
@@ -135,17 +145,39 @@ def read_300w(data: Path) -> Iterator[Sample]:
             if match is None:
                 cause = f"The name does not match {kind.photo}, so the photo is unknown."
                 raise BadLabelFile(path, cause)
-            points = read_pts(path)
-            if len(points) != COUNTS["ibug68"]:
-                raise BadLabelFile(path, f"300-W has {COUNTS['ibug68']} points per face, not {len(points)}.")
-            yield Sample(
-                name=f"{kind.folder}/{path.stem}",
-                photo=f"{kind.family}/{match[1]}",
-                image=_image_beside(path),
-                points=points,
-                scheme="ibug68",
-                split=kind.split,
-            )
+            yield _pts_sample(path, f"{kind.folder}/{path.stem}", f"{kind.family}/{match[1]}", kind.split)
+
+
+def read_pts_files(data: Path) -> Iterator[Sample]:
+    """Yield the faces of the `.pts` files in a folder and the folders in it, in order of name.
+
+    Each file has an image beside it. A face below a folder named `test` or `testset` is for testing. Files
+    that differ only in a number of one or two digits at the end of their names, such as `a_1.pts` and
+    `a_2.pts`, are of one photo. A number with leading zeros counts photos, as in `image_0001.pts`.
+
+    Args:
+        data: the folder.
+
+    Yields:
+        The samples; their images are not opened.
+
+    Raises:
+        BadLabelFile: a `.pts` file is malformed.
+        FileNotFoundError: a `.pts` file has no image.
+    """
+    for path in sorted(data.rglob("*.[pP][tT][sS]")):
+        if path.name.startswith("._"):  # macOS keeps attributes of files so
+            continue
+        name = path.relative_to(data).with_suffix("").as_posix()
+        test = not TEST_FOLDERS.isdisjoint(path.relative_to(data).parts[:-1])
+        yield _pts_sample(path, name, FACE_NUMBER.sub("", name), "test" if test else "train")
+
+
+def _pts_sample(path: Path, name: str, photo: str, split: Split) -> Sample:
+    points, count = read_pts(path), COUNTS["ibug68"]
+    if len(points) != count:
+        raise BadLabelFile(path, f"A face has {count} points in the order of 300-W, not {len(points)}.")
+    return Sample(name, photo, _image_beside(path), points, "ibug68", split)
 
 
 def _image_beside(path: Path) -> Path:
@@ -206,7 +238,11 @@ def _photos(points: Float32[ndarray, "n 15 2"], faces: list[Sample]) -> list[str
     return out
 
 
-READERS: dict[str, Callable[[Path], Iterator[Sample]]] = {"300w": read_300w, "kaggle15": read_kaggle15}
+READERS: dict[str, Callable[[Path], Iterator[Sample]]] = {
+    "300w": read_300w,
+    "kaggle15": read_kaggle15,
+    "pts": read_pts_files,
+}
 """The readers by the name that `training.prepare landmarks --source` takes."""
 
 
@@ -217,18 +253,31 @@ def with_validation(samples: Iterable[Sample], validation: float, seed: int) -> 
 
     Args:
         samples: samples of all splits.
-        validation: below 1 the share of photos, which is met approximately, and adding data moves no other
-            photo; from 1 on the number of faces, which is met if there are photos with few enough faces.
+        validation: below 1 the share of photos, of at least one; it is met approximately, and adding data
+            moves no other photo. From 1 on the number of faces, which is met if there are photos with few
+            enough faces.
         seed: changes the selection.
+
+    Raises:
+        ValueError: no face is left for training or for validation.
     """
     listed = list(samples)
     faces = Counter(sample.photo for sample in listed if sample.split == "train")
     if validation < 1:
         chosen = {photo for photo in faces if is_held_out(photo, validation, seed)}
+        if not chosen and validation and faces:
+            chosen = {min(faces, key=lambda photo: hash_number(photo, seed))}
     else:
         chosen, left = set(), int(validation)
         for photo in sorted(faces, key=lambda photo: hash_number(photo, seed)):
             if faces[photo] <= left:
                 chosen.add(photo)
                 left -= faces[photo]
+    left_out = sum(faces[photo] for photo in chosen)
+    if not 0 < left_out < faces.total():
+        raise ValueError(
+            f"--validation {validation:g} takes {left_out} of {faces.total()} training faces, which are of "
+            f"{len(faces)} photos. Training needs faces for validation, and others to train on. Give another "
+            "share or number, or add photos."
+        )
     return [replace(s, split="validation") if s.split == "train" and s.photo in chosen else s for s in listed]

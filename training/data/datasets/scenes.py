@@ -7,12 +7,13 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from numpy import ndarray
 
-from app.vision.points import five_of_ibug68
+from app.vision.points import COUNTS, five_of_ibug68
 from app.vision.pyramid import ImagePyramid
 from training.data.datasets import wider
 from training.data.datasets.images import read_image
 from training.data.datasets.label_text import BadLabelFile, finite_numbers, read_lines
 from training.data.storage import landmark_crops
+from training.data.storage.prepared import BadPreparedData
 
 MIN_FACE_HEIGHT = 8.0
 """Pixels. Smaller faces of WIDER FACE are neither positives nor negatives."""
@@ -50,6 +51,11 @@ def read_wider(root: Path, split: str) -> list[Scene]:
     Args:
         root: the folder `wider`.
         split: `train` or `val`.
+
+    Raises:
+        FileNotFoundError: there is no label file, or a photo is missing.
+        BadLabelFile: the label file is not in the official format, or a box is outside of its photo.
+        BadImage: a photo cannot be read.
     """
     return [_scene(labelled) for labelled in wider.read(root, split)]
 
@@ -58,7 +64,15 @@ def _scene(labelled: wider.LabelledImage) -> Scene:
     height = labelled.boxes[:, 3] - labelled.boxes[:, 1]
     width = labelled.boxes[:, 2] - labelled.boxes[:, 0]
     ignored = labelled.invalid | (height < MIN_FACE_HEIGHT) | (width <= 0)
-    return Scene(labelled.path.name, ImagePyramid(read_image(labelled.path)), labelled.boxes, ignored)
+    picture = ImagePyramid(read_image(labelled.path))
+    centres = (labelled.boxes[~ignored, :2] + labelled.boxes[~ignored, 2:]) / 2
+    if ((centres < 0) | (centres > (picture.width, picture.height))).any():
+        raise BadLabelFile(
+            labelled.path,
+            f"The centre of a box is outside of the photo of {picture.width} x {picture.height} pixels. A "
+            "box is x, y, width and height, not two corners.",
+        )
+    return Scene(labelled.path.name, picture, labelled.boxes, ignored)
 
 
 def read_mtfl(root: Path, split: str) -> list[Portrait]:
@@ -94,8 +108,17 @@ def read_mtfl(root: Path, split: str) -> list[Portrait]:
 
 
 def read_landmark_crops(path: Path) -> list[Portrait]:
-    """Return the crops with 68 points of a TFRecord file as portraits with five points."""
+    """Return the crops with 68 points of a TFRecord file as portraits with five points.
+
+    Raises:
+        BadPreparedData: the file is damaged, or its faces have other points.
+        FileNotFoundError: the file does not exist.
+    """
     faces = landmark_crops.load(path)
+    if faces.points.shape[1] != COUNTS["ibug68"]:
+        raise BadPreparedData(
+            f"{path} holds faces with {faces.points.shape[1]} points. Give a folder of faces with 68 points."
+        )
     five = five_of_ibug68(faces.points).astype(np.float32)
     return [Portrait(name, ImagePyramid(faces.images[i]), five[i]) for i, name in enumerate(faces.names)]
 
@@ -104,8 +127,9 @@ def read_portraits(data: Path, faces: Path | None) -> list[Portrait]:
     """Return the portraits of O-Net's training.
 
     Args:
-        data: the folder that holds `mtfl5/`.
+        data: the folder that holds `mtfl5/`; it may be missing if there are other faces.
         faces: a prepared folder of crops with 68 points, whose portraits follow those of MTFL.
     """
-    portraits = read_mtfl(data / "mtfl5", "training")
+    mtfl = data / "mtfl5"
+    portraits = [] if faces and not mtfl.exists() else read_mtfl(mtfl, "training")
     return portraits + (read_landmark_crops(faces / "train.tfrecord") if faces else [])

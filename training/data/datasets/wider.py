@@ -10,6 +10,9 @@ from numpy import ndarray
 
 from training.data.datasets.label_text import BadLabelFile, finite_numbers, quoted, read_lines
 
+MAX_COORDINATE = 1e6
+"""Pixels. No photo has a greater side."""
+
 
 @dataclass(frozen=True)
 class LabelledImage:
@@ -85,4 +88,7 @@ def _face(labels: Path, lines: list[tuple[int, str]], i: int) -> list[float]:
         raise BadLabelFile(labels, f"Ten numbers of a face are expected, but {error}.", number) from error
     if len(values) != 10:
         raise BadLabelFile(labels, f"Ten numbers of a face are expected, not {len(values)}.", number)
+    if min(values[2:4]) < 0 or max(map(abs, values)) > MAX_COORDINATE:
+        cause = "A box is x, y, width and height in pixels. A side is negative, or a number is too large."
+        raise BadLabelFile(labels, cause, number)
     return values

@@ -1,1 +1,1 @@
-"""Training data from datasets by the served detector; imports `datasets`, `storage` and `app.pipeline`."""
+"""Training data from datasets by the detector `mtcnn`; imports `datasets`, `storage` and `app.pipeline`."""

@@ -6,6 +6,7 @@ out and listed.
 """
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from tqdm import tqdm
 
+from app.errors import BadImage
 from app.pipeline.detector import DetectOptions, Detector
 from app.runtime import model_store
 from app.runtime.timing import Timing
@@ -29,8 +31,21 @@ from training.data.storage import tfrecord
 from training.data.storage.crops import encode_png
 from training.data.storage.data_hash import hash_tfrecords
 
-SHAPE = CropShape("arcface", span=80, margin=1.2)
-"""A net gets 80 of 96 pixels. The margin is for shift, rotation and scale of the augmentation."""
+logger = logging.getLogger(__name__)
+
+SPAN = 80
+"""Default side in pixels of the square that a net gets."""
+
+
+def shape(span: int = SPAN) -> CropShape:
+    """Return the shape of the crops: a net gets 80 of 96 pixels.
+
+    The margin is for shift, rotation and scale of the augmentation.
+
+    Args:
+        span: side in pixels of the square that a net gets.
+    """
+    return CropShape("arcface", span=span, margin=1.2)
 
 
 @dataclass
@@ -41,20 +56,26 @@ class Counts:
     undetected: list[str] = field(default_factory=list)
 
 
-def prepare(pictures: list[IdentityImage], out: Path, validation: int, seed: int, models: Path) -> Report:
+def prepare(
+    pictures: list[IdentityImage], out: Path, validation: float, seed: int, models: Path, span: int = SPAN
+) -> Report:
     """Write `train` and `validation.tfrecord`, with disjoint people.
 
     Args:
         pictures: photos of known people.
         out: the folder to write.
-        validation: number of people for validation.
+        validation: below 1 the share of the people for validation, from 1 on their number.
         seed: selects these people.
         models: the model store with the detector.
+        span: side in pixels of the square that a net gets.
 
     Returns:
         The report: the settings, the copies that are left out, and the counts of each split.
+
+    Raises:
+        ValueError: there are too few people, photos or faces for training and validation.
     """
-    digests = [pixel_digest(p) for p in tqdm(pictures, desc="copies", disable=None)]
+    pictures, digests, unreadable = read(pictures)
     copies = identities.find_copies([p.person for p in pictures], digests)
     kept = [pictures[i] for i in copies.kept]
     held_out = identities.held_out((p.person for p in kept), validation, seed)
@@ -62,8 +83,9 @@ def prepare(pictures: list[IdentityImage], out: Path, validation: int, seed: int
     detector = Detector(loaded.sessions)
     out.mkdir(parents=True, exist_ok=True)
     report: Report = {
-        "crop": asdict(SHAPE),
+        "crop": asdict(shape(span)),
         "detector": {f.file: f.sha256 for f in loaded.entry.files},
+        "unreadable": unreadable,
         "copies_across_people": [pictures[i].address for i in copies.across],
         "copies_within_a_person": [pictures[i].address for i in copies.within],
     }
@@ -72,7 +94,13 @@ def prepare(pictures: list[IdentityImage], out: Path, validation: int, seed: int
         ("validation", [p for p in kept if p.person in held_out]),
     ):
         counts, labels = Counts(), sorted({p.person for p in chosen})
-        tfrecord.write(out / f"{split}.tfrecord", records(chosen, labels, detector, counts))
+        tfrecord.write(out / f"{split}.tfrecord", records(chosen, labels, detector, counts, shape(span)))
+        if len(counts.photos) < 2 or (split == "validation" and max(counts.photos.values()) < 2):
+            raise ValueError(
+                f"Faces of only {len(counts.photos)} people are detected in the {len(chosen)} photos for "
+                f"{split}. Add "
+                "photos, or give another --seed or --validation."
+            )
         report[split] = {
             "people": len(labels),
             "faces": counts.photos.total(),
@@ -85,14 +113,46 @@ def prepare(pictures: list[IdentityImage], out: Path, validation: int, seed: int
     return report
 
 
-def crop(picture: IdentityImage, detector: Detector) -> UInt8[ndarray, "side side 3"] | None:
+def read(pictures: list[IdentityImage]) -> tuple[list[IdentityImage], list[bytes], list[str]]:
+    """Read all photos, and leave out those that are damaged or no images. A warning counts them.
+
+    Args:
+        pictures: photos of known people.
+
+    Returns:
+        The readable photos, a digest of the pixels of each, and the addresses of the others.
+
+    Raises:
+        BadImage: no photo is readable; the message is about the first.
+    """
+    readable: list[IdentityImage] = []
+    digests: list[bytes] = []
+    failures: dict[str, BadImage] = {}
+    for picture in tqdm(pictures, desc="copies", disable=None):
+        try:
+            digests.append(pixel_digest(picture))
+            readable.append(picture)
+        except BadImage as error:
+            failures[picture.address] = error
+    for failure in failures.values():
+        if not readable:
+            raise failure
+        logger.warning("Left out: %s", failure)
+    if failures:
+        logger.warning("%d of %d images cannot be read and are left out.", len(failures), len(pictures))
+    return readable, digests, list(failures)
+
+
+def crop(
+    picture: IdentityImage, detector: Detector, crop_shape: CropShape
+) -> UInt8[ndarray, "side side 3"] | None:
     """Return the crop of the largest face of a photo, aligned as served; None without a face."""
     image = ImagePyramid(read_image(picture.path))
     face = detector.detect(image, DetectOptions(), Timing()).largest(image.width, image.height)
     if len(face) == 0:
         return None
     points = detector.refine_points(image, face.points)
-    return align.warp(image, SHAPE.transform(image, points), SHAPE.side)[0]
+    return align.warp(image, crop_shape.transform(image, points), crop_shape.side)[0]
 
 
 def pixel_digest(picture: IdentityImage) -> bytes:
@@ -102,7 +162,11 @@ def pixel_digest(picture: IdentityImage) -> bytes:
 
 
 def records(
-    pictures: list[IdentityImage], labels: list[str], detector: Detector, counts: Counts
+    pictures: list[IdentityImage],
+    labels: list[str],
+    detector: Detector,
+    counts: Counts,
+    crop_shape: CropShape,
 ) -> Iterator[tfrecord.Record]:
     """Yield the records of the photos with a detected face.
 
@@ -111,12 +175,13 @@ def records(
         labels: the people of the split; a label is the index of the person.
         detector: finds and aligns the faces.
         counts: is updated with every photo.
+        crop_shape: the shape of the crops.
 
     Yields:
         One record a face.
     """
     for picture in tqdm(pictures, unit="photo", disable=None):
-        image = crop(picture, detector)
+        image = crop(picture, detector, crop_shape)
         if image is None:
             counts.undetected.append(picture.address)
             continue

@@ -102,6 +102,9 @@ def prepare(samples: list[Sample], out: Path, shape: CropShape, models: Path, ab
 
     Returns:
         The report: the settings, and the counts of each split.
+
+    Raises:
+        ValueError: a split has no other photos than another one.
     """
     loaded = model_store.load(models, "cpu", names=frozenset({DETECTOR}))[0]
     detector = Detector(loaded.sessions)
@@ -117,13 +120,20 @@ def prepare(samples: list[Sample], out: Path, shape: CropShape, models: Path, ab
         if chosen
     }
     left_out = remove_shared_photos(faces)
+    if empty := [split for split in faces if not len(faces[split])]:
+        raise ValueError(
+            f"All photos of {' and '.join(empty)} are in another split, too. Add photos, or give another "
+            "--seed."
+        )
     for split, crops in faces.items():
         landmark_crops.save(out / f"{split}.tfrecord", crops)
         detected = dict(zip(crops.names, crops.detected, strict=True))
         report[split] = {
             "faces": len(crops),
             "photographs": len(set(crops.photos)),
-            "undetected": [name for name, was_detected in detected.items() if not was_detected],
+            "undetected": []
+            if shape.template == "picture"
+            else [n for n, seen in detected.items() if not seen],
             "points_inside": round(share_inside(crops), 4),
             "left_out": left_out[split],
         }

@@ -24,6 +24,7 @@ from app.runtime import model_store
 from app.runtime.timing import Timing
 from app.vision.points import five_of_ibug68, mirror
 from app.vision.pyramid import ImagePyramid
+from training.config.origins import sources_of
 from training.data.datasets.images import IMAGE_SUFFIXES
 from training.data.datasets.landmark_sets import Sample
 from training.data.prepare.landmark_crops import DETECTOR, Crop, CropShape, Report, crop, stack
@@ -93,8 +94,15 @@ def prepare(data: Path, labelled: Path, out: Path, teacher: str, models: Path, m
     landmark_crops.save(out / "train.tfrecord", landmark_crops.concatenate(known, faces))
     for path in others:
         shutil.copyfile(path, out / path.name)
+    beside = json.loads((labelled / "prepare.json").read_text())
+    research_only = loaded["landmarks"].entry.research_only
     return {
-        "beside": json.loads((labelled / "prepare.json").read_text())["sha256"],
+        "sources": [
+            *sources_of(beside),
+            *(f"folders:{name}" for name in sorted({path.parent.parent.name for path in photos})),
+            *(["pseudolabels"] if research_only else []),
+        ],
+        "beside": beside["sha256"],
         "teacher": {f.file: f.sha256 for f in loaded["landmarks"].entry.files},
         "detector": {f.file: f.sha256 for f in loaded["detect"].entry.files},
         "crop": asdict(shape),

@@ -1,11 +1,14 @@
 """Candidates for R- and O-Net in one `.npz` file, as `training.mine_candidates` writes it."""
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int
 from numpy import ndarray
+
+from training.data.storage.prepared import BadPreparedData
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,19 @@ def load(path: Path) -> tuple[Candidates, Float32[ndarray, "m 4"]]:
     """Return the candidates of a file, and the boxes of the portraits.
 
     Raises:
+        BadPreparedData: the file is damaged, or was not written by `training.mine_candidates`.
         FileNotFoundError: the file does not exist.
     """
-    with np.load(path) as saved:
-        candidates = Candidates(
-            saved["photo"].astype(np.int64), saved["boxes"], saved["scores"].astype(np.float32)
-        )
-        return candidates, saved["portraits"]
+    try:
+        with path.open("rb") as file, np.load(file) as saved:
+            candidates = Candidates(
+                saved["photo"].astype(np.int64), saved["boxes"], saved["scores"].astype(np.float32)
+            )
+            return candidates, saved["portraits"]
+    except FileNotFoundError:
+        raise
+    except (AttributeError, EOFError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise BadPreparedData(
+            f"{path} is damaged, or is no file of candidates. Write it with `python -m "
+            "training.mine_candidates`."
+        ) from error

@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from numpy import ndarray
 
+from training.data.storage.prepared import BadPreparedData
 from training.data.storage.tfrecord import Record
 
 
@@ -15,19 +16,30 @@ def encode_png(image: UInt8[ndarray, "h w 3"]) -> bytes:
 
 
 def decode_png(png: bytes) -> UInt8[ndarray, "h w 3"]:
-    """Return the RGB pixels of a PNG file."""
-    return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB))
+    """Return the RGB pixels of a PNG file.
+
+    Raises:
+        BadPreparedData: the bytes are no PNG file.
+    """
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB) if png else None
+    if image is None:
+        raise BadPreparedData(
+            "A record of the prepared data holds a damaged image. Run `training.prepare` again."
+        )
+    return np.asarray(image)
 
 
 def bytes_of(record: Record, name: str) -> bytes:
     """Return a feature of a record.
 
     Raises:
-        ValueError: the feature holds numbers.
+        BadPreparedData: the record has no such feature, or it holds numbers.
     """
-    value = record[name]
+    value = record.get(name)
     if not isinstance(value, bytes):
-        raise ValueError(f"The feature {name!r} holds numbers, not bytes. Write the file again.")
+        raise BadPreparedData(
+            f"A record has no bytes {name!r}. Write the file again with `training.prepare`."
+        )
     return value
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, Int64, UInt8
+from jaxtyping import Float32, Float64, Int64, UInt8
 from numpy import ndarray
 
 from training.data.storage import crops, tfrecord
+from training.data.storage.prepared import BadPreparedData
 
 
 @dataclass(frozen=True)
@@ -17,15 +18,17 @@ class IdentityCrops:
 
     Attributes:
         images: RGB crops. A net gets the central `span` pixels of the side.
-        labels: the person of each image, counted from 0.
+        labels: the person of each image, counted from 0; -1 for an unknown person.
         addresses: the path of each photo under the folder of its dataset.
         span: side in pixels of the central square.
+        vectors: a teacher's vector of each image, of length 1; None without a teacher.
     """
 
     images: UInt8[ndarray, "n side side 3"]
     labels: Int64[ndarray, " n"]
     addresses: tuple[str, ...]
     span: int
+    vectors: Float32[ndarray, "n d"] | None = None
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -45,22 +48,27 @@ def load(path: Path) -> IdentityCrops:
     """Return the faces of a TFRecord file; `prepare.json` beside it holds their span.
 
     Raises:
-        ValueError: the file is empty, or an image has another size than its record says.
+        BadPreparedData: the file is empty, damaged or of another kind.
         FileNotFoundError: the file or `prepare.json` is missing.
     """
     rows = list(tfrecord.read(path))
     if not rows:
-        raise ValueError(f"{path} holds no faces. Run `training.prepare identities` again.")
+        raise BadPreparedData(f"{path} holds no faces. Run `training.prepare identities` again.")
+    if "label" not in rows[0]:
+        raise BadPreparedData(
+            f"{path} holds no faces of known people. Give a folder that `training.prepare identities` wrote."
+        )
     images = []
     for row in rows:
         image = crops.decode_png(crops.bytes_of(row, "image"))
         if image.shape[:2] != (int(row["height"][0]), int(row["width"][0])):
             address = crops.bytes_of(row, "address").decode()
-            raise ValueError(f"{path}: the image {address} has another size than its record says.")
+            raise BadPreparedData(f"{path}: the image {address} has another size than its record says.")
         images.append(image)
     return IdentityCrops(
         np.stack(images),
         np.array([int(row["label"][0]) for row in rows], np.int64),
         tuple(crops.bytes_of(row, "address").decode() for row in rows),
         int(json.loads((path.parent / "prepare.json").read_text())["crop"]["span"]),
+        np.stack([row["vector"] for row in rows]) if "vector" in rows[0] else None,
     )

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float32, UInt8
 from numpy import ndarray
 
 from training.data.storage import crops, tfrecord
+from training.data.storage.prepared import BadPreparedData
 
 _ARRAYS = ("images", "points", "five", "transforms", "corners", "detected")
 
@@ -91,16 +92,20 @@ def load(path: Path) -> LandmarkCrops:
     """Return the crops of a TFRecord file.
 
     Raises:
-        ValueError: the file is empty, damaged, or mixes crops of several sizes.
+        BadPreparedData: the file is empty, damaged, of another kind, or mixes crops of several sizes.
         FileNotFoundError: the file does not exist.
     """
     rows = list(tfrecord.read(path))
     if not rows:
-        raise ValueError(f"{path} holds no crops. Run `training.prepare landmarks` again.")
+        raise BadPreparedData(f"{path} holds no crops. Run `training.prepare landmarks` again.")
+    if "points" not in rows[0]:
+        raise BadPreparedData(
+            f"{path} holds no faces with landmarks. Give a folder that `training.prepare landmarks` wrote."
+        )
     images = [crops.decode_png(crops.bytes_of(row, "image")) for row in rows]
     spans = {int(r["span"][0]) for r in rows}
     if len(spans) != 1 or len({image.shape for image in images}) != 1:
-        raise ValueError(f"{path} mixes crops of several sizes. Prepare all sets with the same --crop.")
+        raise BadPreparedData(f"{path} mixes crops of several sizes. Prepare all sets with the same --crop.")
     return LandmarkCrops(
         np.stack(images),
         _column(rows, "points", (-1, 2)),

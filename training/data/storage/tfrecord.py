@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
+from training.data.storage.prepared import BadPreparedData
+from training.data.storage.whole_file import whole_file
+
 Value = bytes | ndarray
 Record = Mapping[str, Value]
 """Features by name: bytes, or a vector of float32 or int64."""
@@ -21,18 +24,22 @@ def write(path: Path, records: Iterable[Record]) -> int:
 
     Returns:
         The number of records.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     import tensorflow as tf
 
     count = 0
-    part = path.with_name(path.name + ".part")
-    with tf.io.TFRecordWriter(str(part)) as writer:
-        for record in records:
-            features = tf.train.Features(feature={k: _feature(tf.train, v) for k, v in record.items()})
-            example = tf.train.Example(features=features)
-            writer.write(example.SerializeToString(deterministic=True))
-            count += 1
-    part.replace(path)
+    try:
+        with whole_file(path) as part, tf.io.TFRecordWriter(str(part)) as writer:
+            for record in records:
+                features = tf.train.Features(feature={k: _feature(tf.train, v) for k, v in record.items()})
+                example = tf.train.Example(features=features)
+                writer.write(example.SerializeToString(deterministic=True))
+                count += 1
+    except tf.errors.OpError as error:
+        raise OSError(f"{path} cannot be written: {error.message}") from error
     return count
 
 
@@ -51,16 +58,22 @@ def read(path: Path) -> Iterator[dict[str, Value]]:
         The features of a record by name.
 
     Raises:
-        ValueError: the file ends inside a record.
+        BadPreparedData: the file ends inside a record, or is damaged.
         FileNotFoundError: the file does not exist.
     """
     with path.open("rb") as file:
+        longest = path.stat().st_size
         while head := file.read(12):
             size = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else -1
-            body = file.read(size + 4) if size >= 0 else b""
+            body = file.read(size + 4) if 0 <= size <= longest else b""
             if len(body) != size + 4:
-                raise ValueError(f"{path} ends inside a record. Write the file again.")
-            yield _example(memoryview(body)[:size])
+                raise BadPreparedData(f"{path} ends inside a record. Write it again with `training.prepare`.")
+            try:
+                example = _example(memoryview(body)[:size])
+            except (IndexError, KeyError, ValueError) as error:
+                cause = f"{path} is damaged, or is no TFRecord file of `training.prepare`. Write it again."
+                raise BadPreparedData(cause) from error
+            yield example
 
 
 def _example(message: memoryview) -> dict[str, Value]:

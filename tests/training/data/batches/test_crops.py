@@ -11,6 +11,7 @@ from app.vision.pyramid import ImagePyramid
 from tests.training.batches import assert_depend_on_seed_and_epoch_alone
 from tests.training.white_faces import FACE, scene, white_box
 from training.config.columns import CascadeLabel
+from training.config.registry import RunError
 from training.config.schema import Augmentation, SampleShares, StageConfig
 from training.data.batches.crops import CropBatches
 from training.data.datasets.scenes import Portrait
@@ -157,6 +158,5 @@ def test_batches_depend_on_seed_and_epoch_alone() -> None:
 
 
 def test_candidates_without_a_negative_are_an_error() -> None:
-    batches = crop_batches(SampleShares(faces=0, near_faces=0.5), FACE[None])
-    with pytest.raises(ValueError, match="have no negatives"):
-        batches[0]
+    with pytest.raises(RunError, match="have no negatives"):
+        crop_batches(SampleShares(faces=0, near_faces=0.5), FACE[None])

@@ -1,5 +1,6 @@
 """Batches for embedding nets: by person, people by images, and pairs."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy import ndarray
 
 from tests.training.batches import assert_depend_on_seed_and_epoch_alone, batches_of
 from training.config.columns import PairLabel, TripletLabel
+from training.config.registry import RunError
 from training.config.schema import Augmentation, EmbeddingConfig
-from training.data.batches.embeddings import EmbeddingBatches, balanced_share, people_by_images, sample_pairs
+from training.data.batches.embeddings import EmbeddingBatches, balanced_share, sample_pairs
 from training.data.storage.identity_crops import IdentityCrops
 
 LABELS = np.repeat(np.arange(6), [8, 8, 8, 8, 5, 1])
@@ -57,6 +59,20 @@ def test_an_epoch_of_softmax_has_each_image_once() -> None:
         np.testing.assert_array_equal(LABELS[numbers(images)], labels[:, 0])
 
 
+def test_a_batch_of_distillation_has_the_vectors_of_its_images() -> None:
+    vectors = np.random.default_rng(0).random((len(LABELS), 4), np.float32)
+    taught = replace(faces(), vectors=vectors)
+    batches = batches_of(EmbeddingBatches(taught, config_with(objective="distillation")), 0)
+    assert len(batches) == len(LABELS) // 8
+    for images, labels in batches:
+        np.testing.assert_array_equal(labels, vectors[numbers(images)])
+
+
+def test_distillation_needs_vectors() -> None:
+    with pytest.raises(ValueError, match=r"training\.prepare distillation"):
+        EmbeddingBatches(faces(), config_with(objective="distillation"))
+
+
 @pytest.mark.parametrize("objective", ["softmax", "triplet", "siamese"])
 def test_batches_depend_on_seed_and_epoch_alone(objective: str) -> None:
     first, other = (
@@ -87,10 +103,30 @@ def test_a_triplet_batch_has_people_by_images_with_scores() -> None:
         assert ((scores >= 0) & (scores < 1)).all()
 
 
-def test_too_few_people_for_a_batch_are_an_error() -> None:
-    message = "needs 6 people with 2 images each, and the set has 5. Lower people_per_batch"
-    with pytest.raises(ValueError, match=message):
-        people_by_images(LABELS, 6, 2, np.random.default_rng(0))
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"objective": "triplet", "people_per_batch": 6, "images_per_person": 2},
+            r"has 6 people with 2 images each; .* has 5 people .* Give --set people_per_batch or",
+        ),
+        ({"objective": "triplet", "people_per_batch": 4, "images_per_person": 1}, "it needs two people"),
+        (
+            {"objective": "softmax", "batch": 39},
+            r"has 38 images, fewer than a batch of 39\. Give",
+        ),
+        ({"objective": "siamese", "pairs_per_epoch": 7}, r"has 7 pairs \(pairs_per_epoch\), a batch 8,"),
+    ],
+)
+def test_a_set_that_fills_no_batch_is_an_error(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        EmbeddingBatches(faces(), config_with(**changes))
+
+
+def test_a_set_of_one_person_is_an_error() -> None:
+    one = replace(faces(), labels=np.zeros(len(faces()), np.int64))
+    with pytest.raises(RunError, match="has one person only"):
+        EmbeddingBatches(one, config_with())
 
 
 @given(st.integers(0, 1000))

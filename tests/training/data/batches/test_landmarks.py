@@ -1,9 +1,11 @@
 """Batches for landmark nets, and unit coordinates."""
 
 import numpy as np
+import pytest
 
 from tests.training.batches import assert_depend_on_seed_and_epoch_alone, batches_of
 from tests.training.landmark_sets import synthetic_faces
+from training.config.registry import RunError
 from training.config.schema import Augmentation, LandmarkConfig
 from training.data.batches.landmarks import LandmarkBatches, from_unit, served_crops, to_unit
 
@@ -43,9 +45,9 @@ def test_without_augmentation_a_batch_has_served_crops_each_once() -> None:
     assert np.abs(images[inside] - served[order][inside]).max() <= 1
 
 
-def test_a_set_smaller_than_a_batch_is_one_batch() -> None:
-    (batch,) = batches_of(LandmarkBatches(synthetic_faces(3, 0), CONFIG), 0)
-    assert [len(array) for array in batch] == [3, 3]
+def test_a_set_smaller_than_a_batch_is_an_error() -> None:
+    with pytest.raises(RunError, match=r"has 3 faces, fewer than a batch of 4\. Give --set batch=3 or less"):
+        LandmarkBatches(synthetic_faces(3, 0), CONFIG)
 
 
 def test_unit_coordinates_are_those_of_the_served_net() -> None:

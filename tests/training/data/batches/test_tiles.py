@@ -3,11 +3,13 @@
 import numpy as np
 
 from app.vision import boxes
+from app.vision.pyramid import ImagePyramid
 from tests.training.batches import assert_depend_on_seed_and_epoch_alone
 from tests.training.white_faces import scene, white_box
 from training.config.columns import CascadeLabel
-from training.config.schema import Augmentation, StageConfig
-from training.data.batches.tiles import TileBatches, label_windows, window_squares
+from training.config.schema import Augmentation, SampleShares, StageConfig
+from training.data.batches.tiles import MEAN_FACE, TileBatches, label_windows, window_squares
+from training.data.datasets.scenes import Portrait
 
 CONFIG = StageConfig(
     name="small",
@@ -71,6 +73,54 @@ def test_tiles_show_the_faces_where_the_labels_say() -> None:
                 assert np.abs(box - white_box(image)).max() < 1.5
                 seen += 1
     assert seen > 10
+
+
+def portrait() -> Portrait:
+    """Return a white square with a black dot at each of the five points of the mean face, off the centre."""
+    image = np.zeros((120, 160, 3), np.uint8)
+    image[20:100, 50:130] = 255
+    points = np.array([50, 20]) + 80 * MEAN_FACE - 0.5
+    for x, y in points.round().astype(int):
+        image[y - 3 : y + 4, x - 3 : x + 4] = 0
+    return Portrait("p.png", ImagePyramid(image), points.astype(np.float32))
+
+
+WITH_POINTS = CONFIG.model_copy(
+    update={
+        "points_weight": 1.0,
+        "sample_shares": SampleShares(faces=0.0, near_faces=0.0, portraits=1.0),
+        "augment": Augmentation(flip_share=0.5),
+        "tile_size": 96,
+        "size": 40,
+        "face_size": 36,
+        "steps": 1,
+    }
+)
+
+
+def test_windows_of_a_portrait_have_points_where_the_tile_shows_them() -> None:
+    images, labels = TileBatches([scene()], WITH_POINTS, [portrait()])[0]
+    assert labels.shape[-1] == CascadeLabel.WIDTH_WITH_POINTS
+    assert not labels[..., [FACE, WEIGHT, PART]].any()
+    squares = window_squares(WITH_POINTS)
+    seen = 0
+    for image, windows in zip(images, labels, strict=True):
+        for i, j in np.argwhere(windows[..., CascadeLabel.POINTS_WEIGHT] > 0):
+            unit = windows[i, j, CascadeLabel.POINTS].reshape(5, 2)
+            points = squares[i, j, :2] + unit * WITH_POINTS.face_size - 0.5
+            for x, y in points:
+                if 1 <= x < 94 and 1 <= y < 94:
+                    assert image[round(y), round(x)].max() < 128
+                    seen += 1
+            assert points[0, 0] < points[1, 0], "the left eye is left in the tile, also in a mirrored one"
+    assert seen > 100
+
+
+def test_a_net_without_points_has_no_tiles_of_portraits() -> None:
+    config = WITH_POINTS.model_copy(update={"points_weight": 0.0})
+    (_, plain), (_, other) = (TileBatches([scene()], config, faces)[0] for faces in ([], [portrait()]))
+    assert plain.shape[-1] == CascadeLabel.WIDTH
+    np.testing.assert_array_equal(plain, other)
 
 
 def test_batches_depend_on_seed_and_epoch_alone() -> None:

@@ -24,6 +24,16 @@ def test_folders_of_people_are_read_in_order(tmp_path: Path) -> None:
     assert [(i.person, i.address) for i in images] == [("a", "a/x.jpg"), ("b", "b/1.png"), ("b", "b/2.png")]
 
 
+def test_what_is_left_out_of_folders_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a/1.png", "a/.hidden/2.png", "a/old/2.png", "b/1.png"):
+        write(tmp_path / name)
+    (tmp_path / "b" / "scan.tiff").touch()
+    assert len(list(identities.read_folders(tmp_path))) == 2
+    nested, other = caplog.messages
+    assert "1 folders in the folders of people are not read, such as a/old." in nested
+    assert "1 files are not read, such as scan.tiff. Types: .jpg" in other
+
+
 def test_an_empty_folder_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no folders of people"):
         list(identities.read_folders(tmp_path))
@@ -101,10 +111,21 @@ def test_no_copy_across_people_and_one_copy_within_a_person_is_kept() -> None:
 
 
 def test_an_additional_person_replaces_at_most_one_held_out_person() -> None:
-    names = [f"p{i}" for i in range(50)]
+    names = [f"p{i}" for i in range(50)] * 2
     held_out = identities.held_out(names, 10, 0)
     assert len(held_out) == 10
     assert held_out == identities.held_out(reversed(names), 10, 0)
     assert held_out != identities.held_out(names, 10, 1)
-    replaced = [len(held_out - identities.held_out([*names, f"new{i}"], 10, 0)) for i in range(50)]
+    replaced = [len(held_out - identities.held_out([*names, *[f"new{i}"] * 2], 10, 0)) for i in range(50)]
     assert set(replaced) == {0, 1}
+
+
+def test_a_share_of_the_people_is_held_out_and_at_least_two() -> None:
+    names = [f"p{i}" for i in range(50)] * 2
+    assert identities.held_out(names, 0.2, 0) == identities.held_out(names, 10, 0)
+    assert len(identities.held_out(names, 0.001, 0)) == 2
+
+
+def test_people_with_one_image_are_not_held_out() -> None:
+    names = [f"p{i}" for i in range(9)]
+    assert identities.held_out([*names, "p7", "p8"], 2, 0) == {"p7", "p8"}

@@ -8,7 +8,14 @@ import pytest
 
 from app.vision.points import fifteen_of_ibug68
 from tests.training.kaggle_files import FOUR, pictures, write_training
-from training.data.datasets.landmark_sets import Sample, read_300w, read_kaggle15, read_pts, with_validation
+from training.data.datasets.landmark_sets import (
+    Sample,
+    read_300w,
+    read_kaggle15,
+    read_pts,
+    read_pts_files,
+    with_validation,
+)
 
 
 def write_face(folder: Path, stem: str, suffix: str = ".jpg") -> None:
@@ -52,6 +59,12 @@ def test_pts_files_from_other_systems_are_read(tmp_path: Path, encoding: str, en
     np.testing.assert_array_equal(read_pts(tmp_path / "a.pts"), [[1, 2], [3, 4.5]])
 
 
+def test_a_point_with_one_coordinate_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.pts").write_text("version: 1\nn_points: 2\n{\n1 2\n3\n}\n")
+    with pytest.raises(ValueError, match=r"a\.pts, line 5: x and y of a point are expected, not 1 numbers"):
+        read_pts(tmp_path / "a.pts")
+
+
 @pytest.mark.parametrize("number", ["x", "nan", "1,5"])
 def test_a_coordinate_that_is_no_number_is_named_with_its_line(tmp_path: Path, number: str) -> None:
     (tmp_path / "a.pts").write_text(f"version: 1\nn_points: 2\n{{\n1 2\n3 {number}\n}}\n")
@@ -62,7 +75,7 @@ def test_a_coordinate_that_is_no_number_is_named_with_its_line(tmp_path: Path, n
 def test_a_face_of_300w_needs_68_points(tmp_path: Path) -> None:
     write_face(tmp_path / "300w/afw", "1_1")
     (tmp_path / "300w/afw/1_1.pts").write_text("version: 1\nn_points: 1\n{\n1 2\n}\n")
-    with pytest.raises(ValueError, match=r"1_1\.pts: 300-W has 68 points per face, not 1\."):
+    with pytest.raises(ValueError, match=r"1_1\.pts: A face has 68 points in the order of 300-W, not 1\."):
         list(read_300w(tmp_path))
 
 
@@ -80,6 +93,27 @@ def test_a_missing_image_raises_an_error_with_the_name(tmp_path: Path) -> None:
     (tmp_path / "300w/afw/1_1.jpg").unlink()
     with pytest.raises(FileNotFoundError, match=r"1_1\.pts"):
         list(read_300w(tmp_path))
+
+
+def test_pts_files_of_any_folder_are_read(tmp_path: Path) -> None:
+    for name in ("b_1", "b_2", "sub/a", "test/c"):
+        write_face((tmp_path / name).parent, Path(name).name)
+    samples = {sample.name: sample for sample in read_pts_files(tmp_path)}
+    assert {name: (sample.photo, sample.split) for name, sample in samples.items()} == {
+        "b_1": ("b", "train"),
+        "b_2": ("b", "train"),
+        "sub/a": ("sub/a", "train"),
+        "test/c": ("test/c", "test"),
+    }
+    assert samples["sub/a"].scheme == "ibug68"
+    assert samples["sub/a"].pixels().shape[2] == 3
+
+
+def test_only_numbers_of_faces_join_pts_files_to_a_photo(tmp_path: Path) -> None:
+    for name in ("a_1", "a_12", "image_0001", "image_0002", "shot_101", "shot_102"):
+        write_face(tmp_path, name)
+    photos = {sample.name: sample.photo for sample in read_pts_files(tmp_path)}
+    assert photos == {name: name for name in photos} | {"a_1": "a", "a_12": "a"}
 
 
 def test_images_are_rgb(data: Path) -> None:
@@ -127,6 +161,13 @@ def test_a_number_of_faces_is_met_with_whole_photos() -> None:
         assert sum(s.split == "validation" for s in split) == 10
         assert not chosen & {s.photo for s in split if s.split == "train"}
     assert [s.split for s in with_validation(samples, 10, 0)] != [s.split for s in split]
+
+
+def test_a_share_takes_at_least_one_photo_and_leaves_others() -> None:
+    split = with_validation([portrait(i, f"p{i}") for i in range(3)], 1e-9, 0)
+    assert [s.split for s in split].count("validation") == 1
+    with pytest.raises(ValueError, match=r"--validation 0\.5 takes 1 of 1 training faces"):
+        with_validation([portrait(0, "p")], 0.5, 0)
 
 
 def write_68(folder: Path, stem: str, face: np.ndarray) -> None:

@@ -9,17 +9,29 @@ import pytest
 from app.vision.points import five_of_ibug68
 from tests.training.landmark_sets import synthetic_faces
 from training.data.datasets import scenes
+from training.data.datasets.label_text import BadLabelFile
 from training.data.storage import landmark_crops
 
 
-def test_invalid_and_tiny_faces_of_wider_are_ignored(tmp_path: Path) -> None:
-    folder = tmp_path / "WIDER_train" / "images"
-    for path in (folder, tmp_path / "wider_face_split"):
+def write_wider(root: Path, boxes: list[str]) -> None:
+    """Write one photo of 80 x 60 pixels with boxes in WIDER FACE's format."""
+    folder = root / "WIDER_train" / "images"
+    for path in (folder, root / "wider_face_split"):
         path.mkdir(parents=True)
     cv2.imwrite(str(folder / "x.png"), np.full((60, 80, 3), (0, 0, 200), np.uint8))
-    boxes = ["1 2 10 20 0 0 0 0 0 0", "5 6 7 8 0 0 0 1 0 0", "9 9 7 7 0 0 0 0 0 0", "9 9 0 9 0 0 0 0 0 0"]
     text = "\n".join(["x.png", str(len(boxes)), *boxes])
-    (tmp_path / "wider_face_split" / "wider_face_train_bbx_gt.txt").write_text(text)
+    (root / "wider_face_split" / "wider_face_train_bbx_gt.txt").write_text(text)
+
+
+def test_a_box_outside_of_its_photo_is_an_error(tmp_path: Path) -> None:
+    write_wider(tmp_path, ["1 2 10 20 0 0 0 0 0 0", "40 30 79 59 0 0 0 0 0 0", "60 9 70 40 0 0 0 0 0 0"])
+    with pytest.raises(BadLabelFile, match=r"x\.png: The centre of a box is outside of the photo of 80 x 60"):
+        scenes.read_wider(tmp_path, "train")
+
+
+def test_invalid_and_tiny_faces_of_wider_are_ignored(tmp_path: Path) -> None:
+    boxes = ["1 2 10 20 0 0 0 0 0 0", "5 6 7 8 0 0 0 1 0 0", "9 9 7 7 0 0 0 0 0 0", "9 9 0 9 0 0 0 0 0 0"]
+    write_wider(tmp_path, boxes)
     (scene,) = scenes.read_wider(tmp_path, "train")
     assert scene.name == "x.png"
     assert scene.picture[0][0, 0].tolist() == [200, 0, 0]
@@ -69,3 +81,11 @@ def test_the_faces_of_a_prepared_folder_follow_the_portraits_of_mtfl(tmp_path: P
     landmark_crops.save(tmp_path / "train.tfrecord", faces)
     assert [p.name for p in scenes.read_portraits(tmp_path, None)] == ["a.png"]
     assert [p.name for p in scenes.read_portraits(tmp_path, tmp_path)] == ["a.png", *faces.names]
+
+
+def test_without_mtfl_the_portraits_are_the_prepared_faces(tmp_path: Path) -> None:
+    faces = synthetic_faces(3, 0)
+    landmark_crops.save(tmp_path / "train.tfrecord", faces)
+    assert [p.name for p in scenes.read_portraits(tmp_path, tmp_path)] == list(faces.names)
+    with pytest.raises(FileNotFoundError):
+        scenes.read_portraits(tmp_path, None)

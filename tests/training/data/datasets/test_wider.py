@@ -59,6 +59,8 @@ def test_wider_files_from_other_systems_are_read(
         ("a.jpg\n1\n1 2 3\n", "line 3: Ten numbers of a face are expected, not 3"),
         ("a.jpg\n1\n1 2 x 4" + ROW, "line 3: Ten numbers of a face are expected, but 'x' is not a number"),
         ("a.jpg\n1\n1 2 nan 4" + ROW, "line 3: .* 'nan' is not a number"),
+        ("a.jpg\n1\n1 2 -3 4" + ROW, "line 3: A box is x, y, width and height in pixels. A side is negative"),
+        ("a.jpg\n1\n1 2 1e39 4" + ROW, "line 3: A box is .* a number is too large"),
         ("a.jpg\n2\n1 2 3 4" + ROW, "line 3: The file ends before the last face"),
         ("a.jpg\n0\n0 0 0 0 0 0 0 0 0 x", "line 3: .* 'x' is not a number"),
         ("a.jpg\n-1\n", "line 1: The number of faces must follow the photo 'a.jpg', not '-1'"),

@@ -100,7 +100,7 @@ def labelled(tmp_path: Path) -> Path:
         faces = synthetic_faces(2, seed, side=shape.side, span=shape.span)
         names = tuple(f"{split}/{i}" for i in range(2))
         landmark_crops.save(folder / f"{split}.tfrecord", replace(faces, names=names, photos=names))
-    (folder / "prepare.json").write_text(json.dumps({"sha256": "1" * 64}))
+    (folder / "prepare.json").write_text(json.dumps({"sources": ["300w"], "sha256": "1" * 64}))
     return folder
 
 
@@ -125,6 +125,7 @@ def test_pseudo_labelled_faces_follow_the_labelled_ones(labelled: Path, tmp_path
         "left_out": {"not one certain face": 1, "duplicates of test": 0},
     }
     assert report["beside"] == "1" * 64
+    assert report["sources"] == ["300w", "folders:set", "pseudolabels"]  # the teacher is for research only
     faces = landmark_crops.load(out / "train.tfrecord")
     assert faces.names == ("train/0", "train/1", "identities/set/a/obama.jpg")
     assert (out / "test.tfrecord").read_bytes() == (labelled / "test.tfrecord").read_bytes()
