@@ -14,6 +14,7 @@ from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.embedder import CosineEmbedder, Embedder, FacePoints, FusedEmbedder, SiameseEmbedder
 from app.pipeline.faces import Faces
 from app.pipeline.landmarks import Landmarker, MeshLandmarker, landmarker_of
+from app.pipeline.largest_face import detect_largest
 from app.pipeline.orientation import Orientation
 from app.pipeline.quality import Signals
 from app.pipeline.verifier import DecisionThreshold, Verdict
@@ -242,8 +243,8 @@ class Analyzer:
         faces = []
         for field, image in zip(("image_a", "image_b"), images, strict=True):
             picture = ImagePyramid(image)
-            detections = self.detector(None).detect(picture, DetectOptions(orientation=orientation), timing)
-            face = detections.largest(picture.width, picture.height)
+            options = DetectOptions(orientation=orientation)
+            face = detect_largest(self.detector(None), picture, options, timing)
             if len(face) == 0:
                 raise NoFace(f"No face was found in {field}. {_NO_FACE_HINT[orientation]}.", field)
             faces.append(self.represent(picture, face, embedder, timing))

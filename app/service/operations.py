@@ -9,6 +9,7 @@ from app.errors import BadParameter
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import Detector
 from app.pipeline.faces import Faces
+from app.pipeline.largest_face import detect_largest
 from app.pipeline.verifier import choose_threshold
 from app.runtime.timing import Timing, current_timing
 from app.service import boxes
@@ -194,7 +195,8 @@ class Operations:
         """
         timing = current_timing() or Timing()
         embedder, detector = self.analyzer.embedder(wanted.model), self.analyzer.detector(None)
-        image, picture, faces = self.find_faces(upload, query, detector, timing)
+        largest = wanted.which == "largest"
+        image, picture, faces = self.find_faces(upload, query, detector, timing, largest=largest)
         if wanted.which != "all":
             if upload.boxes is None:
                 faces = one_face(faces, Size.of(image), only=wanted.which == "only")
@@ -221,12 +223,20 @@ class Operations:
         """Release what the operations use. None may run any more."""
 
     def find_faces(
-        self, upload: Upload, query: DetectQuery, detector: Detector, timing: Timing, embeds: bool = False
+        self,
+        upload: Upload,
+        query: DetectQuery,
+        detector: Detector,
+        timing: Timing,
+        *,
+        embeds: bool = False,
+        largest: bool = False,
     ) -> tuple[Image, ImagePyramid, Faces]:
         """Return the decoded image, its pyramid, and its faces: detected, or those of the given boxes.
 
         The faces have poses and qualities if the request asks for them. If the operation embeds the faces
-        anyway (`embeds`), it adds the qualities itself.
+        anyway (`embeds`), it adds the qualities itself. If it needs the largest face alone (`largest`), no
+        other is detected.
         """
         options = query.options(self.limits.faces)
         if "min_face_size" in query.model_fields_set:  # whoever asks for a size gets it in large images too
@@ -243,7 +253,10 @@ class Operations:
             enlarged = self._check_scale(detector, picture, options.min_face_size)
             if "min_face_size" in query.model_fields_set:
                 expect_pixels(timing, enlarged * LEVELS)
-            faces = detector.detect(picture, options, timing)
+            if largest:
+                faces = detect_largest(detector, picture, options, timing)
+            else:
+                faces = detector.detect(picture, options, timing)
         if query.pose:
             timing.expect(len(faces) * MS_PER_LANDMARKS)
             faces = self.analyzer.poses(picture, faces, timing)

@@ -14,6 +14,7 @@ from app.errors import FacetError, NoFace
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions
 from app.pipeline.embedder import Embedder
+from app.pipeline.largest_face import detect_largest
 from app.runtime.timing import Timing
 from app.service.console import Progress
 from app.service.file_reading import read
@@ -152,8 +153,7 @@ class PeopleFolder:
         data = read(image.path, self._limits.image_bytes, "file")
         picture = ImagePyramid(images.decode(data, self._limits.image_pixels, "image"))
         timing = Timing()
-        faces = analyzer.detector(None).detect(picture, DetectOptions(), timing)
-        face = faces.largest(picture.width, picture.height)
+        face = detect_largest(analyzer.detector(None), picture, DetectOptions(), timing)
         if len(face) == 0:
             raise NoFace("No face was found in the image.", "image")
         found = [analyzer.represent(picture, face, embedder, timing).embeddings for embedder in embedders]

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from app.pipeline.analyzer import Analyzer
 from app.pipeline.detector import DetectOptions
 from app.pipeline.embedder import CosineEmbedder, Embedder, SiameseEmbedder
+from app.pipeline.largest_face import detect_largest
 from app.runtime.device import Device
 from app.runtime.session import OrtSession
 from app.runtime.timing import Timing
@@ -62,7 +63,7 @@ def locate(analyzer: Analyzer, paths: list[Path], people: list[str] | None = Non
     points = np.full((len(paths), 5, 2), np.nan, np.float32)
     for i, path in enumerate(tqdm(paths, desc="faces", unit="image", disable=None)):
         picture = ImagePyramid(read_image(path))
-        face = detector.detect(picture, DetectOptions(), Timing()).largest(picture.width, picture.height)
+        face = detect_largest(detector, picture, DetectOptions(), Timing())
         if len(face):
             points[i] = face.points[0]
     return LocatedFaces(paths, np.array(people or [path.parent.name for path in paths]), points)
