@@ -3,7 +3,7 @@
     python -m scripts.contract_vectors
 
 A test compares the vectors of each embedder with those that are stored under its contract. Run the script
-when a contract has changed on purpose.
+when a contract has changed on purpose. Vectors of a contract that is in the file stay as they are.
 """
 
 from pathlib import Path
@@ -52,7 +52,11 @@ def main() -> None:
         for name, embedder in analyzer.embedders.items()
         if embedder.spec.metric == "cosine"
     }
-    arrays: dict[str, Any] = {name: vectors.astype(np.float32) for name, vectors in found.items()}
+    with np.load(STORED) as file:
+        arrays: dict[str, Any] = {
+            name: file[name] if name in file else vectors.astype(np.float32)
+            for name, vectors in found.items()
+        }
     np.savez_compressed(STORED, **arrays)
     print(f"wrote {STORED} with {', '.join(found)}")
 

@@ -116,6 +116,7 @@ def to_onnx(net: keras.Model, *, half: bool) -> onnx.ModelProto:
     onnx_passes.plain_resize(model.graph)
     if None in net.input_shape[1:]:
         onnx_passes.transpose_bytes_first(model.graph)
+        onnx_passes.convolve_interleaved(model.graph)
         onnx_passes.resize_repeats(model.graph)
     onnx_passes.canonicalise(model.graph)
     if half:

@@ -98,6 +98,61 @@ def transpose_bytes_first(graph: onnx.GraphProto) -> None:
             cast.input[0], cast.output[0] = floats, turned
 
 
+def convolve_interleaved(graph: onnx.GraphProto) -> None:
+    """Let the first convolution read the interleaved channels of the input, without a transposition.
+
+    A row of pixels is a row of three times as many values of one channel. A kernel of three times the width,
+    which moves three times as far, gives the same output on it. The graph stays as it is if its first three
+    nodes are not the transposition, the cast and a convolution without automatic padding.
+    """
+    image = graph.input[0].name
+    first = [node for node in graph.node if image in node.input]
+    while len(first) < 3 and (reader := _only_reader(graph, first[-1])) is not None:
+        first.append(reader)
+    if [node.op_type for node in first] != ["Transpose", "Cast", "Conv"]:
+        return
+    turn, cast, conv = first
+    settings = {a.name: helper.get_attribute_value(a) for a in conv.attribute}
+    if settings.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID") or settings.get("group", 1) != 1:
+        return
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    kernel = weights[conv.input[1]]
+    filters, channels, height, width = kernel.shape
+    top, left, bottom, right = settings.get("pads", [0, 0, 0, 0])
+    down, across = settings.get("strides", [1, 1])
+    graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.array([0, 0, -1]), "rows_shape"),
+            numpy_helper.from_array(np.array([1]), "rows_axis"),
+            numpy_helper.from_array(
+                kernel.transpose(0, 2, 3, 1).reshape(filters, 1, height, width * channels), "rows_kernel"
+            ),
+        ]
+    )
+    made = [
+        helper.make_node("Reshape", [image, "rows_shape"], ["rows"]),
+        helper.make_node("Unsqueeze", ["rows", "rows_axis"], [turn.output[0]]),
+        cast,
+        helper.make_node(
+            "Conv",
+            [conv.input[0], "rows_kernel", *conv.input[2:]],
+            conv.output,
+            kernel_shape=[height, width * channels],
+            strides=[down, across * channels],
+            pads=[top, left * channels, bottom, right * channels],
+        ),
+    ]
+    kept = [node for node in graph.node if node not in (turn, cast, conv)]
+    del graph.node[:]
+    graph.node.extend([*made, *kept])
+
+
+def _only_reader(graph: onnx.GraphProto, maker: onnx.NodeProto) -> onnx.NodeProto | None:
+    """Return the node that reads the output of a node, or None if there is not exactly one."""
+    readers = [node for node in graph.node if maker.output[0] in node.input]
+    return readers[0] if len(readers) == 1 else None
+
+
 def canonicalise(graph: onnx.GraphProto) -> None:
     """Give nodes and names a canonical order: those of the converter vary from run to run, and so the hash.
 

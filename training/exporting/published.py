@@ -58,7 +58,7 @@ MTCNN_THOROUGH: StageSettings = {
 }
 """Settings of `mtcnn_thorough`, slower, with higher recall: docs/decisions/0020-scores-of-all-nets.md."""
 
-YUNET: dict[str, object] = {"cell": 12, "window": 96, "strides": STRIDES, "best_cell": 23}
+YUNET: dict[str, object] = {"cell": 12, "window": 64, "strides": STRIDES, "best_cell": 21}
 """Settings that belong to YuNet's weights."""
 
 CASCADE: StageSettings = {

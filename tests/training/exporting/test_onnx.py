@@ -80,10 +80,27 @@ def test_half_precision_is_storage_alone() -> None:
 def test_images_of_free_size_are_transposed_as_bytes() -> None:
     keras.utils.set_random_seed(0)
     free = keras.Input((None, None, 3))
-    net = keras.Model(free, {"score": layers.Conv2D(4, 3, 2)(free)})
+    net = keras.Model(free, {"score": layers.Conv2D(4, 3, 2, padding="same")(free)})
     nodes = to_onnx(serving_net(net), half=False).graph.node
     assert [n.op_type for n in nodes][:2] == ["Transpose", "Cast"]
     assert nodes[0].input[0] == "image"
+
+
+@pytest.mark.parametrize(("stride", "padded"), [(1, False), (2, False), (2, True)])
+def test_a_first_convolution_reads_images_of_free_size_without_a_transposition(
+    stride: int, padded: bool, tmp_path: Path
+) -> None:
+    keras.utils.set_random_seed(0)
+    free = keras.Input((None, None, 3))
+    x = layers.ZeroPadding2D(1)(free) if padded else free
+    net = serving_net(keras.Model(free, {"score": layers.Conv2D(4, 3, stride)(x)}))
+    model = to_onnx(net, half=False)
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds[:4] == ["Reshape", "Unsqueeze", "Cast", "Conv"]
+    images = np.random.default_rng(0).integers(0, 256, (2, 21, 34, 3), dtype=np.uint8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (scores,) = session.run(["score"], {"image": images})
+    np.testing.assert_allclose(scores, net(images)["score"], rtol=1e-5, atol=1e-4)
 
 
 def enlarging(factor: int) -> keras.Model:
