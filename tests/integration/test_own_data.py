@@ -141,8 +141,8 @@ def test_people_to_a_calibrated_embedder(tmp_path: Path, served: Callable[[], ht
     run(prepare.app, "identities", "--source", f"folders:{people}", "--out", cache)
     run(train.main, "softmax", "--data", cache, "--out", runs, *QUICK, "--set", "batch=8")
     batch = ("--set", "people_per_batch=4", "--set", "images_per_person=2", "--set", "batch=8")
-    own = ("--name", "staff", "--set", "start_from=")
-    run(train.main, "triplet", "--data", cache, "--out", runs, *own, *QUICK, *batch)
+    own = ("--name", "staff", "--set", "start_from=softmax")
+    run(train.main, "triplet_scratch", "--data", cache, "--out", runs, *own, *QUICK, *batch)
     run(
         export.main,
         runs / "staff",

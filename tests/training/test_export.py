@@ -29,7 +29,9 @@ from training.exporting.attribution import RESEARCH_ONLY
 
 AGAIN = Path("tests/photos/obama2.jpg")
 CASCADE = ("cascade_pnet", "cascade_rnet_scratch", "cascade_onet")
-EMBEDDERS = ("softmax", "centerloss", "triplet", "siamese_softmax", "siamese")
+EMBEDDERS = ("softmax", "distilled", "centerloss", "triplet", "siamese_softmax", "siamese")
+ONLY_READ = ("distilled", "siamese_softmax")
+"""Runs of which the record is read alone."""
 SOURCES = (
     {"landmarks15": ["300w"]}
     | {name: ["folders:staff"] for name in EMBEDDERS}
@@ -41,7 +43,7 @@ SOURCES = (
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     for name, sources in SOURCES.items():
-        if name == "siamese_softmax":  # only its record is read
+        if name in ONLY_READ:
             write_run_file(folder / name, find(name).CONFIG, sources)
         else:
             write_finished_run(folder / name, name, sources)
@@ -169,13 +171,13 @@ STAFF = "trained here on faces of the folder staff"
             "centred",
             UNSPECIFIED_LICENCE,
             False,
-            "trained here on our doors, 2026, from the weights of softmax: ",
+            "trained here on our doors, 2026, from the weights of distilled: ",
         ),
         (
             "triples",
             "CC-BY-NC-4.0",
             True,
-            f"{STAFF}, from the weights of softmax: training/configs/triplet.py",
+            f"{STAFF}, from the weights of distilled: training/configs/triplet.py",
         ),
         ("pairs", UNSPECIFIED_LICENCE, False, f"{STAFF}, from the weights of siamese_softmax: "),
         ("detector", RESEARCH_ONLY, True, "trained here on WIDER FACE"),

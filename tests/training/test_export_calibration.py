@@ -17,6 +17,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run from random weights, and the record of one that started from its weights."""
     folder = tmp_path_factory.mktemp("runs")
     write_finished_run(folder / "softmax", "softmax", ["folders:staff"])
+    write_finished_run(folder / "distilled", "distilled", ["folders:staff"])
     write_finished_run(folder / "triplet", "triplet", ["folders:staff"])
     return folder
 
@@ -59,7 +60,7 @@ def test_a_run_that_does_not_record_its_people_is_not_calibrated(runs: Path, tmp
     moved = shutil.copytree(runs / "triplet", tmp_path / "alone/triplet")
     models, people = tmp_path / "models", write_photos(tmp_path / "visitors", STRANGERS[:2])
     result = command(moved, "--name", "x", "--models", models, "--calibrate", people)
-    message = "because the people of the run softmax, from whose weights it started, are not recorded"
+    message = "because the people of the run distilled, from whose weights it started, are not recorded"
     assert_refused(result, message, models)
 
 

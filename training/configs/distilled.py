@@ -1,4 +1,4 @@
-r"""A net that learns the vectors of SFace, on faces with and without names. Not trained yet.
+r"""Learns the vectors of SFace on faces with and without names; `centerloss` and `triplet` start from it.
 
     python -m training.prepare identities --source folders:DATA/identities/celeba \
         --source folders:DATA/identities/vggface2 --validation 30 --out cache/people
@@ -6,6 +6,7 @@ r"""A net that learns the vectors of SFace, on faces with and without names. Not
     python -m training.train distilled --data cache/distillation --precision mixed_bfloat16
 
 It starts from random weights. Its labels are vectors, so that 224 people with names are not its only faces.
+Validation EER: 0.177 (`training/records/distilled`).
 """
 
 import keras
@@ -18,7 +19,7 @@ CONFIG = softmax.CONFIG.model_copy(
         "name": "distilled",
         "objective": "distillation",
         "size": 80,
-        "epochs": 60,
+        "epochs": 40,
         "batch": 128,
         "augment": softmax.AUGMENT.model_copy(
             update={"shrink_share": 0.3, "shrink": 0.4, "noise_share": 0.1, "noise": 0.03, "rotate": 8.0}

@@ -7,12 +7,15 @@ Comparison with `triplet_hardest` and `triplet_random`: docs/experiments/recogni
 
 import keras
 
-from training.configs import triplet
+from training.configs import softmax
 
-CONFIG = triplet.CONFIG.model_copy(
+CONFIG = softmax.CONFIG.model_copy(
     update={
         "name": "triplet_scratch",
-        "start_from": "",
+        "objective": "triplet",
+        "people_per_batch": 32,
+        "images_per_person": 4,
+        "batch": 128,
         "learning_rate": 2e-3,
         "epochs": 5,
         "validate_every": 1,
@@ -22,4 +25,4 @@ CONFIG = triplet.CONFIG.model_copy(
 
 def build() -> keras.Model:
     """Return the untrained net."""
-    return triplet.build()
+    return softmax.build()

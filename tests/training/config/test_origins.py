@@ -34,7 +34,7 @@ def test_a_run_from_random_weights_has_its_own_data_and_people(tmp_path: Path) -
 
 
 def test_a_run_has_the_data_and_people_of_the_run_that_it_starts_from(tmp_path: Path) -> None:
-    write(tmp_path / "softmax", SOFTMAX, "folders:a", ["a/x", "a/y"])
+    write(tmp_path / TRIPLET.start_from, SOFTMAX, "folders:a", ["a/x", "a/y"])
     run = write(tmp_path / "triplet", TRIPLET, "folders:b", ["b/x", "b/z"])
     expected = Origin(("folders:b", "folders:a"), frozenset({"a/x", "a/y", "b/x", "b/z"}))
     assert origin_of(run) == expected
@@ -52,11 +52,11 @@ def _start_from(name: str) -> RunConfig:
 
 def test_a_missing_run_is_named_also_after_a_further_one(tmp_path: Path) -> None:
     run = write(tmp_path / "triplet", TRIPLET, "folders:b", ["b/x", "b/z"])
-    assert origin_of(run) == Origin(("folders:b",), None, "softmax")
+    assert origin_of(run) == Origin(("folders:b",), None, "distilled")
     start = start_facts(TRIPLET, run, False)
-    assert start == {"start": {"sources": [], "people": None, "unknown_start": "softmax"}}
+    assert start == {"start": {"sources": [], "people": None, "unknown_start": "distilled"}}
     further = write(tmp_path / "more", _start_from("triplet"), "folders:c", ["c/x", "c/y"])
-    assert origin_of(further) == Origin(("folders:c", "folders:b"), None, "softmax")
+    assert origin_of(further) == Origin(("folders:c", "folders:b"), None, "distilled")
 
 
 def test_published_weights_are_no_data_of_a_run(tmp_path: Path) -> None:

@@ -117,15 +117,15 @@ def test_one_research_run_makes_the_whole_cascade_research_only(tmp_path: Path) 
 
 
 def test_initial_weights_of_a_research_run_make_the_weights_research_only(tmp_path: Path) -> None:
-    run(tmp_path, "softmax", ["folders:celeba"])
+    run(tmp_path, "distilled", ["folders:celeba"])
     started = run(tmp_path, "triplet", ["folders:staff"])
     assert attribution_of([started], "mine").research_only
-    run(tmp_path, "softmax", ["folders:staff"])
+    run(tmp_path, "distilled", ["folders:staff"])
     assert attribution_of([started], "mine").licence == UNSPECIFIED_LICENCE
 
 
 def test_initial_weights_of_unknown_data_are_not_taken_for_free(tmp_path: Path) -> None:
     started = run(tmp_path, "triplet", ["folders:staff"])
     assert attribution_of([started], "mine").research_only
-    with pytest.raises(RunError, match="started from those of the run softmax, whose data is not recorded"):
+    with pytest.raises(RunError, match="started from those of the run distilled, whose data is not recorded"):
         attribution_of([started], "mine", "MIT")

@@ -72,7 +72,7 @@ def test_an_embedding_run_is_one_file_with_its_calibration(tmp_path: Path) -> No
     assert isinstance(plain, EmbedderSpec)
     assert (plain.metric, plain.flip_average, plain.thresholds) == ("cosine", True, ())
     assert plain.source == (
-        "trained here on faces of CelebA, from the weights of softmax: training/configs/triplet.py"
+        "trained here on faces of CelebA, from the weights of distilled: training/configs/triplet.py"
     )
     calibrated = product([run], CALIBRATION)
     assert (calibrated.name, calibrated.task) == ("mine", "embed")

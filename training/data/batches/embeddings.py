@@ -101,13 +101,14 @@ def check_set(crops: IdentityCrops, config: EmbeddingConfig) -> None:
     Raises:
         RunError: it does not; the message says how many people and images there are.
     """
-    images = np.bincount(crops.labels)
-    if len(images) < 2:
+    named = crops.labels[crops.labels >= 0]  # a set for distillation has faces without names, too
+    images = np.bincount(named)
+    if len(images) < 2 and config.objective != "distillation":
         raise RunError(
             "The training set has one person only. Add people, or prepare with a lower --validation."
         )
     match config.objective:
-        case "softmax" if len(crops) < config.batch:
+        case "softmax" | "distillation" if len(crops) < config.batch:
             raise RunError(
                 f"The training set has {len(crops)} images, fewer than a batch of {config.batch}. Give "
                 f"--set batch={len(crops)} or less, or add photos."

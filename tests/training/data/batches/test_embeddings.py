@@ -68,6 +68,12 @@ def test_a_batch_of_distillation_has_the_vectors_of_its_images() -> None:
         np.testing.assert_array_equal(labels, vectors[numbers(images)])
 
 
+def test_a_set_for_distillation_may_have_faces_without_names() -> None:
+    labels = np.where(np.arange(len(LABELS)) < 20, -1, LABELS)
+    taught = replace(faces(labels), vectors=np.zeros((len(labels), 4), np.float32))
+    assert len(EmbeddingBatches(taught, config_with(objective="distillation"))) == len(labels) // 8
+
+
 def test_distillation_needs_vectors() -> None:
     with pytest.raises(ValueError, match=r"training\.prepare distillation"):
         EmbeddingBatches(faces(), config_with(objective="distillation"))
