@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import numpy as np
 import typer
 
 from benchmarks import report
-from benchmarks.clients import Outcome, closed, open_, send_alone
+from benchmarks.clients import Outcome, closed, open_
+from benchmarks.connections import Connections
 from benchmarks.pictures import Ask, same
 from benchmarks.queueing import Fleet, Load, Machine, Result, replicas_for, simulate
 from benchmarks.served import service
@@ -105,11 +105,12 @@ def check(
 
 async def _one_by_one(url: str, asks: list[Ask], count: int) -> list[float]:
     """Return the seconds of requests, each of which is sent after the response to the last one."""
-    place, took = httpx.URL(url), []
-    for ask in itertools.islice(itertools.cycle(asks), count):
-        begun = time.perf_counter()
-        await send_alone(place.host, place.port or 80, ask)
-        took.append(time.perf_counter() - begun)
+    took = []
+    async with Connections(url) as connections:
+        for ask in itertools.islice(itertools.cycle(asks), count):
+            begun = time.perf_counter()
+            await connections.send(ask)
+            took.append(time.perf_counter() - begun)
     return took
 
 

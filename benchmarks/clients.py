@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from time import perf_counter
 
-import httpx
 import numpy as np
 
+from benchmarks.connections import Connections
 from benchmarks.pictures import Ask
-
-_TIMEOUT_S = 120.0
 
 
 @dataclass
@@ -40,6 +38,15 @@ class Outcome:
         self.took.append(took)
         self.status.append(status)
         self.lag.append(lag)
+
+    def merge(self, other: "Outcome") -> None:
+        """Add the results of another run at the same time. The longer duration counts."""
+        self.seconds = max(self.seconds, other.seconds)
+        self.due += other.due
+        self.took += other.took
+        self.status += other.status
+        self.lag += other.lag
+        self.wrong += other.wrong
 
     @property
     def statuses(self) -> dict[int, int]:
@@ -82,7 +89,7 @@ async def closed(
         The results.
     """
     outcome, left = Outcome(), most
-    async with client(url) as http:
+    async with Connections(url) as connections:
         start = perf_counter()
 
         async def run() -> None:
@@ -91,7 +98,7 @@ async def closed(
                 left -= 1
                 ask = next(asks)
                 begun = perf_counter()
-                status = await send(http, ask)
+                status = await connections.send(ask)
                 outcome.add(begun - start, perf_counter() - begun, status)
                 if status != ask.status:
                     outcome.wrong[f"{ask.path}: {status} instead of {ask.status}"] += 1
@@ -106,7 +113,7 @@ async def open_(url: str, asks: Iterator[Ask], rate: float, seconds: float, seed
 
     Args:
         url: address of the service.
-        asks: the requests; only the first image of each is sent.
+        asks: the requests.
         rate: mean number of requests per second.
         seconds: duration in seconds.
         seed: seed of the arrival times.
@@ -116,13 +123,13 @@ async def open_(url: str, asks: Iterator[Ask], rate: float, seconds: float, seed
     """
     gaps = np.random.default_rng(seed).exponential(1 / rate, int(rate * seconds * 1.5) + 10)
     arrivals = [due for due in np.cumsum(gaps) if due < seconds]
-    outcome, place = Outcome(), httpx.URL(url)
-    async with asyncio.TaskGroup() as group:
+    outcome = Outcome()
+    async with Connections(url) as connections, asyncio.TaskGroup() as group:
         start = perf_counter()
 
         async def one(due: float, ask: Ask) -> None:
             lag = perf_counter() - start - due
-            status = await send_alone(place.host, place.port or 80, ask)
+            status = await connections.send(ask)
             outcome.add(due, perf_counter() - start - due, status, lag)
 
         for due in arrivals:
@@ -130,46 +137,3 @@ async def open_(url: str, asks: Iterator[Ask], rate: float, seconds: float, seed
             group.create_task(one(due, next(asks)))
     outcome.seconds = perf_counter() - start
     return outcome
-
-
-def client(url: str) -> httpx.AsyncClient:
-    """Return an HTTP client for a service, without a limit on the number of connections."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-    return httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, limits=limits)
-
-
-async def send(http: httpx.AsyncClient, ask: Ask) -> int:
-    """Return the status of the response to a request; 0 if no response arrives."""
-    try:
-        if "/batch" in ask.path:
-            answer = await http.post(ask.path, files=[("image", image) for image in ask.images])
-        else:
-            headers = {"content-type": "image/jpeg"}
-            answer = await http.post(ask.path, content=ask.images[0], headers=headers)
-    except httpx.TransportError:
-        return 0
-    return answer.status_code
-
-
-async def send_alone(host: str, port: int, ask: Ask) -> int:
-    """Return the status of the response to a request with one image, sent over a new connection.
-
-    No HTTP library is used, because it would take CPU time from the service.
-
-    Returns:
-        The status; 0 if no response arrives.
-    """
-    head = f"POST {ask.path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/jpeg\r\nConnection: close\r\n"
-    message = f"{head}Content-Length: {len(ask.images[0])}\r\n\r\n".encode() + ask.images[0]
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            reader, writer = await asyncio.open_connection(host, port)
-            try:
-                writer.write(message)
-                status = int((await reader.readline()).split()[1])
-                await reader.read()
-            finally:
-                writer.close()
-    except (OSError, TimeoutError, IndexError):
-        return 0
-    return status

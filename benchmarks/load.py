@@ -24,7 +24,8 @@ import typer
 from tqdm import tqdm
 
 from benchmarks import report
-from benchmarks.clients import Outcome, client, closed, open_, send
+from benchmarks.clients import Outcome, closed, open_
+from benchmarks.connections import Connections
 from benchmarks.pictures import Ask, mixed, of_random_sizes, same
 from benchmarks.served import Served, service
 
@@ -227,10 +228,10 @@ async def _recovery(served: Served, asks: list[Ask], rate: float, well: float) -
     """
     await _flood(served, asks, rate, 5)
     start = time.perf_counter()
-    async with client(served.url) as http:
+    async with Connections(served.url) as connections:
         while time.perf_counter() - start < 60:
             begun = time.perf_counter()
-            if await send(http, asks[0]) == 200 and (time.perf_counter() - begun) * 1e3 <= well:
+            if await connections.send(asks[0]) == 200 and (time.perf_counter() - begun) * 1e3 <= well:
                 return begun - start
             await asyncio.sleep(0.05)
     return float("inf")

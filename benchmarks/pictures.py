@@ -1,8 +1,8 @@
 """Requests for load tests: the photos of the project at several sizes, and invalid requests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import cv2
@@ -12,6 +12,8 @@ from numpy import ndarray
 from app.vision.image import decode
 
 PHOTOS = Path("tests/photos")
+
+_BOUNDARY = "boundary-of-the-load-generator"
 
 SIZES = ((320, 240), (640, 480), (800, 600), (1024, 768), (1280, 720), (300, 1200))
 
@@ -24,11 +26,37 @@ class Ask:
         path: path and query.
         images: the encoded images.
         status: the expected HTTP status.
+        body_type: content type of `images[0]` if this is a whole body, and no image; else empty.
     """
 
     path: str
     images: tuple[bytes, ...]
     status: int = 200
+    body_type: str = ""
+
+    @property
+    def content_type(self) -> str:
+        """The content type of the body: a form if there are several images, or if the route takes a list."""
+        if self.body_type:
+            return self.body_type
+        return f"multipart/form-data; boundary={_BOUNDARY}" if self._fields else "image/jpeg"
+
+    @cached_property
+    def body(self) -> bytes:
+        """The body of the request."""
+        if not self._fields:
+            return self.images[0]
+        parts = []
+        for field, image in zip(self._fields, self.images, strict=True):
+            disposition = f'Content-Disposition: form-data; name="{field}"; filename="{field}"'
+            parts.append(f"--{_BOUNDARY}\r\n{disposition}\r\n\r\n".encode() + image + b"\r\n")
+        return b"".join([*parts, f"--{_BOUNDARY}--\r\n".encode()])
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        if "/batch" in self.path and not self.body_type:
+            return ("image",) * len(self.images)
+        return ("image_a", "image_b") if len(self.images) == 2 else ()
 
 
 @cache
@@ -55,9 +83,64 @@ def jpeg(width: int, height: int, photo: int = 0) -> bytes:
     return cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
 
 
-def same(path: str, width: int, height: int) -> list[Ask]:
-    """Return one request per photo, all with images of the same size in pixels."""
-    return [Ask(path, (jpeg(width, height, photo),)) for photo in range(len(photographs()))]
+def heads(boxes: Sequence[Sequence[Sequence[float]]], side: int = 80) -> list[ndarray]:
+    """Return squares around the faces of the photos of the project, BGR (side, side, 3) uint8.
+
+    Args:
+        boxes: for each photo the boxes of its faces in pixels.
+        side: side of a square in pixels; the face fills two thirds of it.
+    """
+    squares = []
+    for photo, found in zip(photographs(), boxes, strict=True):
+        for x1, y1, x2, y2 in found:
+            half = max(1, round(0.75 * max(x2 - x1, y2 - y1)))
+            wide = cv2.copyMakeBorder(photo, half, half, half, half, cv2.BORDER_REPLICATE)
+            left, top = round((x1 + x2) / 2), round((y1 + y2) / 2)  # the border has moved the centre by half
+            square = wide[top : top + 2 * half, left : left + 2 * half]
+            squares.append(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA))
+    return squares
+
+
+def montage(crops: Sequence[ndarray], count: int, width: int = 1280, height: int = 960) -> bytes:
+    """Return a JPEG with so many crops in a grid on grey, in turn.
+
+    Args:
+        crops: the crops, BGR, all of the same size.
+        count: number of crops in the image.
+        width: width of the image in pixels.
+        height: height of the image in pixels.
+
+    Raises:
+        ValueError: so many crops do not fit into the image.
+    """
+    canvas = np.full((height, width, 3), 96, np.uint8)
+    columns = max(1, int(np.ceil((count * width / height) ** 0.5)))
+    lines = -(-count // columns)
+    for k in range(count):
+        crop = crops[k % len(crops)]
+        tall, wide = crop.shape[:2]
+        left = int((k % columns + 0.5) * width / columns - wide / 2)
+        top = int((k // columns + 0.5) * height / lines - tall / 2)
+        if columns * wide > width or lines * tall > height:
+            raise ValueError(f"{count} crops of {wide}x{tall} do not fit into {width}x{height}.")
+        canvas[top : top + tall, left : left + wide] = crop
+    return cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+
+
+def same(path: str, width: int, height: int, images: int = 1) -> list[Ask]:
+    """Return one request per photo, all with images of the same size in pixels.
+
+    Args:
+        path: path and query.
+        width: width in pixels.
+        height: height in pixels.
+        images: number of images of each request: its photo and the next ones.
+    """
+    files = [jpeg(width, height, photo) for photo in range(len(photographs()))]
+    return [
+        Ask(path, tuple(files[(first + i) % len(files)] for i in range(images)))
+        for first in range(len(files))
+    ]
 
 
 def mixed(seed: int = 0) -> Iterator[Ask]:

@@ -1,17 +1,17 @@
-"""Runs the service of this checkout in a separate process on a free port, and reads its memory."""
+"""Runs services in separate processes on free ports, and reads their memory."""
 
+import http.client
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import httpx
+from urllib.parse import urlsplit
 
 _START_TIMEOUT_S = 300.0
 _EXIT_TIMEOUT_S = 60.0
@@ -35,7 +35,12 @@ class Served:
         Args:
             what: `VmRSS` for the resident memory, `VmHWM` for its peak.
         """
-        return sum(_status(pid, what) for pid in [self.pid, *children(self.pid)]) / 1024
+        return memory_mb(self.pid, what)
+
+    def cpu_s(self) -> float:
+        """Return the CPU time in seconds that the process, without its child processes, has taken."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -49,23 +54,45 @@ def service(*, poll: float = 0.1, **settings: object) -> Iterator[Served]:
     Yields:
         The service, when it is ready.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     variables = {f"FACE_{name}".upper(): str(value) for name, value in settings.items()}
-    environment = {**os.environ, "FACE_LOG_LEVEL": "warning", **variables}
     command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
+    with running(command, {"FACE_LOG_LEVEL": "warning", **variables}) as process:
+        url = f"http://127.0.0.1:{port}"
+        await_ready(url, process, poll)
+        yield Served(url, process.pid)
+    assert process.returncode == 0, f"The service exited with status {process.returncode}."
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that no process listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def running(
+    command: Sequence[str], variables: Mapping[str, str], folder: Path | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a command while the context is open, then end it with SIGTERM and print what it wrote to stderr.
+
+    Args:
+        command: the command.
+        variables: variables added to the environment.
+        folder: working folder; that of this process if None.
+
+    Yields:
+        The process.
+    """
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, env=environment, stderr=log)
+        process = subprocess.Popen(command, env={**os.environ, **variables}, stderr=log, cwd=folder)
         try:
-            url = f"http://127.0.0.1:{port}"
-            await_ready(url, process, poll)
-            yield Served(url, process.pid)
+            yield process
         finally:
             process.terminate()
-            status = process.wait(_EXIT_TIMEOUT_S)
+            process.wait(_EXIT_TIMEOUT_S)
             log.seek(0)
             sys.stderr.write(log.read().decode(errors="replace"))
-        assert status == 0, f"The service exited with status {status}."
 
 
 def await_ready(url: str, process: "subprocess.Popen[bytes]", poll: float = 0.1) -> None:
@@ -81,13 +108,40 @@ def await_ready(url: str, process: "subprocess.Popen[bytes]", poll: float = 0.1)
     """
     end = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < end and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/readyz", timeout=5).is_success:
+        with suppress(OSError, http.client.HTTPException):
+            if get(f"{url}/readyz")[0] == 200:
                 return
-        except httpx.TransportError:
-            pass
         time.sleep(poll)
     raise RuntimeError("The service did not become ready.")
+
+
+def memory_mb(pid: int, what: str = "VmRSS") -> float:
+    """Return the memory of a process and all its descendants in MiB.
+
+    A page that several of them share counts once for each.
+
+    Args:
+        pid: process id.
+        what: `VmRSS` for the resident memory, `VmHWM` for its peak.
+    """
+    return _status(pid, what) / 1024 + sum(memory_mb(child, what) for child in children(pid))
+
+
+def get(url: str) -> tuple[int, bytes]:
+    """Return the status and the body of the response to a GET request of a service on this machine.
+
+    Raises:
+        OSError: the service does not respond within 5 seconds.
+        HTTPException: the response is not HTTP.
+    """
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.netloc, timeout=5)
+    try:
+        connection.request("GET", place.path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
 
 
 def _status(pid: int, what: str) -> int:

@@ -1,16 +1,11 @@
-"""Time of each stage by image size, on one device.
+"""Time of each stage by image size on the CPU; `make gpu-record` has it for a GPU.
 
-    .venv/bin/python -m benchmarks.stages              # on the CPU
-    make bench-gpu                                     # on CUDA
+    .venv/bin/python -m benchmarks.stages
 
 The images are a photo of the project at several sizes. Each time is the median of several rounds after a
 warm-up.
 """
 
-import json
-import os
-import sys
-from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +20,7 @@ from app.runtime.model_store import LoadOptions, load
 from app.runtime.timing import Timing
 from app.vision.image import decode
 from app.vision.pyramid import ImagePyramid
+from benchmarks import report
 
 SIZES = {
     "VGA": (640, 480),
@@ -36,15 +32,17 @@ SIZES = {
 PHOTO = Path("tests/photos/astronaut.png")
 
 
-def main(
-    device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:N or tensorrt.")] = "cpu",
-    threads: Annotated[int, typer.Option(help="Number of CPU threads; 0 uses all cores.")] = 0,
-    rounds: Annotated[int, typer.Option(help="Number of rounds per size.")] = 15,
-    out: Annotated[Path, typer.Option(help="Folder for the table and the figures.")] = Path(
-        "benchmarks/results"
-    ),
-) -> None:
-    """Measure the time in milliseconds of each stage, by image size."""
+def milliseconds(device: str, rounds: int, threads: int = 0) -> tuple[str, dict[str, dict[str, float]]]:
+    """Measure the time of each stage, by image size.
+
+    Args:
+        device: `cpu`, `cuda`, `cuda:N` or `tensorrt`.
+        rounds: number of rounds per size; the median counts.
+        threads: number of CPU threads; 0 uses all cores.
+
+    Returns:
+        The execution provider, and the milliseconds by image size and stage.
+    """
     analyzer = Analyzer(load(Path("models"), device, options=LoadOptions(threads=threads, precision="auto")))
     detector = analyzer.detector(None)
     landmarker, embedder = analyzer.landmarker(None), analyzer.embedder(None)
@@ -68,23 +66,20 @@ def main(
                 embedder(picture, analyzer.align(picture, faces.points, embedder, Timing()))
             times.append(timing.ms)
         table[name] = {stage: float(np.median([t[stage] for t in times[2:]])) for stage in times[0]}
-    provider = next(iter(analyzer.models[0].sessions.values())).provider
-    command = f"python -m benchmarks.stages --device {device}"
-    note = f"{date.today()}, {provider}, {os.cpu_count()} cores; one face; `{command}`."
+    return next(iter(analyzer.models[0].sessions.values())).provider, table
+
+
+def main(
+    threads: Annotated[int, typer.Option(help="Number of CPU threads; 0 uses all cores.")] = 0,
+    rounds: Annotated[int, typer.Option(help="Number of rounds per size.")] = 15,
+    out: Annotated[Path, typer.Option(help="Folder for the table and the figures.")] = report.RESULTS,
+) -> None:
+    """Measure the time in milliseconds of each stage on the CPU, by image size."""
+    provider, table = milliseconds("cpu", rounds, threads)
     stages = list(next(iter(table.values())))
-    lines = [f"| image | {' | '.join(stages)} | total |", "|---|" + "---:|" * (len(stages) + 1)]
-    lines += [
-        f"| {name} | {' | '.join(f'{row[s]:.1f}' for s in stages)} | {sum(row.values()):.1f} |"
-        for name, row in table.items()
-    ]
-    text = "\n".join([*lines, "", note, ""])
-    kind = device.partition(":")[0]
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"stages-{kind}.md").write_text(text)
-    (out / f"stages-{kind}.json").write_text(
-        json.dumps({"note": note, "milliseconds": table}, indent=2) + "\n"
-    )
-    sys.stdout.write(text)
+    rows = [[name, *row.values(), sum(row.values())] for name, row in table.items()]
+    text = f"{report.table(['image', *stages, 'total'], rows)}\n\n{provider}; one face."
+    report.write("stages-cpu", text, {"milliseconds": table}, out)
 
 
 if __name__ == "__main__":

@@ -62,11 +62,11 @@ def collector() -> Iterator[str]:
 
 def run(served: Served, asks: list[Ask], seconds: float) -> tuple[float, float]:
     """Return the answers per second, and the milliseconds of CPU time that the service takes for one."""
-    before = _cpu_s(served.pid)
+    before = served.cpu_s()
     outcome: Outcome = asyncio.run(closed(served.url, itertools.cycle(asks), CLIENTS, seconds=seconds))
     assert not outcome.wrong, outcome.wrong
     answers = len(outcome.status)
-    return answers / outcome.seconds, (_cpu_s(served.pid) - before) * 1e3 / answers
+    return answers / outcome.seconds, (served.cpu_s() - before) * 1e3 / answers
 
 
 def main(
@@ -108,11 +108,6 @@ def main(
     )
     figures = {f"{task}: {way}": results for (task, way), results in found.items()}
     report.write("tracing", text, figures, out)
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

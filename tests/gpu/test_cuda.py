@@ -1,5 +1,6 @@
-"""CUDA against the CPU: the same faces, landmarks and vectors. `make test-gpu` runs these."""
+"""CUDA against the CPU: the same answers, and batches that fit. `make test-gpu` runs these."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,20 +10,16 @@ import pytest
 
 from app.errors import DeviceUnavailable, OutOfMemory
 from app.pipeline.analyzer import Analyzer
-from app.pipeline.detector import DetectOptions
 from app.runtime.model_store import LoadOptions, load
 from app.runtime.session import ModelSession
 from app.runtime.telemetry import Telemetry
-from app.runtime.timing import Timing
-from app.vision.boxes import iou
-from app.vision.image import decode
-from app.vision.pyramid import ImagePyramid
+from benchmarks.gpu import agreement, nodes
+from benchmarks.gpu.plan import Plan
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif("CUDAExecutionProvider" not in ort.get_available_providers(), reason="no CUDA"),
 ]
-PHOTOS = sorted(Path("tests/photos").glob("*.*g"))
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +33,14 @@ def test_every_session_really_runs_on_cuda(pair: tuple[Analyzer, Analyzer]) -> N
     assert providers == {"CUDAExecutionProvider"}
 
 
-@pytest.mark.parametrize("path", PHOTOS, ids=lambda p: p.name)
-def test_the_same_faces_landmarks_and_vectors(pair: tuple[Analyzer, Analyzer], path: Path) -> None:
-    picture = ImagePyramid(decode(path.read_bytes(), 50_000_000, "image"))
-    cuda, cpu = (a.detector(None).detect(picture, DetectOptions(), Timing()) for a in pair)
-    assert len(cuda) == len(cpu) > 0
-    assert np.diag(iou(cuda.boxes, cpu.boxes)).min() > 0.98
-    for name in pair[0].landmarkers:
-        there, here = (a.landmarker(name)(picture, cpu.points) for a in pair)
-        side = float((cpu.boxes[:, 2:] - cpu.boxes[:, :2]).min())
-        assert np.abs(there - here).max() < 0.01 * side
-    for name in pair[0].embedders:
-        there, here = (
-            a.embedder(name)(picture, a.align(picture, cpu.points, a.embedder(name), Timing())) for a in pair
-        )
-        assert (there * here).sum(axis=1).min() > 0.999
+def test_every_net_and_every_detector_answers_as_on_the_cpu() -> None:
+    *_, result = agreement.measure(Plan("cuda", time.monotonic() + 600))
+    assert (result.complete, result.faults) == (True, [])
+
+
+def test_every_node_runs_on_cuda() -> None:
+    *_, result = nodes.measure(Plan("cuda", time.monotonic() + 600))
+    assert result.faults == []
 
 
 def session_of(analyzer: Analyzer, name: str) -> ModelSession:
