@@ -1,7 +1,9 @@
 """Devices: the setting, the execution providers of ONNX Runtime, and the batch sizes for a device."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,7 +32,8 @@ GPU_BATCH_SIZES = (1, 4, 16, 64)
 
 INSTALL_HINT = (
     "Install requirements/gpu.txt in place of requirements/cpu.txt (onnxruntime-gpu with its CUDA 13 "
-    "and cuDNN 9 wheels), and an NVIDIA driver that supports CUDA 13"
+    "and cuDNN 9 wheels), and an NVIDIA driver that supports CUDA 13. Without these wheels, name the "
+    "folders of the CUDA 13 and cuDNN 9 libraries in LD_LIBRARY_PATH"
 )
 """What to install for a GPU, for error messages."""
 
@@ -191,10 +194,15 @@ def require_provider(kind: str) -> None:
 
 
 def preload_gpu_libraries() -> None:
-    """Load the CUDA and cuDNN libraries from their wheels, if they are installed."""
+    """Load the CUDA and cuDNN libraries from their wheels, or from where the system finds libraries.
+
+    What ONNX Runtime prints about missing libraries goes to standard error, because the output of the
+    command line is JSON.
+    """
     preload = getattr(ort, "preload_dlls", None)
     if preload is not None:
-        preload()
+        with redirect_stdout(sys.stderr):
+            preload()
 
 
 def runtime_version() -> str:

@@ -71,7 +71,8 @@ def run(scenario: str, folder: Path, **variables: str) -> Report:
 
     Args:
         scenario: `serve`, `detect` or `bulk`, the command of Facet that is run; or `connect`, a program that
-            tries to reach another machine, to show that this is noticed.
+            tries to reach another machine, to show that this is noticed; or `install`, which installs the
+            bundle in the variable BUNDLE into the variable FOLDER, and runs `serve` of this installation.
         folder: an empty folder for HOME and the trace.
         variables: environment variables, in addition to the few that Python needs. Others could decide what
             ONNX Runtime does: it reports nothing where CI is set.
@@ -113,7 +114,14 @@ def main(scenario: str, trace: str) -> None:
     python = [sys.executable]
     if shutil.which("strace"):
         python = ["strace", "-f", "-qq", "-o", trace, "-e", "trace=connect,sendto,sendmsg", sys.executable]
-    faces = {"serve": _serve, "detect": _detect, "bulk": _bulk, "connect": _connect}[scenario](python)
+    scenarios = {
+        "serve": lambda: _serve([*python, "-m", "app"]),
+        "detect": lambda: _detect(python),
+        "bulk": lambda: _bulk(python),
+        "connect": lambda: _connect(python),
+        "install": lambda: _install(python[:-1]),
+    }
+    faces = scenarios[scenario]()
     sys.stdout.write(json.dumps({"faces": faces, "counters": _counters()}))
 
 
@@ -137,11 +145,18 @@ def _bulk(python: list[str]) -> int:
         return len(parquet.read_table(results)["faces"][0])
 
 
-def _serve(python: list[str]) -> int:
+def _install(tracer: list[str]) -> int:
+    folder = os.environ["FOLDER"]
+    installer = ["sh", f"{os.environ['BUNDLE']}/install.sh", folder]
+    subprocess.run([*tracer, *installer], check=True, stdout=sys.stderr)
+    return _serve([*tracer, f"{folder}/facet"])
+
+
+def _serve(facet: list[str]) -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     port = url.rpartition(":")[2]
-    command = [*python, "-m", "app", "serve", "--port", port]
+    command = [*facet, "serve", "--port", port]
     process = subprocess.Popen(command, start_new_session=True)
     try:
         _wait_for(f"{url}/readyz", process)

@@ -1,5 +1,6 @@
 """Devices by name, their batch sizes, and the options that ONNX Runtime gets."""
 
+import sys
 from pathlib import Path
 
 import onnxruntime as ort
@@ -7,7 +8,7 @@ import pytest
 
 from app.errors import DeviceUnavailable
 from app.pipeline import anchor_free, sliding_window
-from app.runtime.device import PROVIDERS, Device, candidate_devices
+from app.runtime.device import PROVIDERS, Device, candidate_devices, preload_gpu_libraries
 
 
 def test_cpu_batches_grow_with_smaller_pictures_and_never_vanish() -> None:
@@ -66,3 +67,14 @@ def test_tensorrt_keeps_its_engines_where_it_is_told(tmp_path: Path) -> None:
     _, options = listed_first(Device("tensorrt", engine_cache=tmp_path))
     assert options["trt_engine_cache_enable"] == options["trt_timing_cache_enable"] == "1"
     assert options["trt_engine_cache_path"] == options["trt_timing_cache_path"] == str(tmp_path)
+
+
+def test_complaints_about_gpu_libraries_stay_out_of_the_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def preload() -> None:
+        sys.stdout.write("Failed to load libcublasLt.so.13\n")
+
+    monkeypatch.setattr(ort, "preload_dlls", preload, raising=False)
+    preload_gpu_libraries()
+    assert capsys.readouterr() == ("", "Failed to load libcublasLt.so.13\n")
