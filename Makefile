@@ -2,10 +2,11 @@
 #
 # Each environment is a virtual environment of its own, filled from hashed requirements:
 #   .venv         cpu.txt for `make serve`; dev.txt (service, training, checks) for nearly all else
-#   .venv-gpu     gpu.txt for `make serve-gpu`; gpu-dev.txt for tests and benchmarks on a GPU
+#   .venv-gpu     gpu.txt for `make serve-gpu` and `make gpu-record`; gpu-dev.txt for tests on a GPU
 #   .venv-train-gpu  train-gpu.txt: training on a GPU, with torch instead of TensorFlow
 #   .venv-ray     ray.txt for `facet bulk` on a CPU; ray-dev.txt for its tests
 #   .venv-bench   bench.txt: the service and the libraries it is measured against
+#   .venv-deepface  deepface.txt: deepface's API, in an environment of its own because it has another OpenCV
 #   .venv-docker  docker.txt: linters of the container files and the Helm chart
 #   .venv-audit   audit.txt: the tools of `make audit` and `make sbom`
 #   .venv-docs    docs.txt: the tools that build the documentation as a site
@@ -18,8 +19,8 @@ ARGS =
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help dev serve heif otel postgres serve-gpu ray test test-all test-integration test-gpu check format generate bench bench-gpu models train train-gpu lock docker-check \
-        docker-rehearsal docs docs-serve audit sbom clean distclean
+.PHONY: help dev serve heif otel postgres serve-gpu ray test test-all test-integration test-gpu check format generate bench bench-http bench-cost gpu-record models train train-gpu lock docker-check \
+        docker-rehearsal bundle docs docs-serve audit sbom clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +38,7 @@ GPU := .venv-gpu/bin
 TRAIN_GPU := .venv-train-gpu/bin
 RAY := .venv-ray/bin
 BENCH := .venv-bench/bin
+DEEPFACE := .venv-deepface/bin
 DOCKER := .venv-docker/bin
 AUDIT := .venv-audit/bin
 DOCS := .venv-docs/bin
@@ -104,6 +106,11 @@ GPU_ENV := $(if $(wildcard .venv-gpu/.stamp-dev),.venv-gpu/.stamp-dev,.venv-gpu/
 	@[ -x $(BENCH)/python ] || $(UV) venv --quiet --python $(BIN)/python .venv-bench
 	$(UV) $(INSTALL) $(BENCH)/python -r $< --build-constraints $< \
 	  --require-build-hashes --preview-features build-dependency-hashes
+	@touch $@
+
+.venv-deepface/.stamp: requirements/deepface.txt .venv/.stamp-uv
+	@[ -x $(DEEPFACE)/python ] || $(UV) venv --quiet --python $(BIN)/python .venv-deepface
+	$(UV) $(INSTALL) $(DEEPFACE)/python -r $<
 	@touch $@
 
 .venv-docker/.stamp: requirements/docker.txt .venv/.stamp-uv
@@ -205,6 +212,16 @@ docker-check: .venv-docker/.stamp ## lint the Dockerfiles, validate docker-compo
 docker-rehearsal: ## build and run the CPU image without a container engine (Linux, root; BASE=root.tar made before)
 	docker/rehearsal.sh $(BASE)
 
+# --- a machine without a network ----------------------------------------------------------------
+
+TARGET = cpu
+CUDA =
+PART_MB = 55
+PYTHON_VERSIONS =
+bundle: $(CPU_ENV) ## make build/bundle/cpu, which installs Facet without a network (TARGET=gpu, CUDA=host, PART_MB=55, PYTHON_VERSIONS="3.11 3.12")
+	@$(BIN)/python -m scripts.bundle --target='$(TARGET)' --cuda='$(CUDA)' --part-mb='$(PART_MB)' \
+	  --python-versions='$(PYTHON_VERSIONS)' $(ARGS)
+
 # --- documentation ------------------------------------------------------------------------------
 
 # The variable turns off the theme's notice of its end of life, in May 2027, and of its successor.
@@ -221,8 +238,18 @@ docs-serve: .venv-docs/.stamp ## serve the documentation on 127.0.0.1:8001 and f
 bench: .venv-bench/.stamp ## measure Facet and other libraries on the CPU (DATA=folder with wider/)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BENCH)/python -m benchmarks.peers $(if $(DATA),--data $(DATA)) $(ARGS)
 
-bench-gpu: .venv-gpu/.stamp-dev ## measure the stages of the service on a GPU
-	$(GPU)/python -m benchmarks.stages --device cuda $(ARGS)
+bench-http: .venv/.stamp-dev .venv-deepface/.stamp ## measure Facet, a small FastAPI service with OpenCV, and deepface's API over HTTP
+	$(BIN)/python -m benchmarks.peers_http --deepface $(DEEPFACE) $(ARGS)
+
+bench-cost: .venv/.stamp-dev ## measure how time grows with pixels, faces, clients, batches and min_face_size
+	$(BIN)/python -m benchmarks.cost $(ARGS)
+
+# Needs only the packages of the service, so that it also runs from an unpacked bundle with another Python.
+RECORD_PYTHON = $(or $(GPU_PYTHON),$(GPU)/python)
+gpu-record: $(if $(GPU_PYTHON),,$(GPU_ENV)) ## measure the service on an NVIDIA GPU and write benchmarks/results/gpu-NAME.md (GPU_PYTHON=python3 uses another Python)
+	@$(RECORD_PYTHON) -c "import app.main" 2>/dev/null || { \
+	  echo "$(RECORD_PYTHON) cannot import the service. Install requirements/gpu.txt, or leave GPU_PYTHON out." >&2; exit 1; }
+	@$(RECORD_PYTHON) -m benchmarks.gpu $(ARGS)
 
 models: .venv/.stamp-dev ## make models/ from the published weights
 	$(BIN)/python -m training.make_models $(ARGS)
@@ -258,6 +285,7 @@ lock: .venv/.stamp-uv ## resolve pyproject.toml into requirements/*.txt (ARGS=--
 	$(AS_DEV) $(ARGS) --extra cpu --extra ray -o requirements/ray.txt
 	$(AS_DEV) $(ARGS) --extra cpu --extra ray --extra dev -o requirements/ray-dev.txt
 	$(AS_DEV) $(ARGS) --extra cpu --extra bench -o requirements/bench.txt
+	$(COMPILE) $(ARGS) --group deepface -o requirements/deepface.txt
 	$(COMPILE) $(ARGS) --group docker -o requirements/docker.txt
 	$(COMPILE) $(ARGS) --group audit -o requirements/audit.txt
 	$(COMPILE) $(ARGS) --group docs -o requirements/docs.txt

