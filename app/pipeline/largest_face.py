@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.faces import SIMILAR_AREA, Faces
+from app.pipeline.orientation import is_upright
 from app.runtime.timing import Timing
 from app.vision import boxes
 from app.vision.pyramid import ImagePyramid
@@ -34,7 +35,10 @@ def detect_largest(
     options = replace(options, max_faces=None)
     for min_face in _first_searches(picture, options.min_face_size):
         coarse = replace(options, min_face_size=min_face, orientation="upright")
-        face = detector.detect(picture, coarse, timing).largest(picture.width, picture.height)
+        faces = detector.detect(picture, coarse, timing)
+        if options.orientation == "auto" and not is_upright(faces).any():
+            continue  # the turned copies are searched if no smaller face is upright, either
+        face = faces.largest(picture.width, picture.height)
         if len(face) and boxes.area(face.boxes)[0] * SIMILAR_AREA >= (SURELY_FOUND * min_face) ** 2:
             return face
     return detector.detect(picture, options, timing).largest(picture.width, picture.height)

@@ -11,6 +11,7 @@ import pytest
 from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.faces import Faces
 from app.pipeline.largest_face import detect_largest
+from app.pipeline.orientation import is_upright
 from app.runtime.timing import Timing
 from app.vision.boxes import iou
 from app.vision.image import decode
@@ -51,6 +52,13 @@ def on_canvas(portraits: list[tuple[int, int, int]], width: int, height: int) ->
         small = cv2.resize(photo("astronaut.png"), (side, side), interpolation=cv2.INTER_AREA)
         canvas[y : y + side, x : x + side] = small
     return canvas
+
+
+def tilted(image: Image, degrees: float) -> Image:
+    """Return an image of the same size that is turned counterclockwise about its centre, on grey."""
+    height, width = image.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+    return cv2.warpAffine(image, turn, (width, height), borderValue=(128, 128, 128))
 
 
 def largest(detector: Detector, image: Image, options: DetectOptions = DEFAULTS) -> Faces:
@@ -128,3 +136,15 @@ def test_a_turned_face_is_found_if_no_face_is_upright(detector: Detector) -> Non
     assert_same_face(found, largest_of_all(detector, turned, options))
     assert found.rotations is not None
     assert found.rotations[0] != 0
+
+
+def test_a_face_on_its_side_does_not_end_the_search_for_turned_faces(detector: Detector) -> None:
+    image = tilted(photo("obama2.jpg")[:900], 55)
+    options = DetectOptions(orientation="auto")
+    first = detector.detect(ImagePyramid(image), DetectOptions(min_face_size=156), Timing())
+    assert len(first) == 1  # the first search finds the face, with inaccurate points
+    assert not is_upright(first)[0]
+    found, expected = largest(detector, image, options), largest_of_all(detector, image, options)
+    assert_same_face(found, expected)
+    assert found.rotations is not None
+    np.testing.assert_array_equal(found.rotations, [90])
