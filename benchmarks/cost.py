@@ -93,7 +93,7 @@ def faces(client: Client, rounds: int) -> Curve:
     by_face = [fit(found, column(times, "whole")) for times in (detect, embed)]
     text = (
         f"A face adds {by_face[0].slope:.2f} ms to `/detect` and {by_face[1].slope:.1f} ms to `/embed`. "
-        f"Without faces they take {by_face[0].constant:.0f} and {by_face[1].constant:.0f} ms."
+        f"The lines begin at {by_face[0].constant:.0f} and {by_face[1].constant:.0f} ms."
     )
     return Curve("faces", "faces in the image", FACES, panels, {"faces found": found}, text=text)
 
