@@ -184,6 +184,8 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = report.RESULTS,
 ) -> None:
     """Measure all curves, and write the plots, the figures and the tables of the page."""
+    with one_line_errors():
+        out.mkdir(parents=True, exist_ok=True)  # the measurement takes minutes
     in_use = report.cores_in_use()
     with one_line_errors():
         measured = [rows(rounds)]

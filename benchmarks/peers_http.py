@@ -163,6 +163,8 @@ def main(
     page: Annotated[Path, typer.Option(help="The page whose short table is replaced.")] = README,
 ) -> None:
     """Measure the services in turns, and write the tables."""
+    with one_line_errors():
+        out.mkdir(parents=True, exist_ok=True)  # the measurement takes minutes
     in_use = report.cores_in_use()
     rounds: dict[str, list[Round]] = {}
     with one_line_errors(), tempfile.TemporaryDirectory() as home:

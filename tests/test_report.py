@@ -1,13 +1,16 @@
-"""The note of a report, which warns of other processes."""
+"""The note of a report, which warns of other processes, and the folder of reports."""
 
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import ModuleType
+from unittest.mock import patch
 
 import pytest
 
-from benchmarks import report
+from benchmarks import cost, peers_http, report
 
 
 def test_the_note_warns_of_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,3 +29,15 @@ def test_a_process_that_computes_uses_a_core() -> None:
     finally:
         busy.kill()
         busy.wait()
+
+
+@pytest.mark.parametrize("benchmark", [cost, peers_http])
+def test_a_folder_that_cannot_be_made_is_refused_before_the_measurement(
+    benchmark: ModuleType, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with (
+        patch.object(report, "cores_in_use", side_effect=AssertionError("the measurement begins")),
+        pytest.raises(SystemExit, match=r"file"),
+    ):
+        benchmark.main(out=tmp_path / "file" / "results")
