@@ -73,6 +73,8 @@ def start() -> Iterator[Start]:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # What is started in the background ignores SIGINT, and so do its child processes.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
         )
         started.append(process)
         return process
