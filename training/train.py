@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 import keras
 import typer
 
+from app.runtime.precision import cpu_instructions
 from training.config import registry
 from training.config.changes import changed, check_name, resumed
 from training.config.registry import Run, RunError
@@ -28,6 +29,9 @@ from training.engine.fit import check_folder
 from training.evaluation.user_errors import one_line_errors
 
 Precision = Literal["float32", "mixed_bfloat16"]
+
+BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Instructions for products of bfloat16 numbers, of x86 and ARM."""
 
 OPTIONS: dict[type[RunConfig], frozenset[str]] = {
     LandmarkConfig: frozenset({"imagenet-weights"}),
@@ -83,7 +87,10 @@ def main(
             config = resumed(_recorded(folder, module), assignments)
         else:
             config = changed(module.CONFIG, assignments).model_copy(update={"name": folder.name})
-        keras.config.set_dtype_policy(_precision(folder, precision, resume))
+        policy = _precision(folder, precision, resume)
+        if policy == "mixed_bfloat16" and keras.backend.backend() == "tensorflow" and _lacks_bfloat16():
+            print("This CPU has no bfloat16 instructions, so mixed_bfloat16 is much slower than float32.")
+        keras.config.set_dtype_policy(policy)
         match config:
             case StageConfig():
                 photos = cascade_data.read(data, config, candidates, faces)
@@ -130,6 +137,12 @@ def _precision(folder: Path, wanted: Precision | None, resume: bool) -> str:
     if wanted not in (None, recorded):
         raise RunError(f"The run was started with --precision {recorded}, and a resumed run keeps it.")
     return recorded
+
+
+def _lacks_bfloat16() -> bool:
+    """Return whether the instructions of the CPU are known and have no products of bfloat16 numbers."""
+    known = cpu_instructions()
+    return bool(known) and BFLOAT16.isdisjoint(known)
 
 
 if __name__ == "__main__":

@@ -30,15 +30,24 @@ def has_int8_instructions(cpu_info: Path = CPU_INFO, machine: str | None = None)
         cpu_info: the file in which Linux lists the instructions of the CPU.
         machine: the architecture; that of this machine if None.
     """
+    wanted = _INSTRUCTIONS.get(machine or platform.machine(), frozenset())
+    return not wanted.isdisjoint(cpu_instructions(cpu_info))
+
+
+def cpu_instructions(cpu_info: Path = CPU_INFO) -> frozenset[str]:
+    """Return the instructions that Linux lists of the CPU, such as `avx2`; none outside Linux.
+
+    Args:
+        cpu_info: the file in which Linux lists them.
+    """
     try:
         lines = cpu_info.read_text().splitlines()
     except OSError:
-        return False
-    wanted = _INSTRUCTIONS.get(machine or platform.machine(), frozenset())
+        return frozenset()
     listed = (
         line.partition(":")[2].split() for line in lines if line.lower().startswith(("flags", "features"))
     )
-    return not wanted.isdisjoint(next(listed, []))
+    return frozenset(next(listed, []))
 
 
 def precision_on(device: Device, setting: PrecisionSetting) -> Precision:

@@ -25,6 +25,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         name = module.__name__.removeprefix("training.engine.")
         monkeypatch.setattr(module, "train", lambda *arguments, name=name: made.append((name, arguments)))
     monkeypatch.setattr(cascade_data, "read", lambda *arguments: arguments)
+    monkeypatch.setattr(train, "cpu_instructions", lambda: frozenset({"avx2", "avx512_bf16"}))
     return made
 
 
@@ -183,6 +184,20 @@ def test_a_name_that_is_no_name_of_a_folder_is_refused(calls: Calls, name: str) 
         assert (result.exit_code, calls) == (2, [])
     else:
         assert calls[0][1][3] == Path("runs/cnn68")
+
+
+@pytest.mark.parametrize(
+    ("instructions", "warned"), [({"avx2"}, True), ({"avx2", "avx512_bf16"}, False), (set(), False)]
+)
+def test_mixed_bfloat16_on_a_cpu_without_its_instructions_is_announced(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch, instructions: set[str], warned: bool
+) -> None:
+    monkeypatch.setattr(train, "cpu_instructions", lambda: frozenset(instructions))
+    result = command("cnn68", "--data", "d", "--precision", "mixed_bfloat16")
+    assert (result.exit_code, len(calls)) == (0, 1)
+    warning = "This CPU has no bfloat16 instructions, so mixed_bfloat16 is much slower than float32.\n"
+    assert result.output == (warning if warned else "")
+    assert command("cnn68", "--data", "d").output == ""
 
 
 def started(folder: Path, name: str, changes: dict[str, object], **facts: object) -> None:

@@ -19,7 +19,7 @@ from training.engine.cascade_data import CascadeData, LabelledBatch
 from training.engine.checkpoints import LogRow, Progress
 from training.engine.fit import TrainingJob, check_data, check_folder, fit
 from training.engine.initial_weights import load_start
-from training.engine.optimizer import optimizer
+from training.engine.optimizer import compile_net
 from training.importers.mtcnn import load_into_trainable
 from training.importers.packages import CACHE
 from training.losses.detection import cascade_loss
@@ -56,7 +56,7 @@ def train(run: Run, config: StageConfig, data: CascadeData, folder: Path, resume
     net = run.build()
     if not resume:
         load_start(net, run, config, folder, lambda: load_into_trainable(net, config.stage, CACHE))
-    net.compile(optimizer(config, len(data.training)), cascade_loss(config))
+    compile_net(net, config, len(data.training), cascade_loss(config))
     job = TrainingJob(
         net,
         net,

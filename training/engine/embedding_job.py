@@ -21,7 +21,7 @@ from training.engine.checkpoints import LogRow, Progress
 from training.engine.embedding_objectives import EmbeddingObjective, similarities
 from training.engine.fit import TrainingJob, check_data, check_folder, fit
 from training.engine.initial_weights import load_start
-from training.engine.optimizer import optimizer
+from training.engine.optimizer import compile_net
 from training.importers import sface
 from training.metrics import verification
 
@@ -68,8 +68,9 @@ def train(run: Run, config: EmbeddingConfig, data: Path, folder: Path, resume: b
     if not resume:
         imported = partial(sface.copy_weights, net) if net.name == "sface" else None
         load_start(net, run, config, folder, imported)
-    objective = embedding_objectives.build(net, config, faces.people)
-    objective.model.compile(optimizer(config, len(batches)), objective.loss, metrics=objective.metrics)
+    teacher = None if faces.vectors is None else faces.vectors.shape[1]
+    objective = embedding_objectives.build(net, config, faces.people, teacher)
+    compile_net(objective.model, config, len(batches), objective.loss, objective.metrics)
     facts: dict[str, object] = {
         "module": run.CONFIG.name,
         "faces": {"train": len(faces), "validation": len(unseen)},

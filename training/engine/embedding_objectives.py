@@ -53,13 +53,16 @@ class EmbeddingObjective:
     head: keras.Model | None = None
 
 
-def build(net: keras.Model, config: EmbeddingConfig, people: int) -> EmbeddingObjective:
+def build(
+    net: keras.Model, config: EmbeddingConfig, people: int, teacher: int | None = None
+) -> EmbeddingObjective:
     """Return the objective that the config names.
 
     Args:
         net: images (n, size, size, 3) to features (n, d).
         config: the run.
         people: number of people in the training set.
+        teacher: length of the vectors of a teacher; None if it is that of the features.
     """
     match config.objective:
         case "softmax":
@@ -69,7 +72,7 @@ def build(net: keras.Model, config: EmbeddingConfig, people: int) -> EmbeddingOb
         case "siamese":
             return _siamese(net, config)
         case "distillation":
-            return _distillation(net)
+            return _distillation(net, teacher or config.dimension)
 
 
 def build_trained(folder: Path) -> EmbeddingObjective:
@@ -117,8 +120,12 @@ def _triplet(net: keras.Model, config: EmbeddingConfig) -> EmbeddingObjective:
     return EmbeddingObjective(model, net, net, loss, [active])
 
 
-def _distillation(net: keras.Model) -> EmbeddingObjective:
-    model = keras.Model(net.input, unit_length(net.output))
+def _distillation(net: keras.Model, dimension: int) -> EmbeddingObjective:
+    features = net.output
+    if net.output_shape[-1] != dimension:
+        features = layers.Dense(dimension, use_bias=False, dtype="float32", name="vector")(features)
+    embed = keras.Model(net.input, features)
+    model = keras.Model(net.input, unit_length(features))
 
     def cosine(vectors: Tensor, embeddings: Tensor) -> Tensor:
         return ops.mean(ops.sum(vectors * embeddings, axis=-1))
@@ -126,7 +133,7 @@ def _distillation(net: keras.Model) -> EmbeddingObjective:
     def distance(vectors: Tensor, embeddings: Tensor) -> Tensor:
         return 1.0 - cosine(vectors, embeddings)
 
-    return EmbeddingObjective(model, net, net, distance, [cosine])
+    return EmbeddingObjective(model, net, embed, distance, [cosine])
 
 
 def _siamese(net: keras.Model, config: EmbeddingConfig) -> EmbeddingObjective:

@@ -13,6 +13,7 @@ from training.config.registry import BEST_WEIGHTS, RUN_FILE, RunError, read_run_
 from training.config.schema import RunConfig
 from training.data.batches.epochs import EpochBatches
 from training.engine import checkpoints
+from training.engine.allocator import keep_freed_memory
 from training.engine.checkpoints import AveragedWeights, LogRow, Progress
 from training.engine.progress import RunProgress
 from training.engine.run_log import RunLog
@@ -99,6 +100,7 @@ def fit(job: TrainingJob, config: RunConfig, folder: Path, resume: bool) -> Prog
     if progress.finished(config.epochs, config.patience):
         print(f"{folder} is trained: {progress.epoch} epochs are done. Give --epochs to train longer.")
     else:
+        keep_freed_memory()
         shown = RunProgress(config.epochs, len(job.batches), progress.epoch)
         net.fit(
             job.batches,

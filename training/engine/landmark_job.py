@@ -23,7 +23,7 @@ from training.data.storage.prepared import read_report
 from training.engine.checkpoints import LogRow, Progress
 from training.engine.fit import TrainingJob, check_data, check_folder, fit
 from training.engine.initial_weights import load_start
-from training.engine.optimizer import optimizer
+from training.engine.optimizer import compile_net
 from training.importers import face_mesh
 from training.losses.landmarks import LOSSES
 from training.metrics.landmarks import nme, rmse, squared_errors
@@ -63,7 +63,7 @@ def train(run: Run, config: LandmarkConfig, data: Path, folder: Path, resume: bo
         init_output_bias(net, np.nanmean(served_crops(faces, config.size)[1], axis=0))
     if not resume:
         load_start(net, run, config, folder, lambda: face_mesh.copy_trunk(net))
-    net.compile(optimizer(config, len(batches)), LOSSES[config.loss])
+    compile_net(net, config, len(batches), LOSSES[config.loss])
     facts: dict[str, object] = {
         "module": run.CONFIG.name,
         "faces": {"train": len(faces), "validation": len(images)},

@@ -26,7 +26,7 @@ from training.data.storage import identity_crops
 from training.data.storage.identity_crops import IdentityCrops
 from training.engine import embedding_objectives
 from training.engine.fit import SelectEpoch
-from training.engine.optimizer import optimizer
+from training.engine.optimizer import compile_net
 from training.evaluation.user_errors import one_line_errors
 from training.models.small_face import small_face
 from training.reports.markdown import dated, fill, table
@@ -67,7 +67,7 @@ def train_features(faces: IdentityCrops, weight: float) -> Float32[ndarray, "n 2
     config = CONFIG.model_copy(update={"center_weight": weight})
     objective = embedding_objectives.build(build(), config, faces.people)
     batches = EmbeddingBatches(faces, config)
-    objective.model.compile(optimizer(config, len(batches)), objective.loss, metrics=objective.metrics)
+    compile_net(objective.model, config, len(batches), objective.loss, objective.metrics)
     objective.model.fit(
         batches, epochs=config.epochs, shuffle=False, verbose=0, callbacks=[SelectEpoch(batches)]
     )

@@ -44,6 +44,18 @@ def test_every_weight_gets_a_gradient_and_a_few_steps_lower_the_loss(
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_features_of_another_length_than_the_teachers_vectors_are_projected(faces: IdentityCrops) -> None:
+    keras.utils.set_random_seed(0)
+    config = config_with({"objective": "distillation"})
+    inputs, labels = batches_of(EmbeddingBatches(faces, config), 0)[0]
+    net = tiny()
+    longer = np.concatenate([labels, labels[:, :3]], axis=1) / np.float32(2**0.5)
+    objective = embedding_objectives.build(net, config, 10, teacher=longer.shape[1])
+    assert objective.product is net
+    assert objective.embed.output_shape == (None, longer.shape[1])
+    assert share_left(objective.model, objective.loss, inputs, longer, steps=5, rate=1e-2) < 0.92
+
+
 def test_an_image_is_most_similar_to_itself() -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
     objective = embedding_objectives.build(small_face(16, 8), CONFIG, 3)
