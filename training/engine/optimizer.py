@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 import keras
 
 from training.config.schema import RunConfig
+from training.losses.tensor import Tensor
+
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 UNDECAYED = ("bias", "alpha", "beta", "gamma")
 """Names of the variables that do not decay."""
@@ -43,7 +46,7 @@ def optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
 
 
 def compile_net(
-    net: keras.Model, config: RunConfig, steps: int, loss: Callable, metrics: Sequence[Callable] = ()
+    net: keras.Model, config: RunConfig, steps: int, loss: Loss, metrics: Sequence[Loss] = ()
 ) -> None:
     """Compile a net for training, without XLA.
 

@@ -50,14 +50,11 @@ def step_ms(run: registry.Run, xla: bool, seconds: float) -> float:
 def table(rows: dict[str, list[float]]) -> str:
     """Return the times of each run as a table: with XLA, without it, and with kept memory as well."""
     head = ["run", "batch", "XLA", "without XLA", "without XLA, memory kept", "times faster"]
-    return markdown.table(
-        head,
-        [
-            [f"`{name}`", str(registry.find(name).CONFIG.batch), *(f"{ms:.0f} ms" for ms in times)]
-            + [f"{times[0] / times[-1]:.1f}"]
-            for name, times in rows.items()
-        ],
-    )
+    cells = []
+    for name, times in rows.items():
+        batch, faster = registry.find(name).CONFIG.batch, times[0] / times[-1]
+        cells.append([f"`{name}`", str(batch), *(f"{ms:.0f} ms" for ms in times), f"{faster:.1f}"])
+    return markdown.table(head, cells)
 
 
 def main(
