@@ -4,7 +4,6 @@ Sources: center loss, Wen et al. (2016); triplets, Schroff et al. (2015); Siames
 contrastive loss, Hadsell et al. (2006); distillation, Hinton et al. (2015).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,11 +24,9 @@ from training.config.registry import (
 from training.config.schema import EmbeddingConfig
 from training.losses import siamese as siamese_losses
 from training.losses.center import CenterLoss
-from training.losses.tensor import Tensor
+from training.losses.tensor import Loss, Tensor
 from training.losses.triplet import triplet_loss
 from training.models import siamese
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)

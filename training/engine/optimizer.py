@@ -1,13 +1,11 @@
 """The optimizer of every run: AdamW with warm-up and cosine decay."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 
 from training.config.schema import RunConfig
-from training.losses.tensor import Tensor
-
-Loss = Callable[[Tensor, Tensor], Tensor]
+from training.losses.tensor import Loss
 
 UNDECAYED = ("bias", "alpha", "beta", "gamma")
 """Names of the variables that do not decay."""

@@ -4,13 +4,9 @@ A loss takes labels and outputs, unit coordinates (n, 2k), and returns one numbe
 the mean.
 """
 
-from collections.abc import Callable
-
 from keras import ops
 
-from training.losses.tensor import Tensor
-
-Loss = Callable[[Tensor, Tensor], Tensor]
+from training.losses.tensor import Loss, Tensor
 
 WING_WIDTH, WING_CURVATURE = 10 / 256, 2 / 256
 """w and epsilon of the Wing loss. Feng et al. give them in pixels of a 256-pixel image."""
