@@ -1,10 +1,11 @@
-"""`landmarks68_unet` trained further on 300-W and on faces that it labelled itself. Not shipped.
+r"""`landmarks68_unet` trained further on 300-W and on faces that it labelled itself. Not shipped.
 
     python -m training.prepare landmarks --data DATA --out cache/300w
     python -m training.train landmarks68_strong --data cache/300w
     python -m training.train landmarks68_unet --data cache/300w
     python -m training.export runs/landmarks68_unet --name landmarks68_unet --models models
-    python -m training.prepare pseudo-labels --data DATA --beside cache/300w --out cache/pseudo-labels
+    python -m training.prepare pseudo-labels --data DATA --beside cache/300w --teacher landmarks68_unet \
+        --out cache/pseudo-labels
     python -m training.train landmarks68_pseudo_labels --data cache/pseudo-labels
 
 The run has not been completed: docs/experiments/landmark-nets.md.

@@ -1,4 +1,4 @@
-"""68 points by a residual U-net whose heatmaps are read by their centre of mass, on 300-W.
+"""68 points by a residual U-net whose heatmaps are read by their centre of mass, on 300-W. Not shipped.
 
     python -m training.prepare landmarks --data DATA --out cache/300w
     python -m training.train landmarks68_strong --data cache/300w
@@ -6,8 +6,8 @@
     python -m training.evaluate landmarks --data DATA --run runs/landmarks68_unet
 
 The run starts from the weights of `landmarks68_strong` and continues with less augmentation: the ranges of
-the first run exceed the noise of the detector's points by far. The shipped run was stopped after 34 of its 40
-epochs. Validation NME: 4.20% (`training/records/landmarks68_unet`). `landmarks68` replaced it. Other
+the first run exceed the noise of the detector's points by far. The recorded run was stopped after 34 of its
+40 epochs. Validation NME: 4.20% (`training/records/landmarks68_unet`). `landmarks68` replaced it. Other
 attempts: docs/experiments/landmark-nets.md.
 """
 

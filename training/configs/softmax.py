@@ -1,4 +1,4 @@
-r"""Softmax over people without center loss, to compare with `centerloss`; `triplet` starts from its weights.
+r"""Softmax over people without center loss, from random weights, to compare with center loss. Not shipped.
 
     python -m training.prepare identities --source folders:DATA/identities/celeba \
         --source folders:DATA/identities/vggface2 --validation 30 --out cache/people
