@@ -8,12 +8,12 @@ from training.losses.landmarks import (
     LOSSES,
     WING_CURVATURE,
     WING_WIDTH,
-    Loss,
     mean_squared,
     pairwise_squared,
     root_mean_squared,
     wing,
 )
+from training.losses.tensor import Loss
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy import ndarray
 
 from training.config import registry
 from training.studies.step_times import step_ms, table
@@ -10,10 +11,16 @@ from training.studies.step_times import step_ms, table
 @pytest.mark.parametrize("xla", [False, True])
 def test_a_step_trains_the_net_on_a_batch(monkeypatch: pytest.MonkeyPatch, xla: bool) -> None:
     run = registry.find("mtcnn_here_onet")
-    net, seen = run.build(), []
+    net = run.build()
     monkeypatch.setattr(run, "build", lambda: net)
+    seen: list[tuple[int, ...]] = []
     train = net.train_on_batch
-    monkeypatch.setattr(net, "train_on_batch", lambda x, y: seen.append(x.shape) or train(x, y))
+
+    def watched(images: ndarray, labels: ndarray) -> None:
+        seen.append(images.shape)
+        train(images, labels)
+
+    monkeypatch.setattr(net, "train_on_batch", watched)
     before = [np.array(weights) for weights in net.get_weights()]
     assert step_ms(run, xla, 1e-6) > 0
     assert seen == [(run.CONFIG.batch, *net.input_shape[1:])] * 2
