@@ -48,8 +48,8 @@ def compile_net(
 ) -> None:
     """Compile a net for training, without XLA.
 
-    XLA, which Keras chooses for TensorFlow by default, computes the gradients of convolutions on a CPU 1.5 to
-    3 times more slowly than TensorFlow does (docs/experiments/training-speed.md).
+    XLA, which Keras chooses for TensorFlow by default, makes most steps on a CPU 1.4
+    to 3 times longer (docs/experiments/training-speed.md).
 
     Args:
         net: the net with all that its objective adds.
