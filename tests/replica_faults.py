@@ -15,7 +15,7 @@ class Fault:
 
     Attributes:
         what: a description.
-        at: when it happened, by `time.monotonic`.
+        at: when its signal was sent, by `time.monotonic`.
         in_hands: number of requests that the replica had.
         noticed: seconds until the balancer sent it no more requests.
         ended: seconds until the process ended.
@@ -66,12 +66,15 @@ def rehearse(
 
 
 def lost_without_reason(record: Record, faults: list[Fault]) -> list[str]:
-    """Return descriptions of the lost requests that no killed replica had in its hands."""
-    kills = [fault.at for fault in faults if "killed" in fault.what]
+    """Return descriptions of the lost requests that no killed replica had in its hands.
+
+    HAProxy answers such a request with 502, or closes a connection that has had an answer before (status 0).
+    """
+    kills = [(fault.at, fault.at + fault.ended) for fault in faults if "killed" in fault.what]
     return [
         f"{sample.kind}: {sample.status} {sample.reason}"
         for sample in record.lost
-        if not any(sample.start <= at <= sample.end and sample.status == 502 for at in kills)
+        if sample.status not in (0, 502) or not any(s <= sample.end and sample.start <= e for s, e in kills)
     ]
 
 

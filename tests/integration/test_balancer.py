@@ -12,7 +12,7 @@ import pytest
 from app.errors import NotReady
 from app.service.problems import BY_ERROR
 from tests.balancer import Balancer, balancing
-from tests.servers import http, until
+from tests.servers import client_of, http, until
 
 pytestmark = pytest.mark.integration
 
@@ -82,7 +82,10 @@ def balancer(replicas: tuple[FakeReplica, FakeReplica], tmp_path: Path) -> Itera
 
 
 def sent_to_one_that_dies(
-    replicas: tuple[FakeReplica, FakeReplica], balancer: Balancer, request: tuple[str, str, bytes]
+    replicas: tuple[FakeReplica, FakeReplica],
+    balancer: Balancer,
+    request: tuple[str, str, bytes],
+    client: httpx.Client = http,
 ) -> httpx.Response:
     """Return the answer to a request that the first replica receives, and does not answer before it dies."""
     first, second = replicas
@@ -90,8 +93,9 @@ def sent_to_one_that_dies(
     until(lambda: balancer.ready() == {"replica-1"}, 10)
     method, path, body = request
     with ThreadPoolExecutor() as pool:
-        answer = pool.submit(http.request, method, f"{balancer.url}{path}", content=body, timeout=30)
-        until(lambda: first.received, 10)
+        received = len(first.received)
+        answer = pool.submit(client.request, method, f"{balancer.url}{path}", content=body, timeout=30)
+        until(lambda: len(first.received) > received, 10)
         second.is_ready = True
         until(lambda: balancer.ready() == {"replica-1", "replica-2"}, 10)
         first.die()
@@ -138,6 +142,18 @@ def test_another_request_is_not_repeated_and_its_problem_says_so(
     assert answer.status_code == 502
     assert answer.headers["content-type"] == "application/problem+json"
     assert "may have been made" in answer.json()["detail"]
+    assert replicas[1].received == []
+
+
+def test_a_connection_that_has_had_an_answer_is_closed_instead(
+    replicas: tuple[FakeReplica, FakeReplica], balancer: Balancer
+) -> None:
+    replicas[1].is_ready = False
+    until(lambda: balancer.ready() == {"replica-1"}, 10)
+    with client_of(balancer.url) as client:
+        assert client.get(PERSON).text == "first"
+        with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+            sent_to_one_that_dies(replicas, balancer, ("PATCH", PERSON, b"{}"), client)
     assert replicas[1].received == []
 
 
