@@ -1,7 +1,7 @@
 """Objectives for embedding nets: softmax with or without center loss, triplets, Siamese pairs, distillation.
 
 Sources: center loss, Wen et al. (2016); triplets, Schroff et al. (2015); Siamese network, Koch et al. (2015);
-contrastive loss, Hadsell et al. (2006); distillation, Hinton et al. (2015).
+contrastive loss, Hadsell et al. (2006); distillation, Hinton et al. (2015); SimHash, Charikar (2002).
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from numpy import ndarray
 
 from training.config.registry import (
     BEST_WEIGHTS,
+    RunError,
     config_of,
     find,
     load_weights,
@@ -27,6 +28,13 @@ from training.losses.center import CenterLoss
 from training.losses.tensor import Loss, Tensor
 from training.losses.triplet import triplet_loss
 from training.models import siamese
+
+SIMHASH_SLOPE = 6.0
+"""Slope of the bits of a unit vector's SimHash. Each bit says on which side of a random plane it lies.
+
+The distance of two SimHashes approximates the angle between the vectors, so the differences that the head of
+a Siamese network reads mean something from the start.
+"""
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,8 @@ def build(
         net: images (n, size, size, 3) to features (n, d).
         config: the run.
         people: number of people in the training set.
-        teacher: length of the vectors of a teacher; None if it is that of the features.
+        teacher: length of the vectors of a teacher; None if it is that of the features. Features of another
+            length learn the SimHash of the vectors.
     """
     match config.objective:
         case "softmax":
@@ -69,7 +78,9 @@ def build(
         case "siamese":
             return _siamese(net, config)
         case "distillation":
-            return _distillation(net, teacher or config.dimension)
+            if teacher is None or teacher == config.dimension:
+                return _distillation(net)
+            return _simhash(net, config, teacher)
 
 
 def build_trained(folder: Path) -> EmbeddingObjective:
@@ -117,12 +128,8 @@ def _triplet(net: keras.Model, config: EmbeddingConfig) -> EmbeddingObjective:
     return EmbeddingObjective(model, net, net, loss, [active])
 
 
-def _distillation(net: keras.Model, dimension: int) -> EmbeddingObjective:
-    features = net.output
-    if net.output_shape[-1] != dimension:
-        features = layers.Dense(dimension, use_bias=False, dtype="float32", name="vector")(features)
-    embed = keras.Model(net.input, features)
-    model = keras.Model(net.input, unit_length(features))
+def _distillation(net: keras.Model) -> EmbeddingObjective:
+    model = keras.Model(net.input, unit_length(net.output))
 
     def cosine(vectors: Tensor, embeddings: Tensor) -> Tensor:
         return ops.mean(ops.sum(vectors * embeddings, axis=-1))
@@ -130,7 +137,27 @@ def _distillation(net: keras.Model, dimension: int) -> EmbeddingObjective:
     def distance(vectors: Tensor, embeddings: Tensor) -> Tensor:
         return 1.0 - cosine(vectors, embeddings)
 
-    return EmbeddingObjective(model, net, embed, distance, [cosine])
+    return EmbeddingObjective(model, net, net, distance, [cosine])
+
+
+def _simhash(net: keras.Model, config: EmbeddingConfig, teacher: int) -> EmbeddingObjective:
+    if getattr(net.layers[-1], "activation", None) is not keras.activations.sigmoid:
+        raise RunError(
+            f"{config.name} returns {config.dimension} numbers, and the teacher's vectors have {teacher}. "
+            f"End its net with sigmoids, which learn bits of the vectors, or set dimension={teacher}."
+        )
+    planes = np.random.default_rng(0).normal(size=(teacher, config.dimension)).astype(np.float32)
+
+    def bits(vectors: Tensor) -> Tensor:
+        return ops.sigmoid(SIMHASH_SLOPE * ops.matmul(vectors, planes))
+
+    def cross_entropy(vectors: Tensor, outputs: Tensor) -> Tensor:
+        return ops.mean(keras.losses.binary_crossentropy(bits(vectors), outputs))
+
+    def right(vectors: Tensor, outputs: Tensor) -> Tensor:
+        return ops.mean(ops.cast(ops.equal(outputs > 0.5, bits(vectors) > 0.5), outputs.dtype))
+
+    return EmbeddingObjective(net, net, net, cross_entropy, [right])
 
 
 def _siamese(net: keras.Model, config: EmbeddingConfig) -> EmbeddingObjective:

@@ -10,7 +10,7 @@ import pytest
 from tests.training.batches import batches_of
 from tests.training.identity_sets import CONFIG, METRIC, VARIANTS, config_with, tiny, write_prepared
 from tests.training.learning import gradients, share_left
-from training.config.registry import BEST_WEIGHTS
+from training.config.registry import BEST_WEIGHTS, RunError
 from training.data.batches.embeddings import EmbeddingBatches
 from training.data.storage import identity_crops
 from training.data.storage.identity_crops import IdentityCrops
@@ -44,16 +44,34 @@ def test_every_weight_gets_a_gradient_and_a_few_steps_lower_the_loss(
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_features_of_another_length_than_the_teachers_vectors_are_projected(faces: IdentityCrops) -> None:
+def test_sigmoids_learn_bits_whose_distance_is_the_angle_between_the_teachers_vectors() -> None:
     keras.utils.set_random_seed(0)
+    vectors = np.random.default_rng(1).normal(size=(60, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    given = keras.Input((16,))
+    net = keras.Model(given, keras.layers.Dense(512, activation="sigmoid")(given))
+    config = CONFIG.model_copy(update={"objective": "distillation", "dimension": 512})
+    objective = embedding_objectives.build(net, config, 10, teacher=16)
+    assert objective.product is objective.embed is net
+
+    def error() -> float:
+        """Return the mean difference between distances of bits and angles, in shares of 180 degrees."""
+        codes = net.predict(vectors, verbose=0)
+        distances = np.abs(codes[:, None] - codes[None]).mean(axis=2)
+        return float(np.abs(distances - np.arccos(np.clip(vectors @ vectors.T, -1, 1)) / np.pi).mean())
+
+    before = error()
+    assert share_left(objective.model, objective.loss, vectors, vectors, steps=200, rate=0.1) < 0.5
+    assert before > 0.2
+    assert error() < 0.05
+    (right,) = objective.metrics
+    assert float(right(vectors, net.predict(vectors, verbose=0))) > 0.95
+
+
+def test_only_sigmoids_can_learn_vectors_of_another_length() -> None:
     config = config_with({"objective": "distillation"})
-    inputs, labels = batches_of(EmbeddingBatches(faces, config), 0)[0]
-    net = tiny()
-    longer = np.concatenate([labels, labels[:, :3]], axis=1) / np.float32(2**0.5)
-    objective = embedding_objectives.build(net, config, 10, teacher=longer.shape[1])
-    assert objective.product is net
-    assert objective.embed.output_shape == (None, longer.shape[1])
-    assert share_left(objective.model, objective.loss, inputs, longer, steps=5, rate=1e-2) < 0.92
+    with pytest.raises(RunError, match="End its net with sigmoids"):
+        embedding_objectives.build(tiny(), config, 10, teacher=config.dimension + 3)
 
 
 def test_an_image_is_most_similar_to_itself() -> None:
