@@ -185,7 +185,7 @@ def test_a_name_that_is_no_name_of_a_folder_is_refused(calls: Calls, name: str) 
         assert result.output == f"The name {name!r} is not valid. Use letters, digits, _ and -.\n"
         assert (result.exit_code, calls) == (2, [])
     else:
-        assert calls[0][1][3].name == "cnn68"
+        assert calls[0][1][3] == Path("no-such-folder/cnn68")
 
 
 @pytest.mark.parametrize(
