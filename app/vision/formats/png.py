@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_BYTES = 13
+_HEAD = frozenset({b"IHDR", b"PLTE", b"tRNS"})
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """The passes of interlaced images: first column, first row, column step, row step."""
@@ -56,14 +57,17 @@ def read(data: bytes) -> PngFile:
     """Return the parts of a PNG file that describe its pixels.
 
     Raises:
-        ValueError: the file ends before its pixels.
+        ValueError: the file ends before its pixels, or has two headers.
     """
-    head, pixels, exif, header = [_SIGNATURE], [], b"", None
+    head: dict[bytes, bytes] = {}  # the first chunk of each kind
+    pixels, exif, header = [], b"", None
     for kind, body in _chunks(data):
         if kind == b"IHDR" and len(body) == _HEADER_BYTES:
-            header = header or struct.unpack(">IIBBBBB", body)
-        if kind in {b"IHDR", b"PLTE", b"tRNS"}:
-            head.append(_chunk(kind, body))
+            if header is not None:
+                raise ValueError("the file has two headers")
+            header = struct.unpack(">IIBBBBB", body)
+        if kind in _HEAD and kind not in head:
+            head[kind] = _chunk(kind, body)
         elif kind == b"IDAT":
             pixels.append(body)
         elif kind == b"eXIf":
@@ -71,7 +75,8 @@ def read(data: bytes) -> PngFile:
     if header is None or not pixels:
         raise ValueError("the file ends before its pixels")
     width, height, depth, colour, _, _, interlaced = header
-    return PngFile(width, height, depth, colour, interlaced == 1, b"".join(head), b"".join(pixels), exif)
+    start = _SIGNATURE + b"".join(head.values())
+    return PngFile(width, height, depth, colour, interlaced == 1, start, b"".join(pixels), exif)
 
 
 def rows_present(png: PngFile) -> tuple[int, int]:

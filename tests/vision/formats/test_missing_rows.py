@@ -9,6 +9,7 @@ import pytest
 
 from app.errors import TruncatedImage, UnsupportedFormat
 from app.vision.formats import png
+from app.vision.formats.jpeg import MAX_SCANS, MAX_SEGMENTS
 from app.vision.formats.missing import MAX_MISSING_ROWS
 from app.vision.image import decode
 from tests.vision.formats.test_metadata import LIMIT, SIZE, encoded, png_chunk, scene
@@ -60,6 +61,88 @@ def test_a_progressive_jpeg_that_lacks_rows_of_its_first_scan_is_refused() -> No
     second = data.index(b"\xff\xda", first + 2)
     with pytest.raises(TruncatedImage, match="rows are missing"):
         decode(data[: first + (second - first) // 5], LIMIT, "image")
+
+
+def scans_of(data: bytes) -> list[int]:
+    return [at for at in range(len(data)) if data.startswith(b"\xff\xda", at)]
+
+
+@pytest.mark.parametrize("scan", [1, 3, 9])
+def test_memory_that_the_decoder_has_not_written_is_not_returned(scan: int) -> None:
+    """After a warning, simplejpeg does not see the error, and returns its buffer as it was allocated."""
+    data = encoded("JPEG", quality=95, progressive=True)
+    at = scans_of(data)[scan]
+    warning, error = b"zz", b"\xff\x02\x00\x04ab"
+    with pytest.raises(TruncatedImage, match="90 of 90 rows are missing"):
+        decode(data[:at] + warning + error + data[at:], LIMIT, "image")
+
+
+@pytest.mark.parametrize(
+    ("options", "fill", "start", "end"),
+    [
+        ({"restart_marker_rows": 1}, b"\0", 0.4, 1.0),
+        ({"restart_marker_rows": 1}, b"\xff", 0.25, 0.75),
+        ({}, b"\xff", 0.25, 0.75),
+        ({}, b"\0", 0.4, 1.0),
+    ],
+)
+def test_a_jpeg_with_a_part_without_data_is_refused(
+    options: dict[str, object], fill: bytes, start: float, end: float
+) -> None:
+    """The warnings of libjpeg differ: extraneous bytes, an unsupported marker, a premature end."""
+    data = encoded("JPEG", quality=95, **options)
+    at = scans_of(data)[0]
+    first, last = (at + int((len(data) - at) * share) for share in (start, end))
+    with pytest.raises(TruncatedImage, match="rows are missing"):
+        decode(data[:first] + fill * (last - first) + data[last:], LIMIT, "image")
+
+
+def test_a_jpeg_in_ycck_that_lacks_rows_is_refused() -> None:
+    out = io.BytesIO()
+    scene().convert("CMYK").save(out, "JPEG", quality=95)
+    data = out.getvalue()
+    transform = data.index(b"Adobe") + 11
+    data = data[:transform] + b"\x02" + data[transform + 1 :]
+    assert decode(data, LIMIT, "image").shape == (*SIZE[::-1], 3)
+    with pytest.raises(TruncatedImage, match="rows are missing"):
+        decode(cut(data, 0.4), LIMIT, "image")
+
+
+def test_a_jpeg_with_too_many_scans_is_not_decoded() -> None:
+    data = encoded("JPEG", quality=95, progressive=True)[:-2]
+    scans = scans_of(data)
+    last = data[scans[-1] :]
+    most = data + last * (MAX_SCANS - len(scans))
+    behind_the_end = decode(most + EOI + last * 200, LIMIT, "image")
+    assert (behind_the_end == decode(most + EOI, LIMIT, "image")).all()
+    with pytest.raises(UnsupportedFormat, match="more than 100 scans"):
+        decode(most + last + EOI, LIMIT, "image")
+
+
+def test_a_jpeg_with_too_many_segments_is_refused() -> None:
+    data = encoded("JPEG", quality=95)
+    empty = b"\xff\xe1\x00\x02"
+    few = data[:2] + empty * (MAX_SEGMENTS - 100) + data[2:]
+    assert decode(few, LIMIT, "image").shape == (*SIZE[::-1], 3)
+    with pytest.raises(TruncatedImage, match="more than 10000 segments"):
+        decode(data[:2] + empty * MAX_SEGMENTS + data[2:], LIMIT, "image")
+
+
+def test_a_second_header_of_a_png_is_refused() -> None:
+    """Its size would replace the one that was checked."""
+    data = png_rows(3, 3)
+    second = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 500, 500, 8, 2, 0, 0, 0))
+    with pytest.raises(TruncatedImage, match="two headers"):
+        decode(data[:33] + second + data[33:], LIMIT, "image")
+
+
+def test_the_first_palette_of_a_png_counts() -> None:
+    out = io.BytesIO()
+    scene().quantize(8).save(out, "PNG")
+    data = out.getvalue()
+    at = data.index(b"IDAT") - 4
+    again = png_chunk(b"PLTE", bytes(24))
+    assert (decode(data[:at] + again + data[at:], LIMIT, "image") == decode(data, LIMIT, "image")).all()
 
 
 def png_rows(rows: int, height: int, *, interlaced: bool = False, complete: bool = True) -> bytes:
