@@ -91,7 +91,7 @@ def _postgres_store(settings: Settings, limits: records.Limits) -> GalleryStore:
     except ImportError as error:
         raise GalleryUnavailable(
             "FACE_GALLERY names a PostgreSQL database, which needs the extra postgres. Install it: "
-            f"make postgres, or pip install 'facet[postgres]' ({error})."
+            f"make postgres, or pip install '.[postgres]' in the folder of Facet ({error})."
         ) from error
     search = {
         "memory": None,

@@ -67,7 +67,7 @@ def tracer_of(settings: Settings, version: str) -> "OtelTracer | None":
     if not all(map(_is_installed, _OTEL_PACKAGES)):
         raise CannotStart(
             "FACE_OTLP_ENDPOINT is set, but the packages of the extra otel are not installed. Install them "
-            "(make otel, or pip install 'facet[otel]'), or remove the setting."
+            "(make otel, or pip install '.[otel]' in the folder of Facet), or remove the setting."
         )
     from app.runtime.tracing import OtelTracer  # imports optional packages
 

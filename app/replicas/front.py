@@ -50,7 +50,7 @@ def remote_operations(settings: Settings) -> RemoteOperations:
     if find_spec("ray") is None:
         raise CannotStart(
             "FACE_RAY_ADDRESS is set, but the packages of the extra ray are not installed. Install them "
-            "(make ray, or pip install 'facet[ray]'), or remove the setting."
+            "(make ray, or pip install '.[ray]' in the folder of Facet), or remove the setting."
         )
     from app.replicas.cluster import RayReplicas  # imports an optional package
 

@@ -82,8 +82,8 @@ class Face(_Response):
     )
     rotation: Rotation = Field(
         description="By how many degrees the image was turned clockwise when the face was found: 0, or with "
-        "`orientation=auto` also 90, 180 or 270. Turned by it, the face is upright. All coordinates are "
-        "those of the image as it was sent."
+        "`orientation=auto` also 90, 180 or 270. The face is upright if the image is turned by it. All "
+        "coordinates are those of the image as it was sent."
     )
 
     @classmethod

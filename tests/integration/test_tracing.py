@@ -56,7 +56,7 @@ def test_a_missing_package_is_named(module: str, workers: int) -> None:
         assert running.wait(60) == 1
     (line,) = [line for line in lines if "FACE_OTLP_ENDPOINT" in line]
     assert "make otel" in line
-    assert "facet[otel]" in line
+    assert "pip install '.[otel]' in the folder of Facet" in line
     assert not any("Traceback" in line for line in lines), lines
 
 
