@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from app.api.content_negotiation import JSON
 from app.api.dependencies import while_connected
 from app.api.problem_handlers import root_path
-from app.errors import FacetError
+from app.errors import FacetError, Overloaded
 from app.runtime import spans
 from app.runtime.request_context import RequestContext
 from app.service import problems
@@ -60,9 +60,14 @@ async def map_each(
         uploads: the images, or the errors that they had before. The list is emptied, so that each image is
             freed when it is done.
         operation: the operation on one image.
+
+    Raises:
+        Overloaded: the request gets no place. No image has been read.
     """
     room = asyncio.Semaphore(service.admission.workers)
     large = len(uploads) > 1
+    if not all(isinstance(upload, FacetError) for upload in uploads):
+        service.admission.place(context, large)
 
     async def one(upload: Upload | FacetError) -> T | Problem:
         try:
@@ -71,6 +76,8 @@ async def map_each(
             async with room:
                 with spans.span("image"):
                     return await service.run(context, lambda operations: operation(operations, upload), large)
+        except Overloaded:
+            raise  # for a single image that turned out to be large; a batch has its place already
         except FacetError as error:
             problem = problems.of_error(error, service.limits, request.url.path)
             return problem.under(root_path(request.scope))

@@ -94,7 +94,8 @@ class _Clusters:
 
         Args:
             cluster: the cluster.
-            previous: the cluster to return if it is as similar as the most similar one.
+            previous: the cluster to return if it is as similar as the most similar one, or None. It has
+                reached the threshold, by a similarity that may differ by rounding, and need not again.
         """
         n = len(self.owner)
         candidates = np.zeros(n, bool)
@@ -104,6 +105,8 @@ class _Clusters:
             taken = np.zeros(self._images.max() + 1, bool)
             taken[self._images[self.owner == cluster]] = True
             candidates[self.owner[taken[self._images]]] = False
+        if previous is not None:
+            candidates[previous] = True
         others = np.flatnonzero(candidates)
         if len(others) == 0:
             return None
@@ -113,13 +116,11 @@ class _Clusters:
         else:
             similarity = (self._means @ mean)[others]
         best = int(similarity.argmax())
-        if similarity[best] < self._threshold - _ROUNDING:
-            return None
         if previous is not None:
             place = int(np.searchsorted(others, previous))
             if similarity[place] >= similarity[best] - _ROUNDING:
                 return previous
-        return int(others[best])
+        return int(others[best]) if similarity[best] >= self._threshold - _ROUNDING else None
 
     def merge(self, first: int, second: int) -> None:
         """Merge the second cluster into the first one."""

@@ -57,8 +57,8 @@ class AnchorFreeProposer:
         """Return candidates, by descending score. They may be slightly smaller than the smallest face."""
         spec, policy, min_face = self._spec, self._policy, search.min_face
         pixels = search.max_pixels or spec.best_pixels
-        largest_cell = int(min_face * (pixels / (picture.width * picture.height)) ** 0.5)
-        cell = max(spec.cell, min(spec.best_cell, largest_cell))
+        largest_cell = min_face * (pixels / (picture.width * picture.height)) ** 0.5
+        cell = max(spec.cell, int(min(spec.best_cell, largest_cell)))
         sizes = pyramid.levels(picture.width, picture.height, min_face, cell, spec.factor)
         tiles = tiling.tiles(sizes, policy, spec.window)
         if not tiles:

@@ -14,6 +14,11 @@ FIRST_SHARE, SEARCH_RATIO = 0.25, 3.0
 """The search for the largest face begins with this share of the shorter side as the smallest face. Each
 further search takes faces that are smaller by the ratio."""
 
+MAX_FACES = 1000
+"""Maximum number of faces of a search. In a picture of more faces, those with the highest scores are
+compared, so that no picture needs unlimited memory.
+"""
+
 SURELY_FOUND = 1.3
 """A face of this many times the smallest face's side is found by a search, if the nets find it at all."""
 
@@ -32,7 +37,7 @@ def detect_largest(
         options: the options of the detection; `max_faces` has no effect.
         timing: receives the times of the stages.
     """
-    options = replace(options, max_faces=None)
+    options = replace(options, max_faces=MAX_FACES)
     for min_face in _first_searches(picture, options.min_face_size):
         coarse = replace(options, min_face_size=min_face, orientation="upright")
         faces = detector.detect(picture, coarse, timing)

@@ -90,6 +90,23 @@ class Admission:
             self._unanswered.add(context)
         return context
 
+    def place(self, context: RequestContext, large: bool = False) -> None:
+        """Take the place of a request before its first job, for requests of several jobs. `run` does it, too.
+
+        Args:
+            context: the context that `admit` returned.
+            large: whether its jobs are treated as large.
+
+        Raises:
+            Overloaded: all places, or all places for large images, are taken.
+        """
+        with self._lock:
+            if context not in self._placed:
+                self._check_places()
+                self._placed.add(context)
+            if large:
+                self._place_large(context)
+
     def release(self, context: RequestContext) -> None:
         """Record that a request was answered. Its place is free when its last job has ended.
 
@@ -125,13 +142,9 @@ class Admission:
         if context.deadline is None and self._timeout_s is not None:
             context.deadline = time.monotonic() + self._timeout_s
         context.check()
+        self.place(context, large)
         submitted = Job(context, job, large)
         with self._lock:
-            if context not in self._placed:
-                self._check_places()
-                self._placed.add(context)
-            if large:
-                self._place_large(context)
             self._occupants[context] += 1
         try:
             async with asyncio.timeout_at(context.deadline) as limit:
@@ -212,6 +225,6 @@ class Admission:
             self._vacate(job.context)
 
     def _cancel(self, job: Job, error: FacetError) -> None:
-        job.context.cancel(error)
-        self._telemetry.rejected("deadline" if isinstance(error, DeadlineExceeded) else "cancelled")
+        if job.context.cancel(error):
+            self._telemetry.rejected("deadline" if isinstance(error, DeadlineExceeded) else "cancelled")
         self._threads.drop(job)

@@ -40,11 +40,17 @@ class RequestContext:
         if error is not None:
             raise error
 
-    def cancel(self, error: FacetError) -> None:
-        """Make every later `check` raise this error. Only the first cancellation has an effect."""
+    def cancel(self, error: FacetError) -> bool:
+        """Make every later `check` raise this error. Only the first cancellation has an effect.
+
+        Returns:
+            Whether it is the first cancellation.
+        """
+        first = self._cancelled is None
         self._cancelled = self._cancelled or error
         for callback in list(self._on_cancel):
             callback()
+        return first
 
     @contextmanager
     def on_cancel(self, callback: Callable[[], object]) -> Iterator[None]:

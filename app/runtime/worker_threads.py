@@ -178,7 +178,8 @@ class WorkerThreads:
                 job.started = time.perf_counter()
                 self._running.add(job)
                 self._report()
-            job.variables.run(self._run, job)
+            if job.variables.run(self._run, job):
+                self._postpone(job)
             del job  # it has the image
 
     def _next(self) -> Job | None:
@@ -191,7 +192,13 @@ class WorkerThreads:
             return self._waiting[True].popleft()
         return self._waiting[False].popleft() if self._waiting[False] else None
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: Job) -> bool:
+        """Run a job.
+
+        Returns:
+            Whether it is to be queued as a large job. The caller does this, because another thread that takes
+            it cannot enter its context variables before this thread has left them.
+        """
         timing = Timing(job.context, job.submitted, partial(self._expect, job))
         timing.begin_job()
         spans.past_span(QUEUE, job.queued)
@@ -199,7 +206,7 @@ class WorkerThreads:
             timing.check()
             result = job.work()
         except Postponed:
-            self._postpone(job)
+            return True
         except BaseException as error:
             self._end(job)
             job.finish(error=_without_libraries(error))
@@ -208,6 +215,7 @@ class WorkerThreads:
             job.finish(result)
         finally:
             timing.end_job()
+        return False
 
     def _expect(self, job: Job, milliseconds: float) -> None:
         """Record what a running job is going to take, and treat it as large if it takes long.
@@ -226,13 +234,14 @@ class WorkerThreads:
                 raise Postponed("The image is large.")
 
     def _postpone(self, job: Job) -> None:
+        done = job.done
         with self._changed:
             self._running.remove(job)
             job.queued = time.perf_counter()
             self._waiting[True].append(job)
             self._report()
             self._changed.notify()
-        if job.done.cancelled():  # while it ran
+        if done.cancelled():  # while it ran
             self.drop(job)
 
     def _end(self, job: Job) -> None:

@@ -12,6 +12,9 @@ from numpy import ndarray
 
 Metric = Literal["iou", "iom"]
 
+_BLOCK = 1 << 20
+"""Number of pairs of boxes that vote at once. Each needs about 20 bytes."""
+
 
 def area(boxes: Float32[ndarray, "n 4"]) -> Float32[ndarray, " n"]:
     """Return the areas of boxes in square pixels; 0 for a box with x2 < x1 or y2 < y1."""
@@ -138,6 +141,12 @@ def vote(
         all_of_them: all boxes, the kept ones included.
         threshold: minimum IoU of a vote.
     """
+    rows = max(1, _BLOCK // max(1, len(all_of_them)))
+    blocks = [kept[start : start + rows] for start in range(0, len(kept), rows)]
+    return np.concatenate([kept[:0], *(_vote(block, all_of_them, threshold) for block in blocks)])
+
+
+def _vote(kept: ndarray, all_of_them: ndarray, threshold: float) -> ndarray:
     near = (iou(kept, all_of_them) > threshold).astype(np.float32)
     votes = near.sum(axis=1, keepdims=True)
     return np.where(votes > 0, near @ all_of_them / np.maximum(votes, 1), kept).astype(np.float32)

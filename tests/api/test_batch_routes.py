@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -96,6 +97,31 @@ def test_pictures_of_a_batch_take_turns_with_other_requests() -> None:
         results = send(client, "/detect/batch", [picture()] * 12).json()["results"]
         assert [len(result["faces"]) for result in results] == [2] * 12
         assert app.state.service.admission.admitted == 0
+
+
+def test_a_batch_that_gets_no_place_is_refused_as_a_whole() -> None:
+    entered, gate = threading.Event(), threading.Event()
+    calls = [0]
+
+    def hold() -> None:
+        calls[0] += 1
+        if calls[0] > 1:  # the warm-up is the first call
+            entered.set()
+            gate.wait(30)
+
+    app = create_app(Settings(max_concurrent=2, max_queue=0), fake_analyzer(hold))
+    with serving(app) as url, client_of(url) as client, ThreadPoolExecutor() as pool:
+        try:
+            first = pool.submit(send, client, "/detect/batch", [picture()] * 2)
+            assert entered.wait(10)
+            refused = send(client, "/detect/batch", [picture()] * 3)
+            problem(refused, 503, "overloaded")
+            assert int(refused.headers["retry-after"]) > 0
+        finally:
+            gate.set()
+        assert ["faces" in result for result in first.result().json()["results"]] == [True] * 2
+        metrics = client.get("/metrics").text
+        assert 'face_rejected_total{reason="queue-full"} 1.0' in metrics
 
 
 def test_a_deadline_is_the_whole_batchs_and_what_was_done_stays() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from app.gallery.clustering import cluster
+from app.gallery.clustering import _ROUNDING, cluster
 
 SEEDS = st.integers(0, 10_000)
 
@@ -91,6 +91,26 @@ def test_a_similarity_at_the_threshold_is_enough() -> None:
     vectors = np.array([[1, 0], [0.6, 0.8]], np.float32)
     assert cluster(vectors, np.arange(2), 0.6).tolist() == [0, 0]
     assert cluster(vectors, np.arange(2), 0.601).tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("seed", range(12, 20))
+def test_a_similarity_that_rounding_moves_across_the_threshold_ends_the_search(seed: int) -> None:
+    """The product of two vectors depends on their order in the last bit."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(1, 512)) + 0.55 * rng.normal(size=(6, 512))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    similarities = (vectors @ vectors.T)[np.triu_indices(6, k=1)]
+    steps = 0
+
+    def check() -> None:
+        nonlocal steps
+        steps += 1
+        assert steps < 1000, "the search for clusters does not end"
+
+    for similarity in (*similarities.astype(float).tolist(), 0.7724358769912719 - _ROUNDING):
+        for ulps in range(-8, 9):
+            steps = 0
+            cluster(vectors, np.arange(6), similarity + _ROUNDING + ulps * 2.0**-25, check)
 
 
 def test_no_and_one_face() -> None:

@@ -145,6 +145,11 @@ def test_a_picture_smaller_than_a_face_has_no_candidates() -> None:
     assert (found.boxes.shape, found.logits.shape, net.seen) == ((0, 4), (0, 1), [])
 
 
+def test_no_face_is_too_large_to_ask_for() -> None:
+    finder, _ = proposer(WHOLE)
+    assert finder.propose(picture(), Search(1.7e308)).boxes.shape == (0, 4)
+
+
 def test_canvases_of_a_gpu_are_all_of_one_shape_and_batched() -> None:
     finder, net = proposer(SAME)
     net.seen.clear()

@@ -10,7 +10,7 @@ import pytest
 
 from app.pipeline.detector import DetectOptions, Detector
 from app.pipeline.faces import Faces
-from app.pipeline.largest_face import detect_largest
+from app.pipeline.largest_face import MAX_FACES, detect_largest
 from app.pipeline.orientation import is_upright
 from app.runtime.timing import Timing
 from app.vision.boxes import iou
@@ -52,6 +52,13 @@ def on_canvas(portraits: list[tuple[int, int, int]], width: int, height: int) ->
         small = cv2.resize(photo("astronaut.png"), (side, side), interpolation=cv2.INTER_AREA)
         canvas[y : y + side, x : x + side] = small
     return canvas
+
+
+def test_every_search_limits_the_faces(detector: Detector) -> None:
+    """Otherwise a picture that is full of small faces needs gigabytes."""
+    with patch.object(detector._proposer, "propose", wraps=detector._proposer.propose) as propose:
+        largest(detector, np.full((300, 400, 3), 128, np.uint8))
+    assert {call.args[1].max_faces for call in propose.call_args_list} == {MAX_FACES}
 
 
 def tilted(image: Image, degrees: float) -> Image:

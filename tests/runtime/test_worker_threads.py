@@ -6,14 +6,16 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from app.errors import Abandoned, BadParameter, OutOfMemory, Overloaded
 from app.runtime.admission import Admission
+from app.runtime.request_context import RequestContext
 from app.runtime.scheduler import DeviceScheduler
 from app.runtime.timing import current_timing
-from app.runtime.worker_threads import LARGE_MS
+from app.runtime.worker_threads import LARGE_MS, Job, WorkerThreads
 from tests.runtime.test_admission import RecordingTelemetry
 
 
@@ -147,6 +149,62 @@ def test_faces_count_as_well_as_pixels_and_a_postponed_job_starts_again() -> Non
         assert [await first, await second] == ["large", "crowd"]
         assert len(tries) == 2
         admission.close()
+
+    asyncio.run(main())
+
+
+def test_a_postponed_job_is_queued_after_its_thread_has_left_its_variables() -> None:
+    """Another thread that takes it earlier cannot enter them, and ends."""
+
+    class Variables:
+        def __init__(self, job: Job) -> None:
+            self.job, self.context = job, job.variables
+
+        def run(self, function: Callable[..., Any], *args: Any) -> Any:
+            answer = self.context.run(function, *args)
+            queued.append(self.job in threads._waiting[True])
+            return answer
+
+    async def main() -> None:
+        gate = threading.Event()
+        held, postponed = (Job(RequestContext(), large(gate, [])) for _ in range(2))
+        postponed.variables = Variables(postponed)  # type: ignore[assignment]
+        done = [threads.submit(held)]
+        await asyncio.sleep(0.05)
+        done.append(threads.submit(postponed))
+        await asyncio.sleep(0.05)
+        assert queued == [False]
+        gate.set()
+        assert await asyncio.gather(*done) == ["large"] * 2
+
+    queued: list[bool] = []
+    threads = WorkerThreads(2, lambda _: None, lambda _: None)
+    asyncio.run(main())
+    threads.close()
+
+
+def test_a_batch_that_gets_no_place_is_refused_once() -> None:
+    async def main() -> None:
+        telemetry, gate = RecordingTelemetry(), threading.Event()
+        admission = Admission(2, 2, telemetry=telemetry)
+        held = [submit(admission, large(gate, [])) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        context = admission.admit()
+        with pytest.raises(Overloaded, match="large images and batches"):
+            admission.place(context, large=True)
+        assert telemetry.reasons == ["queue-full"]
+        gate.set()
+        await asyncio.gather(*held)
+        admission.place(context, large=True)
+        jobs = [asyncio.create_task(admission.run(context, lambda: time.sleep(0.2), True)) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+        assert telemetry.reasons == ["queue-full", "cancelled"]
+        admission.release(context)
+        admission.close()
+        assert admission.admitted == 0
 
     asyncio.run(main())
 

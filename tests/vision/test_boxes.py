@@ -1,3 +1,5 @@
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -103,6 +105,16 @@ def test_a_box_goes_part_of_the_way() -> None:
     assert boxes.interpolate(found, others, 0.25).tolist() == [[2.5, 0, 15, 12.5]]
     assert boxes.interpolate(found, others, 0).tolist() == found.tolist()
     assert boxes.interpolate(found, others, 1).tolist() == others.tolist()
+
+
+def test_votes_are_counted_in_blocks() -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 100, (200, 2)).astype(np.float32)
+    found = np.concatenate([corners, corners + rng.uniform(10, 40, (200, 2)).astype(np.float32)], axis=1)
+    whole = boxes.vote(found[:50], found, 0.3)
+    with patch.object(boxes, "_BLOCK", 700), patch.object(boxes, "iou", wraps=boxes.iou) as iou:
+        assert boxes.vote(found[:50], found, 0.3) == pytest.approx(whole)
+    assert {len(call.args[0]) for call in iou.call_args_list} == {3, 2}
 
 
 def test_votes_count_those_that_overlap_enough() -> None:
