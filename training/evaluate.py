@@ -21,7 +21,6 @@ from app.runtime.manifest import models_for
 from app.runtime.model_store import LoadOptions
 from app.runtime.precision import PrecisionSetting
 from app.vision.spec import Task
-from training.config.origins import origin_of
 from training.data.datasets.identities import IdentityImage, read_people
 from training.data.datasets.lfw import read_pairs
 from training.evaluation import calibrate as calibration_evaluation
@@ -32,7 +31,7 @@ from training.evaluation import rates as rate_evaluation
 from training.evaluation import robustness as robustness_evaluation
 from training.evaluation import verification as verification_evaluation
 from training.evaluation.model_folders import folders_of, home_of
-from training.evaluation.own_people import people_of_model
+from training.evaluation.own_people import known_people, of_known_names, people_of_model
 from training.evaluation.populations import pairs_of, read_populations
 from training.evaluation.user_errors import UserError, one_line_errors
 from training.exporting.model_registry import TRAINED_EMBEDDERS
@@ -237,11 +236,14 @@ def rates(
 ) -> None:
     """Measure the calibrated thresholds on other people: FAR and TAR over all pairs of their images.
 
-    People who took part in the training of a model are left out.
+    People who took part in the training of a model are left out. Those of `--run` are recognised by the names
+    of their folders.
 
     Raises:
         UserError: fewer than two people are left.
+        RunError: a run does not record its people.
     """
+    known = frozenset[str]().union(*(known_people(folder) for folder in run or []))
     needed: list[Need] = [("detect", None), *(("embed", name) for name in model or (None,))]
     analyzer = _analyzer(models, threads, needed, precision)
     images = rate_evaluation.limit_per_person(_read_people(source), most)
@@ -249,9 +251,10 @@ def rates(
     named = [(kind, Path(folder).name) for kind, _, folder in (one.partition(":") for one in source)]
     people = " and ".join(folder for _, folder in named)
     for name in model or [analyzer.defaults["embed"]]:
-        own = people_of_model(name).union(*(origin_of(folder).people or () for folder in run or []))
+        everyone = {image.person for image in images}
+        own = everyone & people_of_model(name) | of_known_names(everyone, known)
         faces = located.without(own)
-        if left_out := len({i.person for i in images} & own):
+        if left_out := len(own):
             print(f"{left_out} people took part in the training of {name}. They are left out.")
         if len(set(faces.people)) < 2:
             raise UserError(f"{people}: fewer than two people did not take part in the training of {name}.")

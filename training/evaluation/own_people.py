@@ -1,5 +1,6 @@
 """The people that a training run knows, and the calibration of its embedder on other people."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,10 +134,20 @@ def known_people(run: Path) -> frozenset[str]:
         start = origin.unknown_start
         whose = f"the run {start}, from whose weights it started," if start else "its training"
         raise RunError(
-            f"{run} cannot be calibrated, because the people of {whose} are not recorded, and they must be "
-            "left out. Prepare the people and train again."
+            f"{run} cannot be calibrated or measured on people, because the people of {whose} are not "
+            "recorded, and they must be left out. Prepare the people and train again."
         )
     return frozenset(_folder_name(person) for person in origin.people)
+
+
+def of_known_names(people: Iterable[str], known: frozenset[str]) -> frozenset[str]:
+    """Return those of some people who have the name of a known person, whatever its case and their sets.
+
+    Args:
+        people: people, as `SET/PERSON` or `PERSON`.
+        known: names from `known_people`.
+    """
+    return frozenset(person for person in people if _folder_name(person) in known)
 
 
 def without_people(population: Population, known: frozenset[str]) -> tuple[Population, list[str]]:
@@ -146,7 +157,7 @@ def without_people(population: Population, known: frozenset[str]) -> tuple[Popul
         RunError: nobody is left.
     """
     people = {image.person for image in population.images}
-    left_out = sorted(person for person in people if _folder_name(person) in known)
+    left_out = sorted(of_known_names(people, known))
     if people and len(left_out) == len(people):
         raise RunError(
             f"The run was trained on all {len(people)} people of {population.name}, or chosen by them. Give "
