@@ -30,7 +30,7 @@ from training.data.datasets.images import read_image
 from training.data.datasets.landmark_sets import READERS
 from training.data.prepare import cropped_faces
 from training.data.prepare.identity_crops import shape
-from training.data.prepare.landmark_crops import DETECTOR, Report
+from training.data.prepare.landmark_crops import DETECTOR, CropShape, Report
 from training.data.storage import identity_crops, tfrecord
 from training.data.storage.crops import encode_png
 from training.data.storage.data_hash import hash_tfrecords
@@ -70,7 +70,8 @@ def prepare(data: Path, beside: Path, out: Path, teacher: str, models: Path) -> 
 
     Args:
         data: the folder that holds `identities/`, and what there is of `300w/`, `mtfl5/` and `wider/`.
-        beside: the set of `training.prepare identities`; its validation faces are copied.
+        beside: the set of `training.prepare identities`; its validation faces are copied, and all
+            faces get the shape of its crops.
         out: the folder to write.
         teacher: the embedder.
         models: the model store with the detector and the teacher.
@@ -88,14 +89,15 @@ def prepare(data: Path, beside: Path, out: Path, teacher: str, models: Path) -> 
     analyzer = Analyzer(model_store.load(models, "cpu", names=names))
     files = {m.entry.name: {f.file: f.sha256 for f in m.entry.files} for m in analyzer.models}
     counts: Counter[str] = Counter()
-    tfrecord.write(out / "train.tfrecord", _records(_faces(data, known, analyzer), analyzer, teacher, counts))
+    faces, crop = _faces(data, known, analyzer), shape(known.span)
+    tfrecord.write(out / "train.tfrecord", _records(faces, analyzer, teacher, crop, counts))
     shutil.copyfile(beside / "validation.tfrecord", out / "validation.tfrecord")
     return {
         "sources": [*about["sources"], *(name for name in counts if name != "identities")],
         "beside": about["sha256"],
         "teacher": files[teacher],
         "detector": files[DETECTOR],
-        "crop": asdict(shape()),
+        "crop": asdict(crop),
         "train": {"faces": counts.total(), "by_set": dict(counts), "names": about["train"]["names"]},
         "validation": about["validation"],
         "sha256": hash_tfrecords(out),
@@ -103,14 +105,13 @@ def prepare(data: Path, beside: Path, out: Path, teacher: str, models: Path) -> 
 
 
 def _records(
-    faces: Iterator[Located], analyzer: Analyzer, teacher: str, counts: Counter[str]
+    faces: Iterator[Located], analyzer: Analyzer, teacher: str, crop: CropShape, counts: Counter[str]
 ) -> Iterator[tfrecord.Record]:
     embedder = analyzer.embedder(teacher)
     for face in tqdm(faces, unit="face", disable=None):
         points = analyzer.align(face.picture, face.points, embedder, Timing())
         vector = embedder.represent(face.picture, points)[0]
         refined = analyzer.detector(DETECTOR).refine_points(face.picture, face.points)
-        crop = shape()
         image = align.warp(face.picture, crop.transform(face.picture, refined), crop.side)[0]
         counts[face.address.split("/")[0] if face.label == UNNAMED else "identities"] += 1
         yield {

@@ -54,7 +54,7 @@ def taught(data: Path) -> Path:
     """The folder that `training.prepare distillation` writes."""
     people, out = data / "people", data / "taught"
     source = f"folders:{data / 'identities' / 'set'}"
-    command("identities", "--source", source, "--out", people, "--validation", "2")
+    command("identities", "--source", source, "--out", people, "--validation", "2", "--span", "96")
     command("distillation", "--data", data, "--beside", people, "--out", out)
     return out
 
@@ -67,6 +67,14 @@ def test_known_and_unknown_faces_have_vectors_and_lfw_is_left_out(taught: Path) 
     assert faces.vectors is not None
     np.testing.assert_allclose(np.linalg.norm(faces.vectors, axis=1), 1, atol=1e-3)
     assert (faces.vectors @ faces.vectors.T > 0.8).all(), "all show one photo, at most mirrored"
+
+
+def test_all_faces_have_the_shape_of_the_set_beside(taught: Path) -> None:
+    report = json.loads((taught / "prepare.json").read_text())
+    assert report["crop"] == json.loads((taught.parent / "people" / "prepare.json").read_text())["crop"]
+    for split in ("train", "validation"):
+        faces = identity_crops.load(taught / f"{split}.tfrecord")
+        assert (faces.span, faces.images.shape[1]) == (96, 115)
 
 
 def test_the_report_names_the_sets_the_people_and_the_nets(taught: Path) -> None:
