@@ -38,7 +38,13 @@ class Scene:
 
 @dataclass(frozen=True)
 class Portrait:
-    """A photo around one face, with five points in pixels in the order of `app.vision.points.FIVE`."""
+    """A photo around one face, with five points in pixels in the order of `app.vision.points.FIVE`.
+
+    Attributes:
+        name: its path in its dataset, with slashes, or the name of its sample.
+        picture: the pixels.
+        points: five points.
+    """
 
     name: str
     picture: ImagePyramid
@@ -102,8 +108,8 @@ def read_mtfl(root: Path, split: str) -> list[Portrait]:
             cause = f"A path and ten numbers are expected, not {len(values)} numbers."
             raise BadLabelFile(path, cause, number)
         points = np.array(values[:10], np.float32).reshape(2, 5).T.copy()
-        image = read_image(root / name.replace("\\", "/"))
-        out.append(Portrait(name, ImagePyramid(image), points))
+        name = name.replace("\\", "/")
+        out.append(Portrait(name, ImagePyramid(read_image(root / name)), points))
     return out
 
 

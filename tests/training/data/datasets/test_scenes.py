@@ -61,6 +61,7 @@ def test_mtfl_files_from_other_systems_are_read(tmp_path: Path, encoding: str, e
     text = "\n f\\a.png 1 2 3 4 5 6 7 8 9 10 1 2 2 3\n\n"
     (tmp_path / "training.txt").write_bytes(text.replace("\n", end).encode(encoding))
     (portrait,) = scenes.read_mtfl(tmp_path, "training")
+    assert portrait.name == "f/a.png"
     assert portrait.points.tolist() == [[1, 6], [2, 7], [3, 8], [4, 9], [5, 10]]
 
 

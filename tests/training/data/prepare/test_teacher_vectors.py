@@ -35,7 +35,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.imwrite(str(folder / name), changed)
     points = "10 20 15 11 19 10 10 15 20 20"
     (folder / "mtfl5" / "training.txt").write_text(
-        "".join(f"{part}/1.png {points}\n" for part in ("net_7876", "lfw_5590"))
+        f"net_7876/1.png {points}\nlfw_5590\\1.png {points}\n"  # the original list has backslashes
     )
     (folder / "wider" / "wider_face_split").mkdir()
     (folder / "wider" / "wider_face_split" / "wider_face_train_bbx_gt.txt").write_text(
