@@ -1,7 +1,7 @@
 """The training and validation batches of a stage of the cascade, of labelled photos and portraits.
 
 P-Net trains on tiles of the photos. R- and O-Net train on candidates from `training.mine_candidates`. A share
-of the photos and portraits is held out for validation.
+of the photos and portraits is held out for validation. All portraits of one photo are on the same side.
 """
 
 import re
@@ -147,13 +147,14 @@ class _Portraits:
     sources: tuple[str, ...]
 
     def part(self, held_out: bool, config: StageConfig) -> tuple[list[Portrait], Float32[ndarray, "k 4"]]:
-        """Return the portraits of training or of validation with their boxes."""
+        """Return the portraits of training or of validation with their boxes; no photo has some of both."""
         index = self._index(held_out, config)
         return [self.portraits[i] for i in index], self.boxes[index]
 
     def _index(self, held_out: bool, config: StageConfig) -> Int[ndarray, " k"]:
         inside = [
-            is_held_out(p.name, config.validation_share, config.seed) == held_out for p in self.portraits
+            is_held_out(p.photo or p.name, config.validation_share, config.seed) == held_out
+            for p in self.portraits
         ]
         return np.flatnonzero(np.array(inside, bool))
 

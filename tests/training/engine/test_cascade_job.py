@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import keras
@@ -14,12 +15,14 @@ import pytest
 
 from tests.training.batches import arrays_of, assert_equal, batches_of
 from tests.training.cascade_sets import ONET, PNET, RNET, cascade_data
+from tests.training.landmark_sets import synthetic_faces, write_prepared
 from tests.training.learning import gradients, least_move, share_left
 from tests.training.runs import FinishedRun, assert_same_run, interrupted_after
 from training.config.registry import BEST_WEIGHTS, RUN_FILE, RunError, build_trained, config_of, find
 from training.config.schema import Augmentation, SampleShares, StageConfig
 from training.data.batches.crops import CropBatches
 from training.data.batches.tiles import TileBatches
+from training.data.datasets.scenes import Portrait
 from training.data.datasets.splits import is_held_out
 from training.data.storage import candidates
 from training.data.storage.candidates import Candidates
@@ -252,6 +255,30 @@ def test_photos_and_portraits_are_split_by_their_names(folder: Path) -> None:
     assert [images.shape for images, _ in data.validation] == [(4, 16, 16, 3)] * 24
     with_points = sum(labels[:, 17].sum() for _, labels in data.validation)
     assert with_points > 0
+
+
+def test_the_faces_of_a_photo_are_not_in_both_splits(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faces = synthetic_faces(40, 0)  # two faces in each photo
+    write_prepared(tmp_path, faces, faces)
+    mined, boxes = candidates.load(folder / "c.npz")
+    candidates.save(tmp_path / "c.npz", mined, np.tile(boxes[:1], (52, 1)))
+    parts: list[list[Portrait]] = []
+
+    class Recorded(CropBatches):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            parts.append(arguments[2][0])
+
+    monkeypatch.setattr(stage_data, "CropBatches", Recorded)
+    read(folder, SMALL, tmp_path / "c.npz", tmp_path)
+    trained, held_out = ({p.name for p in part} & set(faces.names) for part in parts)
+    assert trained
+    assert held_out
+    assert trained | held_out == set(faces.names)
+    photos = dict(zip(faces.names, faces.photos, strict=True))
+    assert {photos[name] for name in trained}.isdisjoint(photos[name] for name in held_out)
 
 
 def test_wider_face_is_recognised_by_the_names_of_its_files(folder: Path, tmp_path: Path) -> None:

@@ -44,11 +44,13 @@ class Portrait:
         name: its path in its dataset, with slashes, or the name of its sample.
         picture: the pixels.
         points: five points.
+        photo: id of the photo that it was cut from, which other portraits may share; empty if none does.
     """
 
     name: str
     picture: ImagePyramid
     points: Float32[ndarray, "5 2"]
+    photo: str = ""
 
 
 def read_wider(root: Path, split: str) -> list[Scene]:
@@ -126,7 +128,10 @@ def read_landmark_crops(path: Path) -> list[Portrait]:
             f"{path} holds faces with {faces.points.shape[1]} points. Give a folder of faces with 68 points."
         )
     five = five_of_ibug68(faces.points).astype(np.float32)
-    return [Portrait(name, ImagePyramid(faces.images[i]), five[i]) for i, name in enumerate(faces.names)]
+    return [
+        Portrait(name, ImagePyramid(faces.images[i]), five[i], faces.photos[i])
+        for i, name in enumerate(faces.names)
+    ]
 
 
 def read_portraits(data: Path, faces: Path | None) -> list[Portrait]:

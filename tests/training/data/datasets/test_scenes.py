@@ -70,6 +70,7 @@ def test_crops_with_68_points_are_portraits_with_five(tmp_path: Path) -> None:
     landmark_crops.save(tmp_path / "train.tfrecord", faces)
     portraits = scenes.read_landmark_crops(tmp_path / "train.tfrecord")
     assert [p.name for p in portraits] == list(faces.names)
+    assert [p.photo for p in portraits] == list(faces.photos)
     assert portraits[1].points == pytest.approx(five_of_ibug68(faces.points)[1])
     np.testing.assert_array_equal(portraits[1].picture[0], faces.images[1])
 
