@@ -24,6 +24,7 @@ from app.vision import align
 from app.vision.pyramid import ImagePyramid
 from training.data.datasets import kaggle
 from training.data.prepare import cropped_faces
+from training.data.storage.whole_file import whole_file
 from training.evaluation import landmarks as landmark_evaluation
 from training.evaluation.user_errors import UserError, one_line_errors
 from training.reports.landmark_pictures import draw
@@ -59,7 +60,7 @@ def predict(images: kaggle.KaggleImages, landmarker: Landmarker, detector: Detec
 def write(
     path: Path, images: kaggle.KaggleImages, points: Float32[ndarray, "n 15 2"], lookup: kaggle.LookupTable
 ) -> None:
-    """Write the submission, with the columns RowId and Location.
+    """Write the submission, with the columns RowId and Location, completely or not at all.
 
     Args:
         path: the file.
@@ -73,7 +74,7 @@ def write(
     index = _rows_of_images(images, lookup)
     path.parent.mkdir(parents=True, exist_ok=True)
     flat = points.reshape(len(points), -1)
-    with path.open("w", encoding="ascii", newline="") as file:
+    with whole_file(path) as part, part.open("w", encoding="ascii", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("RowId", "Location"))
         for row, image, coordinate in zip(lookup.rows, lookup.images, lookup.coordinates, strict=True):

@@ -1,5 +1,6 @@
 """Submissions by nets and a detector whose outputs are known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,17 @@ def test_the_file_has_the_rows_of_the_lookup_table(test_set: kaggle.KaggleImages
     out = tmp_path / "new" / "submission.csv"
     kaggle_submission.write(out, test_set, points, kaggle.read_lookup_table(tmp_path))
     assert out.read_text() == "RowId,Location\n1,63.0000\n3,30.0000\n2,20.0000\n"
+
+
+def test_a_failure_leaves_the_earlier_submission(test_set: kaggle.KaggleImages, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "submission.csv"
+    whole = kaggle.LookupTable((1, 2), (4, 9), (0, 1))
+    kaggle_submission.write(out, test_set, test_set.points, whole)
+    before = out.read_text()
+    with pytest.raises(ValueError, match="shorter"):
+        kaggle_submission.write(out, test_set, test_set.points, replace(whole, coordinates=(0,)))
+    assert [path.name for path in out.parent.iterdir()] == ["submission.csv"]
+    assert out.read_text() == before
 
 
 def test_an_image_that_the_test_set_lacks_is_an_error(test_set: kaggle.KaggleImages, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from jaxtyping import Float32, Int
 from numpy import ndarray
 
 from training.data.storage.prepared import BadPreparedData
+from training.data.storage.whole_file import whole_file
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,15 @@ class Candidates:
 
 
 def save(path: Path, candidates: Candidates, portraits: Float32[ndarray, "m 4"]) -> None:
-    """Write the candidates, and a box for each portrait."""
-    np.savez_compressed(
-        path,
-        photo=candidates.photo.astype(np.int32),
-        boxes=candidates.boxes.astype(np.float32),
-        scores=candidates.scores.astype(np.float16),
-        portraits=portraits.astype(np.float32),
-    )
+    """Write the candidates, and a box for each portrait, completely or not at all."""
+    with whole_file(path) as part, part.open("wb") as file:
+        np.savez_compressed(
+            file,
+            photo=candidates.photo.astype(np.int32),
+            boxes=candidates.boxes.astype(np.float32),
+            scores=candidates.scores.astype(np.float16),
+            portraits=portraits.astype(np.float32),
+        )
 
 
 def load(path: Path) -> tuple[Candidates, Float32[ndarray, "m 4"]]:

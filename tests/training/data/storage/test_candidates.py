@@ -1,6 +1,8 @@
 """Candidates in a file, and those of some photos."""
 
+import errno
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,3 +35,19 @@ def test_photos_without_candidates_have_none() -> None:
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"a\.npz"):
         candidates.load(tmp_path / "a.npz")
+
+
+def test_a_full_disk_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Candidates(np.array([3]), np.ones((1, 4), np.float32), np.ones(1, np.float32))
+    candidates.save(tmp_path / "a.npz", one, np.zeros((2, 4), np.float32))
+    before = (tmp_path / "a.npz").read_bytes()
+
+    def fail(file: Any, **arrays: Any) -> None:
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", fail)
+    with pytest.raises(OSError, match="No space"):
+        candidates.save(tmp_path / "a.npz", one, np.zeros((2, 4), np.float32))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+    assert (tmp_path / "a.npz").read_bytes() == before
