@@ -84,7 +84,7 @@ def landmarks(
 ) -> None:
     """Measure a landmark net: NME end to end and from ground-truth boxes, for 68 and 15 points."""
     session = landmark_evaluation.open_session(models, model, run)
-    _check_recordable(record, model)
+    _check_recordable(record, model is not None)
     landmarker = landmarker_of(session)
     samples = landmark_evaluation.read_test_samples(data, source, landmarker.scheme)
     predictions = landmark_evaluation.measure(
@@ -170,6 +170,7 @@ def verification(
 ) -> None:
     """Measure embedders on LFW's pairs: accuracy, AUC, EER, TAR at FAR."""
     names: list[str | None] = [*model] if model else [] if run else [None]
+    _check_recordable(record, bool(names))
     needed: list[Need] = [("detect", detector), *(("embed", name) for name in names)]
     analyzer = _analyzer(models, threads, needed, precision)
     listed, curves = read_pairs(data / "lfw", pairs), {}
@@ -284,8 +285,8 @@ def _read_people(source: list[str]) -> list[IdentityImage]:
         raise UserError(str(error)) from error
 
 
-def _check_recordable(record: bool, model: str | None) -> None:
-    if record and model is None:
+def _check_recordable(record: bool, has_model: bool) -> None:
+    if record and not has_model:
         raise UserError("--record needs --model: a run has no model card.")
 
 

@@ -68,8 +68,11 @@ def _read(
     """Return the training photos, and a box for each portrait if there is a detector.
 
     Raises:
-        UserError: a label file is damaged, or the detector finds no face in the portraits.
+        UserError: a label file is damaged, the detector finds no face in the portraits, or there are faces
+            but no detector for them.
     """
+    if faces and detector is None:
+        raise UserError("--faces needs --portraits, --refined or a run of R-Net. Add one, or leave it out.")
     boxes = np.empty((0, 4), np.float32)
     try:
         if detector is not None:

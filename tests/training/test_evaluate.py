@@ -23,6 +23,7 @@ from training import evaluate
         (["landmarks"], "Give either --model or --run."),
         (["landmarks", "--run", "training/records/softmax"], "holds a run of kind EmbeddingConfig"),
         (["detection", "--model", "x"], "No model for detect is named 'x'. Choose one of: cascade, mtcnn"),
+        (["verification", "--run", "x", "--record"], "--record needs --model: a run has no model card."),
         (["verification", "--model", "cnn68"], "No model for embed is named 'cnn68'."),
         (["verification", "--model", "sface"], "pairsDevTest.txt does not exist."),
         (["robustness", "--model", "x"], "No model for landmarks is named 'x'."),

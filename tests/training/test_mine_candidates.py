@@ -102,6 +102,7 @@ def test_unusable_options_are_one_line(data: Path, tmp_path: Path) -> None:
         (("--data", data, "--run", tmp_path / "none"), "run.json does not exist."),
         (("--data", data, "--run", landmarks), "of kind LandmarkConfig, not StageConfig"),
         (("--data", data, "--models", tmp_path), "manifest.json cannot be read"),
+        (("--data", data, "--faces", tmp_path), "--faces needs --portraits, --refined or a run of R-Net"),
         (("--data", tmp_path, "--portraits"), "training.txt does not exist."),
         (("--data", damaged), "wider_face_train_bbx_gt.txt, line "),
     ):
