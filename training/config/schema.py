@@ -5,7 +5,7 @@ A run owns these numbers. A module of `training.configs` holds one configuration
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from app.vision.align import Template
 from app.vision.points import Scheme
@@ -72,7 +72,10 @@ class RunConfig(_Frozen):
     ema: float = Field(0.0, ge=0, lt=1, description="Momentum of the weights' moving average; 0 disables it.")
     validate_every: int = Field(1, gt=0, description="Epochs between validations.")
     patience: int = Field(
-        0, ge=0, description="Epochs without improvement after which training stops; 0 disables it."
+        0,
+        ge=0,
+        description="Epochs without improvement after which training stops, at least `validate_every`; 0 "
+        "disables it.",
     )
     start_from: str = Field(
         "",
@@ -83,6 +86,17 @@ class RunConfig(_Frozen):
         0, ge=0, description="Seed of the weights, the order of the samples and the augmentation."
     )
     augment: Augmentation = Augmentation()
+
+    @field_validator("patience")
+    @classmethod
+    def _check_patience(cls, patience: int, info: ValidationInfo) -> int:
+        every = info.data.get("validate_every", 0)
+        if 0 < patience < every:
+            raise ValueError(
+                f"With validate_every={every}, training could stop before its first validation, without "
+                f"weights. Set patience to 0, or to {every} or more"
+            )
+        return patience
 
 
 class LandmarkConfig(RunConfig):

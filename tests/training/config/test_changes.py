@@ -76,6 +76,14 @@ def test_shares_of_more_than_the_whole_are_refused() -> None:
         changed(config, ["sample_shares.faces=0.9", "sample_shares.near_faces=0.2"])
 
 
+def test_training_does_not_stop_before_its_first_validation() -> None:
+    message = r"patience=2 is not valid\. With validate_every=3, .* Set patience to 0, or to 3 or more\.$"
+    with pytest.raises(BadChange, match=message):
+        changed(CNN68, ["validate_every=3", "patience=2"])
+    for patience in (0, 3):
+        assert changed(CNN68, ["validate_every=3", f"patience={patience}"]).patience == patience
+
+
 def test_a_resumed_run_may_change_its_epochs_alone() -> None:
     assert resumed(CNN68, ["epochs=999"]) == CNN68.model_copy(update={"epochs": 999})
     assert resumed(CNN68, [f"batch={CNN68.batch}"]) == CNN68
