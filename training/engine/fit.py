@@ -75,7 +75,7 @@ def fit(job: TrainingJob, config: RunConfig, folder: Path, resume: bool) -> Prog
     """Train to the last epoch, or until the patience is exhausted.
 
     A resumed run equals an uninterrupted one: the checkpoint holds all state, and the batches depend on the
-    seed and the epoch alone.
+    seed and the epoch alone. If a run was killed between its last checkpoint and its log, the log is written.
 
     Args:
         job: the net, its training set, and its validation.
@@ -99,6 +99,10 @@ def fit(job: TrainingJob, config: RunConfig, folder: Path, resume: bool) -> Prog
     _write_summary(folder / SUMMARY, net)
     if progress.finished(config.epochs, config.patience):
         print(f"{folder} is trained: {progress.epoch} epochs are done. Give --epochs to train longer.")
+        if read_run_file(folder).get("epochs") != progress.epoch:  # it was killed after the checkpoint
+            log = RunLog(folder, job.error_label)
+            log.write(progress.rows, _facts(job, config, progress))
+            log.close()
     else:
         keep_freed_memory()
         shown = RunProgress(config.epochs, len(job.batches), progress.epoch)
@@ -111,6 +115,21 @@ def fit(job: TrainingJob, config: RunConfig, folder: Path, resume: bool) -> Prog
             callbacks=[SelectEpoch(job.batches), shown, EndOfEpoch(job, config, folder, progress, shown)],
         )
     return progress
+
+
+def _facts(job: TrainingJob, config: RunConfig, progress: Progress) -> dict[str, object]:
+    """Return the contents of `run.json`."""
+    return {
+        "config": config.model_dump(),
+        "precision": keras.config.dtype_policy().name,
+        "backend": f"{keras.backend.backend()}, keras {keras.__version__}",
+        "parameters": job.product.count_params(),
+        **job.facts,
+        "epochs": progress.epoch,
+        "seconds": round(sum(row["seconds"] for row in progress.rows)),
+        "best_epoch": progress.best_epoch,
+        f"best_{job.choose_by}": progress.best,
+    }
 
 
 def _write_summary(path: Path, net: keras.Model) -> None:
@@ -143,13 +162,6 @@ class EndOfEpoch(keras.callbacks.Callback):  # type: ignore[misc] # keras has no
         self._job, self._config, self._folder, self._progress = job, config, folder, progress
         self._log = RunLog(folder, job.error_label)
         self._start = 0.0
-        self._facts: dict[str, object] = {
-            "config": config.model_dump(),
-            "precision": keras.config.dtype_policy().name,
-            "backend": f"{keras.backend.backend()}, keras {keras.__version__}",
-            "parameters": job.product.count_params(),
-            **job.facts,
-        }
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Start the clock."""
@@ -168,13 +180,7 @@ class EndOfEpoch(keras.callbacks.Callback):  # type: ignore[misc] # keras has no
         progress.rows.append(row)
         progress.epoch = epoch + 1
         checkpoints.save(self._folder, job.net, progress)
-        self._facts |= {
-            "epochs": progress.epoch,
-            "seconds": round(sum(r["seconds"] for r in progress.rows)),
-            "best_epoch": progress.best_epoch,
-            f"best_{job.choose_by}": progress.best,
-        }
-        self._log.write(progress.rows, self._facts)
+        self._log.write(progress.rows, _facts(job, config, progress))
         self._shown.print_epoch(row)
         job.net.stop_training = progress.finished(config.epochs, config.patience)
 

@@ -169,6 +169,41 @@ def test_a_run_without_improvement_stops_and_stays_stopped(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("without_curves")
+def test_a_run_that_was_killed_before_its_last_log_gets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = {"error": [0.4, 0.1, 0.3, 0.05]}
+    write = RunLog.write
+
+    def killed(self: RunLog, rows: list[LogRow], facts: dict[str, object]) -> None:
+        if len(rows) == CONFIG.epochs:
+            raise KeyboardInterrupt
+        write(self, rows, facts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunLog, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Trained(metrics).run(tmp_path)
+    progress = Trained(metrics).run(tmp_path, resume=True)
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert (facts["epochs"], facts["best_epoch"], facts["best_validation_error"]) == (4, 4, 0.05)
+    assert facts["seconds"] == round(sum(row["seconds"] for row in progress.rows))
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_the_log_of_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
+    metrics = {"error": [0.4, 0.1, 0.3, 0.2]}
+    Trained(metrics).run(tmp_path)
+    log = ["run.json", "log.csv", *(f"tensorboard/{p.name}" for p in (tmp_path / "tensorboard").iterdir())]
+    before = {name: (tmp_path / name).stat().st_mtime_ns for name in log}
+    Trained(metrics).run(tmp_path, resume=True)
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in log} == before
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1
+
+
+@pytest.mark.usefixtures("without_curves")
 def test_a_finished_run_continues_to_a_later_last_epoch(tmp_path: Path) -> None:
     metrics = {"error": [0.4, 0.3, 0.2, 0.1]}
     Trained(metrics, CONFIG.model_copy(update={"epochs": 2})).run(tmp_path)
