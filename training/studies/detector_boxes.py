@@ -34,6 +34,7 @@ from training.studies import small_net
 from training.studies.square_crops import (
     OffsetStatistics,
     detector_squares,
+    is_prepared,
     label_squares,
     labelled_points,
     prepare,
@@ -92,6 +93,9 @@ def main(
     seed: int = 0,
 ) -> None:
     """Train the net both ways; write tables, the plot, and all figures as JSON."""
+    configs = {kind: small_net.config(name, "mean_squared", epochs, seed) for kind, name in RUNS.items()}
+    for config in configs.values():
+        small_net.check_recorded(config, runs)  # before minutes of detection
     read_test_samples(data, "300w", "ibug68")  # ends the command if the dataset is missing
     listed = with_validation(READERS["300w"](data), VALIDATION_SHARE, seed)
     samples = without_duplicates({split: [s for s in listed if s.split == split] for split in SPLITS})
@@ -110,11 +114,10 @@ def main(
     }
     figures = {}
     for training, drawn in ((TRAINED_ON_LABELS, np.zeros_like(offsets)), (TRAINED_ON_OFFSETS, offsets)):
-        name = RUNS[training]
-        if not (cache / name / "prepare.json").exists():
-            prepare(samples, drawn, cache / name, seed)
-        config = small_net.config(name, "mean_squared", epochs, seed)
-        net = small_net.trained(config, cache / name, runs)
+        config = configs[training]
+        if not is_prepared(cache / config.name, seed):
+            prepare(samples, drawn, cache / config.name, seed)
+        net = small_net.trained(config, cache / config.name, runs)
         by_face = {kind: errors(net, test, squares) for kind, squares in boxes.items()}
         figures[training] = {kind: bootstrap(mean, e[np.isfinite(e)]) for kind, e in by_face.items()}
     undetected = int(np.isnan(detected[:, 0]).sum())

@@ -165,10 +165,10 @@ def main(
     seed: int = 0,
 ) -> None:
     """Train the net with either loss; write the table, the plot, and all figures as JSON."""
-    nets: dict[LossName, keras.Model] = {
-        loss: small_net.trained(small_net.config(f"pairwise-loss-{loss}", loss, epochs, seed), data, runs)
-        for loss in LOSSES
-    }
+    configs = {loss: small_net.config(f"pairwise-loss-{loss}", loss, epochs, seed) for loss in LOSSES}
+    for config in configs.values():
+        small_net.check_recorded(config, runs)  # before the first of them is trained
+    nets = {loss: small_net.trained(config, data, runs) for loss, config in configs.items()}
     faces = landmark_crops.load(data / "test.tfrecord")
     figures = {loss: measure(net, faces) for loss, net in nets.items()}
     text = markdown.dated(report(figures, len(faces)))

@@ -10,8 +10,8 @@ import keras
 from keras import layers
 
 from training.config import registry
+from training.config.registry import RunError
 from training.config.schema import Augmentation, LandmarkConfig, LossName
-from training.engine import checkpoints
 from training.engine.landmark_job import train
 
 SIZE = 64
@@ -72,6 +72,27 @@ class _Run:
         return build()
 
 
+def check_recorded(config: LandmarkConfig, runs: Path) -> bool:
+    """Return whether the run of a configuration is in its folder.
+
+    Args:
+        config: the configuration of the run.
+        runs: the run has a folder of its name here.
+
+    Raises:
+        RunError: the folder holds a run with another configuration, or a damaged one.
+    """
+    folder = runs / config.name
+    if not (folder / registry.RUN_FILE).exists():
+        return False
+    recorded = registry.config_of(folder, LandmarkConfig)
+    wanted = config.model_dump()
+    if other := {k: v for k, v in recorded.model_dump().items() if v != wanted[k]}:
+        shown = ", ".join(f"{key}={value}" for key, value in other.items())
+        raise RunError(f"{folder} holds a run with {shown}. Delete the folder, or give another --runs.")
+    return True
+
+
 def trained(config: LandmarkConfig, data: Path, runs: Path) -> keras.Model:
     """Return the net after a run, which is started, resumed, or read if it is finished.
 
@@ -79,9 +100,13 @@ def trained(config: LandmarkConfig, data: Path, runs: Path) -> keras.Model:
         config: the configuration of the run.
         data: the prepared set.
         runs: the run has a folder of its name here.
+
+    Raises:
+        RunError: the folder holds a run with another configuration or on other data, or a damaged one.
+        BadPreparedData: the prepared data is missing, damaged or of another kind.
     """
     folder = runs / config.name
-    train(_Run(config), config, data, folder, resume=(folder / checkpoints.FILE).exists())
+    train(_Run(config), config, data, folder, resume=check_recorded(config, runs))
     net = build()
     net.load_weights(folder / registry.BEST_WEIGHTS)
     return net

@@ -20,6 +20,7 @@ from training.data.prepare.face_matching import bounding_box, labelled_face
 from training.data.prepare.landmark_crops import corners_of, remove_shared_photos, warp_mirrored
 from training.data.storage import landmark_crops
 from training.data.storage.data_hash import hash_tfrecords
+from training.data.storage.prepared import REPORT
 
 SPAN = 80
 """Side of a square in pixels of its crop."""
@@ -164,5 +165,11 @@ def prepare(samples: Samples, offsets: Float32[ndarray, "m 3"], folder: Path, se
         drawn = offsets[rng.integers(0, len(offsets), len(some))]
         crops = cut(some, shift(label_squares(labelled_points(some)), drawn))
         landmark_crops.save(folder / f"{split}.tfrecord", crops)
-    facts = {"study": "detector-boxes", "sha256": hash_tfrecords(folder)}
-    (folder / "prepare.json").write_text(json.dumps(facts) + "\n")
+    facts = {"study": "detector-boxes", "seed": seed, "sha256": hash_tfrecords(folder)}
+    (folder / REPORT).write_text(json.dumps(facts) + "\n")
+
+
+def is_prepared(folder: Path, seed: int) -> bool:
+    """Return whether a folder holds a set that `prepare` wrote with this seed."""
+    path = folder / REPORT
+    return path.exists() and json.loads(path.read_text()).get("seed") == seed

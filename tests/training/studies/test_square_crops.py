@@ -101,3 +101,13 @@ def test_label_squares_contain_all_points() -> None:
     assert (points >= label[:, None, :2] - 1e-3).all()
     assert (points <= label[:, None, 2:] + 1e-3).all()
     np.testing.assert_allclose(boxes.square(label), label, atol=1e-3)
+
+
+def test_a_set_of_another_seed_is_not_the_prepared_one(tmp_path: Path) -> None:
+    some = samples(2)
+    assert not square_crops.is_prepared(tmp_path, 0)
+    square_crops.prepare(
+        {"train": some, "validation": some, "test": []}, np.zeros((1, 3), np.float32), tmp_path, 0
+    )
+    assert square_crops.is_prepared(tmp_path, 0)
+    assert not square_crops.is_prepared(tmp_path, 1)
