@@ -8,6 +8,7 @@ Each subcommand prints its figures; `--record` puts them on the model card. `det
 `landmark-tables` and `recognition-tables` write the tables of the documentation from recorded figures.
 """
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -57,6 +58,9 @@ Need = tuple[Task, str | None]
 Precision = Annotated[PrecisionSetting, typer.Option(help="Precision of the embedders: float, int8 or auto.")]
 Threads = Annotated[int, typer.Option(help="Number of CPU threads; 0 uses all cores.")]
 
+_WITHOUT_EFFECT = ("record", "out", "roc", "cache", "threads")
+"""Options that change no figure. A recorded command does not have them."""
+
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 app.command("detection-tables")(pages.detection_tables)
 app.command("landmark-tables")(pages.landmark_tables)
@@ -70,6 +74,7 @@ def evaluate() -> None:
 
 @app.command()
 def landmarks(
+    context: typer.Context,
     data: Data,
     model: Annotated[str | None, typer.Option(help="Landmark net of the store.")] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of a training run, instead of a model.")] = None,
@@ -99,12 +104,8 @@ def landmarks(
     out = out or (run / "landmarks.json" if run else Path("runs") / f"landmarks-{model}.json")
     landmark_report.save(out, model or str(run), tables, predictions)
     if record and model is not None:
-        command = f"python -m training.evaluate landmarks --data DATA --model {model}"
-        command += f" --source {source}" if source != "300w" else ""
-        command += f" --prepared {prepared}" if prepared else ""
-        command += f" --detector {detector}" if detector else ""
         rows = landmark_report.card_rows(tables, predictions, source)
-        model_cards.record(home_of(models, model), model, rows, command)
+        model_cards.record(home_of(models, model), model, rows, command_of(context))
 
 
 @app.command()
@@ -132,6 +133,7 @@ def robustness(
 
 @app.command()
 def detection(
+    context: typer.Context,
     data: Data,
     model: Annotated[
         list[str] | None, typer.Option(help="Detector of the store; else the default. May be repeated.")
@@ -149,14 +151,15 @@ def detection(
         detect = detection_evaluation.detect_function(detector)
         figures.append(detection_evaluation.measure(detect, name, detector.spec.threshold, data))
         if record:
-            command = f"python -m training.evaluate detection --data DATA --model {name}"
-            model_cards.record(home_of(models, name), name, detection_report.card_rows(figures[-1]), command)
+            rows = detection_report.card_rows(figures[-1])
+            model_cards.record(home_of(models, name), name, rows, command_of(context, model=name))
     print(detection_report.tables(figures))
     detection_report.plot(figures, out)
 
 
 @app.command()
 def verification(
+    context: typer.Context,
     data: Data,
     model: Embedders = None,
     run: Annotated[list[Path] | None, typer.Option(help="Folder of a training run. May be repeated.")] = None,
@@ -186,17 +189,15 @@ def verification(
         curves[name] = figures.curve
         print("\n".join(verification_report.lines(figures, pairs)), flush=True)
         if record:
-            command = f"python -m training.evaluate verification --data DATA --model {name}"
-            command += f" --detector {detector}" if detector else ""
-            model_cards.record(
-                home_of(models, name), name, verification_report.card_rows(figures, pairs), command
-            )
+            rows = verification_report.card_rows(figures, pairs)
+            model_cards.record(home_of(models, name), name, rows, command_of(context, model=name, run=None))
     if roc is not None:
         verification_report.plot(curves, roc, f"LFW {pairs}, end to end")
 
 
 @app.command()
 def calibrate(
+    context: typer.Context,
     data: Data,
     model: Embedders = None,
     models: Models = Path("models"),
@@ -215,14 +216,13 @@ def calibrate(
         calibration_evaluation.keep_calibration(home_of(models, name), name, calibration)
         print("\n".join(verification_report.calibration_lines(name, figures)), flush=True)
         if record:
-            command = f"python -m training.evaluate calibrate --data DATA --model {name}"
-            model_cards.record(
-                home_of(models, name), name, verification_report.calibration_card_rows(figures), command
-            )
+            rows = verification_report.calibration_card_rows(figures)
+            model_cards.record(home_of(models, name), name, rows, command_of(context, model=name))
 
 
 @app.command()
 def rates(
+    context: typer.Context,
     source: Annotated[list[str], typer.Option(help="folders:DIR, celeba:DIR or lfw:DIR. May be repeated.")],
     model: Embedders = None,
     models: Models = Path("models"),
@@ -249,8 +249,7 @@ def rates(
     analyzer = _analyzer(models, threads, needed, precision)
     images = rate_evaluation.limit_per_person(_read_people(source), most)
     located = face_vectors.locate(analyzer, [i.path for i in images], [i.person for i in images])
-    named = [(kind, Path(folder).name) for kind, _, folder in (one.partition(":") for one in source)]
-    people = " and ".join(folder for _, folder in named)
+    people = " and ".join(Path(one.partition(":")[2]).name for one in source)
     for name in model or [analyzer.defaults["embed"]]:
         everyone = {image.person for image in images}
         own = everyone & people_of_model(name) | of_known_names(everyone, known)
@@ -262,11 +261,26 @@ def rates(
         figures = rate_evaluation.measure_rates(analyzer, analyzer.embedder(name), faces)
         print("\n".join(verification_report.rate_lines(figures, name, people)), flush=True)
         if record:
-            sources = " ".join(f"--source {kind}:DATA/identities/{folder}" for kind, folder in named)
-            command = f"python -m training.evaluate rates {sources} --model {name} --most {most}"
-            model_cards.record(
-                home_of(models, name), name, verification_report.rate_card_rows(figures, people), command
-            )
+            rows = verification_report.rate_card_rows(figures, people)
+            model_cards.record(home_of(models, name), name, rows, command_of(context, model=name))
+
+
+def command_of(context: typer.Context, **shown: object) -> str:
+    """Return the running command as it is recorded, with the options that are not their defaults.
+
+    Args:
+        context: the context of the subcommand.
+        shown: values of options in place of the given ones; None leaves an option out.
+    """
+    values = {**context.params, "data": "DATA", **shown, **dict.fromkeys(_WITHOUT_EFFECT)}
+    words = ["python", "-m", "training.evaluate", str(context.info_name)]
+    for option in context.command.params:
+        value = values[str(option.name)]
+        if value is None or value == option.get_default(context):
+            continue
+        for one in value if isinstance(value, list | tuple) else [value]:
+            words += [option.opts[0], str(one)]
+    return shlex.join(words)
 
 
 def _analyzer(

@@ -1,17 +1,23 @@
 """The command `training.evaluate`: mistakes of its user are one line, and a run over small fake datasets."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image as Pil
 
 from tests.training.exports import exported
 from tests.training.finished_runs import write_finished_run
 from tests.training.people import write_people
 from training import evaluate
+from training.reports import model_cards
+
+EVALUATE = "python -m training.evaluate"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +75,17 @@ def test_figures_of_a_landmark_net_are_saved(tmp_path: Path, capsys: pytest.Capt
     assert "undetected: " in capsys.readouterr().out
 
 
-def test_models_of_several_folders_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_of_several_folders_are_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[tuple[Any, ...]] = []
+    record = model_cards.record
+
+    def watched(*arguments: Any) -> None:
+        recorded.append(arguments)
+        record(*arguments)
+
+    monkeypatch.setattr(model_cards, "record", watched)
     people, own = tmp_path / "people", tmp_path / "own"
     people.mkdir()
     for image in write_people(people):
@@ -83,6 +99,50 @@ def test_models_of_several_folders_are_measured(tmp_path: Path, capsys: pytest.C
     assert ended.value.code == 0
     assert "staff on people: 3 people" in capsys.readouterr().out
     assert list(json.loads((own / "metrics.json").read_text())) == ["staff"]
+    ((folder, name, _, command),) = recorded
+    assert (folder, name) == (own, "staff")
+    assert command == (
+        f"{EVALUATE} rates --source folders:{people} --model staff --models models:{own} --most 2"
+    )
+
+
+def context_of(command: str, folder: Path) -> typer.Context:
+    """Return the context of a command of the module, with a folder in the place of DATA."""
+    subcommand, *arguments = shlex.split(command)[3:]
+    app = typer.main.get_command(evaluate.app)
+    assert isinstance(app, typer.core.TyperGroup)
+    given = [str(folder) if argument == "DATA" else argument for argument in arguments]
+    return app.commands[subcommand].make_context(subcommand, given)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"{EVALUATE} landmarks --data DATA --model m --models a:b --source pts --prepared 'a b' "
+        "--detector mtcnn",
+        f"{EVALUATE} detection --data DATA --model m --models mine",
+        f"{EVALUATE} verification --data DATA --model m --models a:b --precision int8 --detector mtcnn "
+        "--pairs pairs.txt",
+        f"{EVALUATE} calibrate --data DATA --model m --models mine",
+        f"{EVALUATE} rates --source folders:A --source celeba:B --model m --models a:b --precision auto "
+        "--run runs/a --run runs/b --most 4",
+    ],
+)
+def test_a_recorded_command_has_every_option_that_changes_figures(command: str, tmp_path: Path) -> None:
+    assert evaluate.command_of(context_of(command, tmp_path)) == command
+
+
+def test_a_recorded_command_has_one_model_and_no_defaults(tmp_path: Path) -> None:
+    given = "verification --data DATA --model a --model b --run runs/x --pairs pairsDevTest.txt --threads 2 "
+    context = context_of(f"{EVALUATE} {given} --precision float --models models --record", tmp_path)
+    recorded = evaluate.command_of(context, model="b", run=None)
+    assert recorded == f"{EVALUATE} verification --data DATA --model b"
+
+
+def test_the_commands_of_the_shipped_figures_are_recorded_as_they_are(tmp_path: Path) -> None:
+    figures = json.loads(Path("models/metrics.json").read_text())
+    for command in {row["command"] for rows in figures.values() for row in rows.values()}:
+        assert evaluate.command_of(context_of(command, tmp_path)) == command
 
 
 def test_rates_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,8 +33,7 @@ Figures = dict[str, dict[str, str]]
 def record(models: Path, model: str, values: dict[str, str], command: str) -> None:
     """Store measured figures, and write the model cards again.
 
-    Figures that an earlier measurement of the same kind (`python -m module subcommand`) recorded for the
-    model are replaced.
+    Earlier figures of the model are replaced if they have the same command or the same metric.
 
     Args:
         models: the model folder.
@@ -43,8 +42,7 @@ def record(models: Path, model: str, values: dict[str, str], command: str) -> No
         command: the command that measured them.
     """
     known = recorded(models)
-    kind = command.split()[:4]
-    kept = {k: row for k, row in known.get(model, {}).items() if row["command"].split()[:4] != kind}
+    kept = {k: row for k, row in known.get(model, {}).items() if row["command"] != command}
     date = datetime.date.today().isoformat()
     new = {k: {"value": value, "command": command, "date": date} for k, value in values.items()}
     known[model] = kept | new

@@ -16,16 +16,28 @@ def models(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_new_measurement_replaces_all_figures_of_the_same_kind(models: Path) -> None:
-    model_cards.record(models, "m", {"a": "1", "b": "2"}, LANDMARKS)
-    model_cards.record(
-        models, "m", {"speed": "9"}, "python -m training.evaluate verification --data DATA --model m"
-    )
-    model_cards.record(models, "other", {"a": "5"}, LANDMARKS)
-    model_cards.record(models, "m", {"b": "3"}, f"{LANDMARKS} --prepared cache/x")
+def values(models: Path) -> dict[str, dict[str, str]]:
     recorded = model_cards.recorded(models)
-    values = {model: {k: row["value"] for k, row in rows.items()} for model, rows in recorded.items()}
-    assert values == {"m": {"speed": "9", "b": "3"}, "other": {"a": "5"}}
+    return {model: {k: row["value"] for k, row in rows.items()} for model, rows in recorded.items()}
+
+
+def test_a_new_measurement_replaces_the_figures_of_its_command_and_of_its_metrics(models: Path) -> None:
+    model_cards.record(models, "m", {"a": "1", "b": "2"}, LANDMARKS)
+    model_cards.record(models, "other", {"a": "5"}, LANDMARKS)
+    prepared = f"{LANDMARKS} --prepared cache/x"
+    model_cards.record(models, "m", {"b": "3", "c": "4"}, prepared)
+    assert values(models) == {"m": {"a": "1", "b": "3", "c": "4"}, "other": {"a": "5"}}
+    model_cards.record(models, "m", {"a": "6"}, LANDMARKS)
+    assert values(models)["m"] == {"a": "6", "b": "3", "c": "4"}
+    model_cards.record(models, "m", {"d": "7"}, prepared)
+    assert values(models)["m"] == {"a": "6", "d": "7"}
+
+
+def test_figures_of_other_pairs_are_kept(models: Path) -> None:
+    command = "python -m training.evaluate verification --data DATA --model m"
+    model_cards.record(models, "m", {"LFW View 1, EER": "1"}, command)
+    model_cards.record(models, "m", {"LFW pairs.txt, EER": "2"}, f"{command} --pairs pairs.txt")
+    assert values(models)["m"] == {"LFW View 1, EER": "1", "LFW pairs.txt, EER": "2"}
 
 
 def test_recording_writes_the_cards(models: Path) -> None:
