@@ -5,7 +5,8 @@
     python -m training.export runs/my_pnet runs/my_rnet runs/my_onet --name boxes --models my-models
 
 A landmark or embedding run is a model of its own; P-, R- and O-Net together are a detector. A model of the
-same name and task is replaced. Nothing is written unless ONNX and Keras agree on the golden images.
+same name and task is replaced; if its weights were others, its calibration and its recorded figures are
+removed. Nothing is written unless ONNX and Keras agree on the golden images.
 """
 
 import os
@@ -23,7 +24,8 @@ from training.evaluation.own_people import calibrate_run, detector_of
 from training.evaluation.user_errors import UserError, one_line_errors
 from training.exporting import manifest
 from training.exporting.attribution import Attribution, attribution_of
-from training.exporting.calibration import read_calibration
+from training.exporting.calibration import FILE as CALIBRATION
+from training.exporting.calibration import read_calibration, write_calibration
 from training.exporting.onnx import ParityError
 from training.exporting.recipes import Product
 from training.exporting.trained import product_of
@@ -67,7 +69,7 @@ def _product(runs: Sequence[Path], models: Path, attribution: Attribution, peopl
 
     Args:
         runs: folders of the runs.
-        models: the model folder, whose calibrations are used if there are no people.
+        models: the model folder. Its calibration of these weights is used if there are no people.
         attribution: name of the product, and what its specs say of the weights.
         people: the people to calibrate on.
 
@@ -75,8 +77,7 @@ def _product(runs: Sequence[Path], models: Path, attribution: Attribution, peopl
         UserError: the product cannot be calibrated.
         RunError: the runs make no product, or its name is taken.
     """
-    calibration = read_calibration(models).get(attribution.name)
-    product = product_of(runs, attribution, calibration)
+    product = product_of(runs, attribution)
     manifest.check_name(models, product.name, product.task, [recipe.file for recipe in product.recipes])
     if people is not None:
         if product.task != "embed":
@@ -84,7 +85,9 @@ def _product(runs: Sequence[Path], models: Path, attribution: Attribution, peopl
         own = calibrate_run(runs[0], people, detector_of(manifest.SHIPPED))
         print("\n".join(own.lines()))
         return product_of(runs, attribution, own.calibration)
-    return product
+    if product.weights != manifest.weights_of(models, product.name):
+        return product
+    return product_of(runs, attribution, read_calibration(models).get(product.name))
 
 
 def _check_folders(runs: Sequence[Path], models: Path) -> None:
@@ -103,6 +106,8 @@ def _write(product: Product, models: Path) -> None:
         differences = product.write(models, CACHE)
     except ParityError as error:
         raise UserError(str(error)) from error
+    if product.weights != manifest.weights_of(models, product.name):
+        _forget(product, models)
     manifest.put(models, product.entry(models))
     (models / "README.md").write_text(model_cards.render(models))
     for file, difference in differences.items():
@@ -112,6 +117,26 @@ def _write(product: Product, models: Path) -> None:
     print(f"{models / MANIFEST}: {product.name} ({product.task}), licence {terms}")
     if isinstance(spec, ComparedSpec) and not spec.thresholds:
         print("It has no thresholds, so /verify needs the parameter threshold. --calibrate computes them.")
+
+
+def _forget(product: Product, models: Path) -> None:
+    """Remove the calibration and the recorded figures of a model's earlier weights, and say so."""
+    name, calibrations = product.name, read_calibration(models)
+    recorded = manifest.weights_of(models, name) is not None
+    reason = f"because {'other weights have' if recorded else 'it is not recorded which weights have'} them"
+    if calibrations.pop(name, None) is not None:
+        write_calibration(models, calibrations)
+        folders = "" if models.resolve() == manifest.SHIPPED else f" --models models{os.pathsep}{models}"
+        print(
+            f"{models / CALIBRATION}: the thresholds of {name} are removed, {reason}. For new ones, give "
+            f"--calibrate, or export again after `python -m training.evaluate calibrate --data DATA "
+            f"--model {name}{folders}`."
+        )
+    if commands := model_cards.forget(models, name):
+        print(
+            f"{models / model_cards.METRICS}: the figures of {name} are removed, {reason}. For new ones: "
+            f"{', '.join(f'`{command} --record`' for command in commands)}."
+        )
 
 
 if __name__ == "__main__":

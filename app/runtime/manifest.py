@@ -48,6 +48,9 @@ class ModelEntry(_Entry):
     mesh: str | None = Field(None, description="Name of the face mesh that aligns faces for it, if any.")
     research_only: bool = Field(False, description="Whether the terms of its weights forbid commercial use.")
     unlicensed: bool = Field(False, description="Whether its licence is LicenseRef-unspecified.")
+    weights: str | None = Field(
+        None, description="SHA-256 of the weights of the runs that it was exported from, if it was trained."
+    )
     files: tuple[FileEntry, ...] = Field(description="Its ONNX files.")
     int8: tuple[FileEntry, ...] = Field(
         (), description="Int8 files. NAME-int8.onnx replaces NAME.onnx where nets run in int8."

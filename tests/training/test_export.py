@@ -16,7 +16,7 @@ from app.runtime.device import Device
 from app.runtime.manifest import MANIFEST, read_manifest, sha256
 from app.runtime.session import OrtSession
 from app.settings import Settings
-from app.vision.spec import UNSPECIFIED_LICENCE
+from app.vision.spec import UNSPECIFIED_LICENCE, Calibration, ComparedSpec, SimilarityCalibration
 from app.wiring import load_analyzer
 from tests.fakes import fake_analyzer
 from tests.servers import client_of, serving
@@ -25,7 +25,10 @@ from tests.training.exports import STRANGERS, assert_refused, command, exported,
 from tests.training.finished_runs import SHA256, write_finished_run, write_run_file
 from training import export
 from training.config.registry import BEST_WEIGHTS, find
+from training.evaluation.calibrate import keep_calibration
 from training.exporting.attribution import RESEARCH_ONLY
+from training.exporting.calibration import read_calibration
+from training.reports import model_cards
 
 AGAIN = Path("tests/photos/obama2.jpg")
 CASCADE = ("cascade_pnet", "cascade_rnet_scratch", "cascade_onet")
@@ -277,6 +280,66 @@ def test_a_replaced_model_stays_the_default_and_the_others_are_untouched(runs: P
         MANIFEST, "README.md", "mine.onnx", "mine-head.onnx", "golden/mine.npz", "golden/mine-head.npz"
     }  # fmt: skip
     assert set(files) <= set(now)
+
+
+def with_figures(models: Path, name: str) -> tuple[SimilarityCalibration, str]:
+    """Calibrate a model and record figures of it, as `training.evaluate` does; return what was written."""
+    calibration = SimilarityCalibration(
+        calibrated_on="some people",
+        thresholds=(Calibration(far=0.01, threshold=0.3, tar=0.9),),
+        default_far=0.01,
+    )
+    keep_calibration(models, name, calibration)
+    command = f"python -m training.evaluate verification --data DATA --model {name}"
+    model_cards.record(models, name, {"EER": "0.0123"}, command)
+    return calibration, command
+
+
+def thresholds_in(path: Path) -> tuple[Calibration, ...]:
+    spec = OrtSession(path, Device("cpu")).spec
+    assert isinstance(spec, ComparedSpec)
+    return spec.thresholds
+
+
+def test_thresholds_and_figures_stay_with_their_weights(runs: Path, copy: Path) -> None:
+    for name in ("mine", "triples"):
+        calibration, _ = with_figures(copy, name)
+    moved = shutil.copytree(runs / "softmax", copy.parent / "moved")
+    assert "removed" not in exported(copy, moved, "--name", "mine")
+    assert thresholds_in(copy / "mine.onnx") == calibration.thresholds
+    assert set(read_calibration(copy)) == set(model_cards.recorded(copy)) == {"mine", "triples"}
+
+
+def test_other_weights_do_not_get_the_thresholds_and_figures_of_earlier_ones(runs: Path, copy: Path) -> None:
+    for name in ("mine", "triples"):
+        _, command = with_figures(copy, name)
+    command = command.replace("triples", "mine")
+    output = exported(copy, runs / "centerloss", "--name", "mine")
+    assert thresholds_in(copy / "mine.onnx") == ()
+    assert set(read_calibration(copy)) == set(model_cards.recorded(copy)) == {"triples"}
+    assert "0.0123" not in (copy / "README.md").read_text().partition("## mine")[2].partition("\n## ")[0]
+    assert (
+        f"{copy / 'calibration.json'}: the thresholds of mine are removed, because other weights have them. "
+        "For new ones, give --calibrate, or export again after `python -m training.evaluate calibrate "
+        f"--data DATA --model mine --models models:{copy}`.\n"
+        f"{copy / 'metrics.json'}: the figures of mine are removed, because other weights have them. "
+        f"For new ones: `{command} --record`.\n"
+    ) in output
+
+
+def test_what_has_no_recorded_weights_is_not_kept(runs: Path, copy: Path) -> None:
+    """An entry of an earlier version, and a calibration without a model."""
+    models = entries(copy)
+    for entry in models:
+        entry.pop("weights")
+    (copy / MANIFEST).write_text(json.dumps({"models": models}))
+    for name in ("mine", "new"):
+        with_figures(copy, name)
+        output = exported(copy, runs / "softmax", "--name", name)
+        assert f"the thresholds of {name} are removed, because it is not recorded which weights" in output
+        assert thresholds_in(copy / f"{name}.onnx") == ()
+    assert not read_calibration(copy)
+    assert not model_cards.recorded(copy)
 
 
 def test_a_name_of_a_model_for_another_task_is_refused(runs: Path, copy: Path) -> None:

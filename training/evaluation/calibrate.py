@@ -112,5 +112,5 @@ def _check_pairs(populations: Mapping[str, Pairs]) -> None:
 
 
 def keep_calibration(models: Path, model: str, calibration: SimilarityCalibration) -> None:
-    """Write the calibration of an embedder to the model store, for its next export."""
+    """Write the calibration of an embedder to the model store, for the next export of its weights."""
     write_calibration(models, read_calibration(models) | {model: calibration})

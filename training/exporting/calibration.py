@@ -1,7 +1,7 @@
 """The calibrations of a model folder, by model.
 
-`python -m training.evaluate calibrate` writes `calibration.json`; the next export of a model writes its
-calibration into the spec.
+`python -m training.evaluate calibrate` writes `calibration.json`; the next export of the same weights writes
+their calibration into the spec. An export of other weights under the name of the model removes it.
 """
 
 from pathlib import Path

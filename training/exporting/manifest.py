@@ -37,6 +37,12 @@ def entries(folder: Path) -> list[Entry]:
     return list(read_manifest(folder).model_dump(mode="json", exclude_defaults=True)["models"])
 
 
+def weights_of(folder: Path, name: str) -> str | None:
+    """Return the SHA-256 of the weights of a model of a folder; None if it is not recorded or not there."""
+    models = read_manifest(folder).models if (folder / MANIFEST).exists() else ()
+    return next((model.weights for model in models if model.name == name), None)
+
+
 def check_name(folder: Path, name: str, task: Task, files: Collection[str]) -> None:
     """Check that a model can be written into a model folder.
 

@@ -56,4 +56,4 @@ def _trained(name: str, models: Path) -> list[Product]:
     )
     specs = [(file.file, OrtSession(entry.path_of(file), Device("cpu")).spec) for file in entry.files]
     recipes = tuple(Recipe(file, spec, None, how=how) for file, spec in specs)
-    return [Product(name, entry.task, name == DEFAULTS[entry.task], recipes)]
+    return [Product(name, entry.task, name == DEFAULTS[entry.task], recipes, weights=entry.weights)]

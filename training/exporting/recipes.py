@@ -74,7 +74,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Product:
-    """A named model: its task, its files, the models it combines, and its face mesh, if any."""
+    """A named model: its task, its files, the models it combines, and its face mesh, if any.
+
+    `weights` is the SHA-256 of the weights of the runs of a trained model. Exports of one run may differ in
+    their files.
+    """
 
     name: str
     task: Task
@@ -82,6 +86,7 @@ class Product:
     recipes: tuple[Recipe, ...]
     parts: tuple[str, ...] = ()
     mesh: str | None = None
+    weights: str | None = None
 
     def write(self, models: Path, cache: Path) -> dict[str, float]:
         """Build all nets, and write their files and golden files, or none of them.
@@ -120,6 +125,7 @@ class Product:
             **({"mesh": self.mesh} if self.mesh else {}),
             **({"research_only": True} if any(r.spec.research_only for r in self.recipes) else {}),
             **({"unlicensed": True} if any(_is_unlicensed(r.spec) for r in self.recipes) else {}),
+            **({"weights": self.weights} if self.weights else {}),
             "files": [describe(models / recipe.file) for recipe in self.recipes],
             **({"int8": [describe(path) for path in int8]} if (int8 := self._int8_files(models)) else {}),
         }

@@ -21,6 +21,7 @@ from app.vision.spec import (
 from training.config.origins import sources_of
 from training.config.registry import BEST_WEIGHTS, RUN_FILE, RunError, build_trained, config_of, module_of
 from training.config.schema import EmbeddingConfig, LandmarkConfig, RunConfig, Stage, StageConfig
+from training.data.storage.data_hash import hash_files
 from training.engine import embedding_objectives
 from training.exporting.attribution import Attribution, in_words
 from training.exporting.published import StageSettings
@@ -67,15 +68,17 @@ def product_of(
     for run in runs:
         if not (run / BEST_WEIGHTS).exists():
             raise FileNotFoundError(errno.ENOENT, "no such file", str(run / BEST_WEIGHTS))
-    name, task = attribution.name, task_of(runs)
+    task = task_of(runs)
     if task == "landmarks":
-        return Product(name, task, False, (_landmarks(runs[0], attribution),))
-    if task == "embed":
-        return Product(name, task, False, tuple(embedder_recipes(runs[0], attribution, calibration)))
-    stages = {config_of(run, StageConfig).stage: run for run in runs}
-    return Product(
-        name, task, False, tuple(stage_recipe(stages[stage], attribution) for stage in _STAGE_SPECS)
-    )
+        recipes = [_landmarks(runs[0], attribution)]
+    elif task == "embed":
+        recipes = embedder_recipes(runs[0], attribution, calibration)
+    else:
+        stages = {config_of(run, StageConfig).stage: run for run in runs}
+        runs = [stages[stage] for stage in _STAGE_SPECS]
+        recipes = [stage_recipe(run, attribution) for run in runs]
+    weights = hash_files(run / BEST_WEIGHTS for run in runs)
+    return Product(attribution.name, task, False, tuple(recipes), weights=weights)
 
 
 def task_of(runs: Sequence[Path]) -> Task:

@@ -46,10 +46,27 @@ def record(models: Path, model: str, values: dict[str, str], command: str) -> No
     date = datetime.date.today().isoformat()
     new = {k: {"value": value, "command": command, "date": date} for k, value in values.items()}
     known[model] = kept | new
-    part = (models / METRICS).with_name(METRICS + ".part")
-    part.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
-    part.replace(models / METRICS)
+    _write(models, known)
     (models / "README.md").write_text(render(models))
+
+
+def forget(models: Path, model: str) -> list[str]:
+    """Remove the recorded figures of a model. The cards stay as they are.
+
+    Returns:
+        The commands that measured them.
+    """
+    known = recorded(models)
+    rows = known.pop(model, {})
+    if rows:
+        _write(models, known)
+    return sorted({row["command"] for row in rows.values()})
+
+
+def _write(models: Path, figures: dict[str, Figures]) -> None:
+    part = (models / METRICS).with_name(METRICS + ".part")
+    part.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
+    part.replace(models / METRICS)
 
 
 def recorded(models: Path) -> dict[str, Figures]:

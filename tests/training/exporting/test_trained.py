@@ -19,6 +19,7 @@ from app.vision.spec import (
 from tests.training.finished_runs import SHA256, write_finished_run, write_run_file
 from training.config.registry import BEST_WEIGHTS, RunError, find
 from training.exporting.attribution import attribution_of
+from training.exporting.manifest import weights_of
 from training.exporting.recipes import Product
 from training.exporting.trained import product_of, stage_spec
 
@@ -109,6 +110,21 @@ def test_three_runs_of_the_cascade_in_any_order_are_a_detector(tmp_path: Path) -
         "trained here on WIDER FACE and MTFL, from published weights",
         "trained here on WIDER FACE and MTFL, from published weights",
     ]
+
+
+def test_a_product_has_the_hash_of_its_weights(tmp_path: Path) -> None:
+    paths = cascade_runs(tmp_path, *CASCADE)
+    for i, path in enumerate(paths):
+        (path / BEST_WEIGHTS).write_bytes(bytes([i]))
+    before = product(paths).weights
+    assert before == product(paths[::-1]).weights
+    (paths[1] / BEST_WEIGHTS).write_bytes(b"other")
+    assert product(paths).weights != before
+
+
+def test_the_manifest_has_the_weights_of_the_records() -> None:
+    runs = [Path(f"training/records/mtcnn_here_{stage}") for stage in ("pnet", "rnet", "onet")]
+    assert product(runs).weights == weights_of(Path("models"), "mtcnn_here")
 
 
 @pytest.mark.parametrize(

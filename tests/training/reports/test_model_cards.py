@@ -40,6 +40,15 @@ def test_figures_of_other_pairs_are_kept(models: Path) -> None:
     assert values(models)["m"] == {"LFW View 1, EER": "1", "LFW pairs.txt, EER": "2"}
 
 
+def test_forgotten_figures_leave_those_of_other_models(models: Path) -> None:
+    model_cards.record(models, "m", {"a": "1", "b": "2"}, LANDMARKS)
+    model_cards.record(models, "m", {"c": "3"}, f"{LANDMARKS} --prepared x")
+    model_cards.record(models, "other", {"a": "5"}, LANDMARKS)
+    assert model_cards.forget(models, "m") == [LANDMARKS, f"{LANDMARKS} --prepared x"]
+    assert values(models) == {"other": {"a": "5"}}
+    assert model_cards.forget(models, "m") == []
+
+
 def test_recording_writes_the_cards(models: Path) -> None:
     model_cards.record(models, "m", {"a": "1"}, LANDMARKS)
     assert (models / "README.md").read_text() == model_cards.render(models)
