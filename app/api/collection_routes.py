@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import closing
+from io import BytesIO
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -231,10 +232,10 @@ async def import_collection(
     vectors of other models are refused.
     """
     limit = service.limits.import_bytes
-    body = bytearray()
+    body = BytesIO()
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
+        body.write(chunk)
+        if body.tell() > limit:
             raise TooManyBytes(
                 f"The body exceeds the limit of {limit} bytes. Raise FACE_MAX_IMPORT_BYTES, or import it "
                 "with `facet collections import`.",
@@ -243,7 +244,8 @@ async def import_collection(
 
     def work(operations: Operations) -> ImportResponse:
         gallery = service.gallery
-        content = read_export(bytes(body).splitlines(), clock.now())
+        body.seek(0)  # also if the job is started again
+        content = read_export(body, clock.now())
         people, faces = import_into(gallery, operations.analyzer, collection, content)
         found = gallery.store.collection(collection)
         return ImportResponse(collection=_info(gallery, found), people=people, faces=faces)

@@ -4,14 +4,13 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.cli.common import Device, leave, open_models, settings_of
 from app.cli.gallery_access import gallery_only, gallery_with_models, reporting_errors
-from app.errors import BadParameter
 from app.service.console import Progress, emit
 from app.service.file_reading import reason
 from app.service.local_files import line
@@ -170,7 +169,7 @@ def import_(
 ) -> None:
     """Add the people and faces of an export to a collection, all or none. A missing one is created."""
     from app.gallery import clock
-    from app.service.gallery_files import MAX_LINE_BYTES, open_export
+    from app.service.gallery_files import open_export
     from app.service.gallery_requests import check_collection_name
     from app.service.gallery_responses import CollectionInfo, ImportResponse
     from app.service.import_collection import import_collection
@@ -181,7 +180,7 @@ def import_(
     except OSError as error:
         leave(1, f"The file {file} cannot be read: {reason(error)}.")
     with source, reporting_errors(bad_parameter=1):
-        content = open_export(_lines(source, MAX_LINE_BYTES), clock.now())
+        content = open_export(source, clock.now())
         name = check_collection_name(collection or content.name)
         with gallery_with_models(settings, content.model) as operations, reporting_errors(bad_parameter=1):
             gallery = operations.gallery
@@ -240,20 +239,6 @@ def _deleted(result: Deleted) -> None:
     emit(result.model_dump_json())
     if result.erased is False:
         leave(1, _NOT_ERASED)
-
-
-def _lines(source: BinaryIO, limit: int) -> Iterator[bytes]:
-    """Yield the lines of a file.
-
-    Raises:
-        BadParameter: the file cannot be read, or a line is longer than `limit` bytes.
-    """
-    while text := source.readline(limit + 1):
-        if len(text) > limit:
-            raise BadParameter(
-                f"A line of the file has more than {limit} bytes. It is not an export of Facet."
-            )
-        yield text
 
 
 @contextmanager

@@ -6,14 +6,15 @@ line shows that the export is complete.
 
 import base64
 import binascii
+import itertools
 import json
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal, TypeVar
 
 import numpy as np
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from app.errors import BadParameter
 from app.gallery import clock
@@ -24,6 +25,14 @@ MEDIA_TYPE = "application/x-ndjson"
 
 MAX_LINE_BYTES = 16 << 20
 """Maximum size of one line: a person with 1,000 faces of 2,048 numbers has 11 MB."""
+
+_MAX_LINE_MARKS = 32 << 10
+"""Maximum number of commas and opening brackets of one line.
+
+A person with 1,000 faces has 13,000, and at most 4,500 in the name, the external id and the metadata. Each
+wrong value takes up to 2 KiB, and all are found before the first is reported.
+"""
+_MARKS = (b",", b"[", b"{")
 
 _LENGTH_TOLERANCE = 1e-3
 
@@ -80,7 +89,7 @@ class _Person(PersonBody):
 
 class _PersonLine(_Line):
     person: _Person
-    faces: tuple[_Face, ...]
+    faces: Annotated[tuple[_Face, ...], FailFast()]
 
 
 class _End(_Line):
@@ -158,20 +167,20 @@ def export_lines(collection: Collection, records: Iterable[PersonRecord]) -> Gen
     yield _line({"end": True, "people": people, "faces": faces})
 
 
-def open_export(lines: Iterable[bytes], now: datetime) -> ExportedCollection:
+def open_export(source: BinaryIO, now: datetime) -> ExportedCollection:
     """Return the content of an export. What has expired is left out.
 
     The people are read one by one while they are used. The last of them is followed by the error of an export
     that is incomplete.
 
     Args:
-        lines: the lines.
+        source: the export, which is read line by line.
         now: the time.
 
     Raises:
         BadParameter: a line is not valid, or the export is incomplete. The message names the line.
     """
-    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    numbered = _numbered(source)
     number, first = next(numbered, (1, b""))
     header = _parse(_Header, first, number)
     return ExportedCollection(
@@ -183,10 +192,27 @@ def open_export(lines: Iterable[bytes], now: datetime) -> ExportedCollection:
     )
 
 
-def read_export(lines: Iterable[bytes], now: datetime) -> ExportedCollection:
+def read_export(source: BinaryIO, now: datetime) -> ExportedCollection:
     """Return the content of an export, which is read completely; see `open_export`."""
-    content = open_export(lines, now)
+    content = open_export(source, now)
     return replace(content, records=list(content.records))
+
+
+def _numbered(source: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that are not blank, with their numbers.
+
+    Raises:
+        BadParameter: a line is longer than any of an export.
+    """
+    for number in itertools.count(1):
+        line = source.readline(MAX_LINE_BYTES + 1)
+        if not line:
+            return
+        if len(line) > MAX_LINE_BYTES:
+            error = _fault(number, f"it has more than {MAX_LINE_BYTES} bytes")
+            raise error
+        if line.strip():
+            yield number, line
 
 
 def _records(numbered: Iterable[tuple[int, bytes]], dimension: int, now: datetime) -> Iterator[PersonRecord]:
@@ -271,10 +297,12 @@ def _vector(text: str, dimension: int, number: int) -> np.ndarray:
 
 
 def _parse(kind: type[L], line: bytes, number: int) -> L:
+    if sum(map(line.count, _MARKS)) > _MAX_LINE_MARKS:
+        raise _fault(number, "it has more values than a person can have")
     try:
         return kind.model_validate_json(line)
     except ValidationError as error:
-        fault = error.errors()[0]
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(map(str, fault["loc"]))
         reason = fault["msg"].removeprefix("Value error, ")
         raise _fault(number, f"{where}: {reason}" if where else reason) from None
