@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from app.errors import BadParameter, OtherEmbedding
+from app.errors import BadParameter, GalleryUnavailable, OtherEmbedding
 from app.gallery import clock
 from app.gallery.index import Match, VectorIndex
 from app.gallery.indexes import Indexes
@@ -36,6 +36,7 @@ from app.logs import AUDIT
 from app.runtime.telemetry import NULL_TELEMETRY, GalleryAction, Telemetry
 from app.vision.boxes import iou
 
+log = logging.getLogger(__name__)
 audit = logging.getLogger(AUDIT)
 
 SWITCHED_OFF = "The gallery is switched off. Set FACE_GALLERY to the path of a file to use it."
@@ -168,8 +169,8 @@ class Gallery:
         """
         with self._changing():
             self.store.delete_collection(collection)
-        self._record("delete-collection", collection)
-        return self._erase()
+            self._record("delete-collection", collection)
+        return self._erased()
 
     def add_person(self, collection: str, details: PersonDetails) -> Person:
         """Store a person without faces; see `GalleryStore.add_person` for the errors.
@@ -180,7 +181,7 @@ class Gallery:
         self.check_expiry(details.expires)
         with self._changing():
             person = self.store.add_person(collection, details)
-        self._record("add-person", collection, person.id)
+            self._record("add-person", collection, person.id)
         return person
 
     def update_person(self, collection: str, person: str, changes: Mapping[str, Any]) -> Person:
@@ -192,8 +193,8 @@ class Gallery:
         self.check_expiry(changes.get("expires"))
         with self._changing():
             found = self.store.update_person(collection, person, changes)
-        self._record("update-person", collection, person)
-        self._erase()
+            self._record("update-person", collection, person)
+        self._erased()
         return found
 
     def delete_person(self, collection: str, person: str) -> bool:
@@ -204,8 +205,8 @@ class Gallery:
         """
         with self._changing():
             self.store.delete_person(collection, person)
-        self._record("delete-person", collection, person)
-        return self._erase()
+            self._record("delete-person", collection, person)
+        return self._erased()
 
     def merge_people(self, collection: str, person: str, into: str) -> Person:
         """Give all faces of a person to another one, and delete the first.
@@ -215,8 +216,8 @@ class Gallery:
         """
         with self._changing():
             merged = self.store.merge_people(collection, person, into)
-        self._record("merge-people", collection, person, into=into)
-        self._erase()
+            self._record("merge-people", collection, person, into=into)
+        self._erased()
         return merged
 
     def add_face(
@@ -249,8 +250,8 @@ class Gallery:
             stored, is_new = self.store.add_face(
                 collection.name, collection.contract, person, face, duplicate
             )
-        if is_new:
-            self._record("add-face", collection.name, person, stored.id)
+            if is_new:
+                self._record("add-face", collection.name, person, stored.id)
         return stored, is_new
 
     def delete_face(self, collection: str, person: str, face: str) -> bool:
@@ -261,8 +262,8 @@ class Gallery:
         """
         with self._changing():
             self.store.delete_face(collection, person, face)
-        self._record("delete-face", collection, person, face)
-        return self._erase()
+            self._record("delete-face", collection, person, face)
+        return self._erased()
 
     def move_face(self, collection: str, person: str, face: str, to: str) -> Face:
         """Give a face to another person of the collection.
@@ -272,8 +273,8 @@ class Gallery:
         """
         with self._changing():
             moved = self.store.move_face(collection, person, face, to)
-        self._record("move-face", collection, person, face, into=to)
-        self._erase()
+            self._record("move-face", collection, person, face, into=to)
+        self._erased()
         return moved
 
     def import_records(self, collection: Collection, records: Iterable[PersonRecord]) -> tuple[int, int]:
@@ -284,7 +285,7 @@ class Gallery:
         """
         with self._changing():
             people, faces = self.store.import_records(collection.name, collection.contract, records)
-        self._record("import", collection.name, people=people, faces=faces)
+            self._record("import", collection.name, people=people, faces=faces)
         return people, faces
 
     def search(self, collection: Collection, probes: Float32[ndarray, "n d"], top: int) -> list[list[Match]]:
@@ -362,13 +363,13 @@ class Gallery:
         """
         with self._changing():
             purged = self.store.purge(self._now(), collection)
-        for one in purged:
-            for person in one.people:
-                self._record("expire-person", one.collection, person)
-            for face in one.faces:
-                self._record("expire-face", one.collection, face=face)
+            for one in purged:
+                for person in one.people:
+                    self._record("expire-person", one.collection, person)
+                for face in one.faces:
+                    self._record("expire-face", one.collection, face=face)
         if purged:
-            self._erase()
+            self._erased()
         return purged
 
     def tick(self) -> None:
@@ -408,18 +409,40 @@ class Gallery:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Let the next refresh look for changes, and refresh the indexes that are loaded."""
+        """Let the next refresh look for changes, and refresh the indexes that are loaded.
+
+        The change in the context is made, whether or not the indexes can follow it. If they cannot, they are
+        overwritten, and the next search loads them or reports the failure.
+        """
         try:
             yield
+        except BaseException:
+            self._must_erase = True  # a change that is undone, or whose outcome is unknown, may leave bytes
+            raise
         finally:
             self._indexes.expect_changes()
         if self._indexes.are_loaded:
-            self.refresh()
+            try:
+                self.refresh()
+            except Exception as error:  # the caller must not take a change that is made for one that failed
+                self._indexes.forget()
+                log.error("The index could not follow a change, and will be loaded again: %s", error)
+
+    def _erased(self) -> bool:
+        """Return whether no byte is left of what a change deleted. The change is made in any case."""
+        try:
+            return self._erase()
+        except GalleryUnavailable:
+            return False  # `tick` tries it again, and reports the failure
 
     def _erase(self) -> bool:
-        self._must_erase = True
-        self._must_erase = not self.store.erase(_ERASE_TIMEOUT_S)
-        return not self._must_erase
+        self._must_erase = False  # before, because another thread may make a change meanwhile
+        is_erased = False
+        try:
+            is_erased = self.store.erase(_ERASE_TIMEOUT_S)
+        finally:
+            self._must_erase = self._must_erase or not is_erased
+        return is_erased
 
     def _record(
         self,

@@ -1,0 +1,196 @@
+"""The gallery: what it answers, and what it keeps, if its store or its index fails."""
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.errors import GalleryUnavailable
+from app.gallery.gallery import Gallery
+from app.gallery.index import VectorIndex
+from app.gallery.records import Collection, NewFace, Person, PersonDetails
+from app.gallery.sqlite_store import SqliteStore
+from app.logs import AUDIT
+from app.runtime.search_net import SearchSession
+from tests.fakes import CPU
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+VECTOR = np.array([0.1, -0.7, 0.5, 0.5], np.float32)
+
+
+class FailingStore(SqliteStore):
+    """A store some of whose methods fail.
+
+    Attributes:
+        failing: names of the methods.
+    """
+
+    failing: frozenset[str] = frozenset()
+
+    def __getattribute__(self, name: str) -> object:
+        if name != "failing" and name in self.failing:
+            raise GalleryUnavailable("The disk failed.")
+        return super().__getattribute__(name)
+
+    def fail(self, *names: str) -> None:
+        self.failing = frozenset(names)
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def session() -> SearchSession:
+    return SearchSession(CPU)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FailingStore:
+    return FailingStore(tmp_path / "gallery.db")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def indexes() -> list[VectorIndex]:
+    """The indexes that were made."""
+    return []
+
+
+@pytest.fixture
+def gallery(
+    store: FailingStore, session: SearchSession, clock: Clock, indexes: list[VectorIndex]
+) -> Iterator[Gallery]:
+    """A gallery with the collection family, whose index is loaded."""
+
+    def new_index(dimension: int) -> VectorIndex:
+        indexes.append(VectorIndex(dimension, session))
+        return indexes[-1]
+
+    opened = Gallery(lambda: store, new_index, {"fused": "fused-1"}, now=clock)
+    opened.create_collection("family", "fused", 4)
+    opened.tick()
+    yield opened
+    opened.close()
+
+
+def family(gallery: Gallery) -> Collection:
+    return gallery.usable("family")
+
+
+def enrol(gallery: Gallery, expires: datetime | None = None, face_expires: datetime | None = None) -> Person:
+    """Add a person with the face of `VECTOR`."""
+    person = gallery.add_person("family", PersonDetails("Ada", expires=expires))
+    face = NewFace(VECTOR, (0, 0, 9, 9), 0.9, None, b"0" * 32, face_expires)
+    gallery.add_face(family(gallery), person.id, face, None)
+    return person
+
+
+def found(gallery: Gallery) -> list[int]:
+    """The keys of the people whom a search finds."""
+    (matches,) = gallery.search(family(gallery), VECTOR[None], 5)
+    return [match.person for match in matches]
+
+
+def is_on_disk(folder: Path) -> bool:
+    """Whether a file of the gallery has the vector."""
+    return any(VECTOR.tobytes() in path.read_bytes() for path in folder.iterdir())
+
+
+def audited(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The actions in the audit log."""
+    return [record.getMessage().split()[1] for record in caplog.records if record.name == AUDIT]
+
+
+@pytest.mark.parametrize("step", ["version", "changes", "next_expiry"])
+def test_a_deletion_that_the_index_cannot_follow_is_made_and_erased(
+    gallery: Gallery,
+    store: FailingStore,
+    indexes: list[VectorIndex],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    step: str,
+) -> None:
+    person = enrol(gallery)
+    assert is_on_disk(tmp_path)
+    store.fail(step)
+    with caplog.at_level(logging.INFO):
+        assert gallery.delete_person("family", person.id)
+    assert not is_on_disk(tmp_path)
+    assert audited(caplog) == ["action=delete-person"]
+    assert "The disk failed." in caplog.text
+    assert [len(index) for index in indexes] == [0]
+    store.fail("version")
+    with pytest.raises(GalleryUnavailable):
+        found(gallery)
+    store.fail()
+    assert found(gallery) == []
+
+
+def test_an_addition_that_the_index_cannot_follow_is_made(
+    gallery: Gallery, store: FailingStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.fail("changes")
+    with caplog.at_level(logging.INFO, AUDIT):
+        person = enrol(gallery)
+    assert audited(caplog) == ["action=add-person", "action=add-face"]
+    store.fail()
+    assert found(gallery) == [person.key]
+
+
+def test_a_purge_that_the_index_cannot_follow_is_made_and_erased(
+    gallery: Gallery, store: FailingStore, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    person = enrol(gallery, expires=NOW + timedelta(seconds=1))
+    clock.now += timedelta(seconds=2)
+    store.fail("changes")
+    with caplog.at_level(logging.INFO, AUDIT):
+        (purged,) = gallery.purge("family")
+    assert purged.people == [person.id]
+    assert audited(caplog) == ["action=expire-person"]
+    assert not is_on_disk(tmp_path)
+
+
+def test_a_deletion_whose_bytes_cannot_be_erased_is_made_and_erased_later(
+    gallery: Gallery, store: FailingStore, tmp_path: Path
+) -> None:
+    person = enrol(gallery)
+    store.fail("erase")
+    assert not gallery.delete_person("family", person.id)
+    assert is_on_disk(tmp_path)
+    with pytest.raises(GalleryUnavailable):
+        gallery.tick()
+    store.fail()
+    gallery.tick()
+    assert not is_on_disk(tmp_path)
+
+
+def test_a_deletion_of_unknown_outcome_is_erased_later(
+    gallery: Gallery, store: FailingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = enrol(gallery)
+    gallery.tick()
+
+    def lost(collection: str, person: str) -> None:
+        SqliteStore.delete_person(store, collection, person)
+        raise GalleryUnavailable("The connection was lost.")
+
+    monkeypatch.setattr(store, "delete_person", lost)
+    with pytest.raises(GalleryUnavailable):
+        gallery.delete_person("family", person.id)
+    assert is_on_disk(tmp_path)
+    gallery.tick()
+    assert not is_on_disk(tmp_path)
