@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from app.errors import BadParameter, GalleryUnavailable, OtherEmbedding
 from app.gallery import clock
-from app.gallery.index import Match, VectorIndex
+from app.gallery.index import IndexRetired, Match, VectorIndex
 from app.gallery.indexes import Indexes
 from app.gallery.records import (
     Collection,
@@ -295,10 +295,17 @@ class Gallery:
             collection: the collection, whose vectors can be compared with the probes.
             probes: vectors of length 1.
             top: maximum number of people for each probe.
+
+        Raises:
+            GalleryUnavailable: the store cannot be read.
         """
         self.refresh()
         self.purge_due()
-        return self._indexes.search(self.store, collection, probes, top)
+        try:
+            return self._indexes.search(self.store, collection, probes, top)
+        except IndexRetired:  # by another thread, which found another file or could not follow a change
+            self.refresh()
+            return self._indexes.search(self.store, self.usable(collection.name), probes, top)
 
     def best_face(
         self, collection: Collection, person: str, probe: Float32[ndarray, " d"]

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 from numpy import ndarray
 
+from app.errors import GalleryUnavailable
 from app.gallery.records import FaceVectors
 from app.runtime.search_net import SearchNet, SearchSession
 from app.runtime.vector_matrix import BLOCK_ROWS, VectorMatrix
@@ -19,6 +20,13 @@ FACES_PER_PERSON = 4
 
 GROWTH = 8
 """Factor by which a search asks for more faces, if those that it got are of too few people."""
+
+
+class IndexRetired(GalleryUnavailable):
+    """The index was overwritten, before or while it was searched, and will be loaded again."""
+
+    def __init__(self) -> None:
+        super().__init__("The index of the gallery was overwritten during the search. Try again later.")
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class VectorIndex:
         self._matrix = VectorMatrix(dimension, 2, session.device, block_rows)
         self._row_of: dict[int, int] = {}
         self._nets: dict[int, SearchNet] = {}
+        self._is_retired = False
 
     def __len__(self) -> int:
         """Return the number of faces."""
@@ -103,8 +112,9 @@ class VectorIndex:
         with self._matrix.changing():
             self._matrix.row_keys(self._row_of[face])[1] = person
 
-    def clear(self) -> None:
-        """Remove all faces, and overwrite their vectors with zeros."""
+    def retire(self) -> None:
+        """Remove all faces for good, and overwrite their vectors with zeros."""
+        self._is_retired = True  # before the faces are gone, so that no search finds nobody
         with self._matrix.changing():
             self._matrix.clear()
             self._row_of.clear()
@@ -122,6 +132,7 @@ class VectorIndex:
             key.
 
         Raises:
+            IndexRetired: the index was retired, perhaps during the search.
             OutOfMemory: the device does not have enough memory.
         """
         out: list[list[Match]] = [[] for _ in probes]
@@ -132,7 +143,10 @@ class VectorIndex:
         while len(pending):
             net = self._nets.setdefault(count, SearchNet(self._session, self._matrix, count))
             again = []
-            for probe, keys, products, bound in zip(pending, *net.run(probes[pending]), strict=True):
+            outputs = net.run(probes[pending])
+            if self._is_retired:
+                raise IndexRetired
+            for probe, keys, products, bound in zip(pending, *outputs, strict=True):
                 people, faces, best = best_people(keys, products, top)
                 # A face that the net did not return may be as similar as the bound.
                 if bound == -np.inf or (len(best) == top and best[-1] > bound):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from jaxtyping import Float32
 from numpy import ndarray
 
-from app.gallery.index import Match, VectorIndex
+from app.gallery.index import IndexRetired, Match, VectorIndex
 from app.gallery.records import Collection
 from app.gallery.store import GalleryStore
 
@@ -41,9 +41,16 @@ class Indexes:
     def search(
         self, store: GalleryStore, collection: Collection, probes: Float32[ndarray, "n d"], top: int
     ) -> list[list[Match]]:
-        """Return the best people of a collection for each probe. See `VectorIndex.search`."""
+        """Return the best people of a collection for each probe. See `VectorIndex.search`.
+
+        Raises:
+            IndexRetired: the indexes were forgotten since the last refresh, or the collection had faces that
+                are in no index. Refresh, and search the present collection.
+        """
         with self._lock:
             index = self._indexes.get(collection.key)
+            if index is None and (collection.faces or not self.are_loaded):
+                raise IndexRetired
         return index.search(probes, top) if index is not None else [[] for _ in probes]
 
     def expect_changes(self) -> None:
@@ -87,7 +94,7 @@ class Indexes:
         """Overwrite all indexes. The next refresh loads them again."""
         with self._lock:
             for index in self._indexes.values():
-                index.clear()
+                index.retire()
             self._indexes, self._skipped = {}, set()
             self._last_change = self._version = None
 

@@ -1,16 +1,20 @@
 """The gallery: what it answers, and what it keeps, if its store or its index fails."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy import ndarray
 
 from app.errors import GalleryUnavailable
 from app.gallery.gallery import Gallery
-from app.gallery.index import VectorIndex
+from app.gallery.index import Match, VectorIndex
+from app.gallery.indexes import Indexes
 from app.gallery.records import Collection, NewFace, Person, PersonDetails
 from app.gallery.sqlite_store import SqliteStore
 from app.logs import AUDIT
@@ -194,3 +198,77 @@ def test_a_deletion_of_unknown_outcome_is_erased_later(
     assert is_on_disk(tmp_path)
     gallery.tick()
     assert not is_on_disk(tmp_path)
+
+
+def searching_while(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object], times: int = 1
+) -> list[int]:
+    """Return what a search finds if other threads do something each time it has chosen its index."""
+    plain, left = VectorIndex.search, [meanwhile] * times
+
+    def search(self: VectorIndex, probes: ndarray, top: int) -> list[list[Match]]:
+        if left:
+            left.pop()()
+        return plain(self, probes, top)
+
+    monkeypatch.setattr(VectorIndex, "search", search)
+    return found(gallery)
+
+
+def replaced_by_a_backup(gallery: Gallery, folder: Path) -> None:
+    """Put a backup in place of the file, and let another request notice it."""
+    gallery.store.backup(folder / "copy.db")
+    (folder / "copy.db").replace(folder / "gallery.db")
+    gallery.refresh()
+
+
+def test_a_search_during_a_reload_finds_the_people(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = enrol(gallery)
+    meanwhile = partial(replaced_by_a_backup, gallery, tmp_path)
+    assert searching_while(gallery, monkeypatch, meanwhile) == [person.key]
+
+
+def test_a_search_during_a_failed_refresh_finds_the_people(
+    gallery: Gallery, store: FailingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = enrol(gallery)
+
+    def failed() -> None:
+        store.fail("changes")
+        gallery.add_person("family", PersonDetails("Bob"))
+        store.fail()
+
+    assert searching_while(gallery, monkeypatch, failed) == [person.key]
+
+
+def test_a_search_that_is_disturbed_twice_is_reported(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(gallery)
+    with pytest.raises(GalleryUnavailable, match=r"Try again later\.$"):
+        searching_while(gallery, monkeypatch, partial(replaced_by_a_backup, gallery, tmp_path), 2)
+
+
+def test_a_search_between_a_refresh_and_the_choice_of_the_index_finds_the_people(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = enrol(gallery)
+    plain, left = Indexes.search, [True]
+
+    def search(self: Indexes, *rest: Any) -> list[list[Match]]:
+        if left:
+            left.pop()
+            self.forget()
+        return plain(self, *rest)
+
+    monkeypatch.setattr(Indexes, "search", search)
+    assert found(gallery) == [person.key]
+
+
+def test_a_collection_that_lost_its_faces_before_a_search_has_nobody(gallery: Gallery) -> None:
+    person = enrol(gallery)
+    before = family(gallery)
+    gallery.delete_person("family", person.id)
+    assert gallery.search(before, VECTOR[None], 5) == [[]]

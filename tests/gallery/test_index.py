@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from app.gallery.index import Match, VectorIndex
+from app.gallery.index import IndexRetired, Match, VectorIndex
 from app.gallery.records import FaceVectors
 from app.runtime.device import Device
 from app.runtime.search_net import SearchSession
@@ -106,7 +106,7 @@ def test_every_search_is_that_by_brute_force(
                 index.move(face, people)
                 faces[face] = (people, faces[face][1])
         elif seed % 4 == 0:
-            index.clear()
+            index.remove(list(faces))
             faces.clear()
         assert len(index) == len(faces)
         assert_exact(index, faces, hard_vectors(random, 3), top)
@@ -163,7 +163,6 @@ def test_an_empty_index_and_no_probe() -> None:
     index = VectorIndex(DIMENSION, session())
     assert index.search(random_vectors(2), 5) == [[], []]
     index.remove([1, 2])
-    index.clear()
     index.add(FaceVectors([], [], random_vectors(0)))
     assert len(index) == 0
     assert index.search(random_vectors(0), 5) == []
@@ -187,8 +186,16 @@ def test_no_byte_of_a_removed_vector_stays_in_the_index() -> None:
     gone = [*range(0, 400, 2), 1, 3]
     assert_absent(vectors[gone], arrays)
     assert vectors[5].tobytes() in b"".join(array.tobytes() for array in arrays)
-    index.clear()
+    index.retire()
     assert_absent(vectors, arrays)
+
+
+def test_a_retired_index_finds_nobody_but_says_so() -> None:
+    index = VectorIndex(DIMENSION, session())
+    index.add(FaceVectors([1], [1], random_vectors(1)))
+    index.retire()
+    with pytest.raises(IndexRetired):
+        index.search(random_vectors(1), 1)
 
 
 def memory_of(index: VectorIndex) -> list[ndarray]:
