@@ -750,6 +750,10 @@ def test_what_has_expired_is_purged(folder: Path, tmp_path: Path) -> None:
     assert lines(run("collections", "purge", "family"))[0]["people"] == [person]
     assert lines(run("collections", "show", "family"))[0]["people"] == 0
     assert lines(run("collections", "show", "others"))[0]["people"] == 2  # expired, and not deleted yet
+    image = next(folder.rglob("*.png"))
+    (identified,) = lines(run("identify", image, "--collection", "others"))
+    assert {face["person"] for face in identified["faces"]} == {None}
+    assert lines(run("collections", "show", "others"))[0]["people"] == 0
 
 
 SLOW = """

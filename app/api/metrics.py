@@ -121,7 +121,7 @@ class Metrics(Telemetry):
         self._gallery_erasing = _gauge(
             own,
             "face_gallery_erasing",
-            "Whether bytes of deleted vectors are still in a file of the gallery.",
+            "Whether deleted or expired vectors are still in the files of the gallery.",
             mode="livemax",
         )
         self._gallery_changes = Counter(

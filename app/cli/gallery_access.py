@@ -72,7 +72,7 @@ def gallery_only(settings: Settings) -> Iterator["Gallery"]:
 def gallery_with_models(
     settings: Settings, model: str | None, collection: str | None = None, must_exist: bool = False
 ) -> Iterator["GalleryOperations"]:
-    """Load the models that an embedder needs, open the gallery, and close it.
+    """Load the models that an embedder needs, open the gallery, delete what has expired, and close it.
 
     Args:
         settings: the settings.
@@ -87,7 +87,7 @@ def gallery_with_models(
         Exit: an error of Facet occurs.
     """
     from app.gallery.gallery import SWITCHED_OFF
-    from app.gallery_wiring import gallery_of
+    from app.gallery_wiring import gallery_of, has_gallery
     from app.service.gallery_operations import GalleryOperations
 
     with reporting_errors():
@@ -101,6 +101,8 @@ def gallery_with_models(
         if gallery is None:
             leave(1, SWITCHED_OFF)
         try:
+            if has_gallery(settings):
+                gallery.purge_due()
             yield GalleryOperations(operations, gallery)
         finally:
             gallery.close()

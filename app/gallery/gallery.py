@@ -7,7 +7,7 @@ from the index and erased from the files of the store.
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,6 +30,7 @@ from app.gallery.records import (
     PersonDetails,
     PersonRecord,
 )
+from app.gallery.rules import GalleryInUse, refuse_person
 from app.gallery.store import GalleryStore
 from app.gallery.stored_index import StoredIndexes
 from app.logs import AUDIT
@@ -291,6 +292,8 @@ class Gallery:
     def search(self, collection: Collection, probes: Float32[ndarray, "n d"], top: int) -> list[list[Match]]:
         """Return for each probe the most similar people by their best face, by descending similarity.
 
+        What has expired is not found, whether or not it is deleted yet.
+
         Args:
             collection: the collection, whose vectors can be compared with the probes.
             probes: vectors of length 1.
@@ -299,13 +302,15 @@ class Gallery:
         Raises:
             GalleryUnavailable: the store cannot be read.
         """
-        self.refresh()
-        self.purge_due()
         try:
-            return self._indexes.search(self.store, collection, probes, top)
+            return self._search(collection, probes, top)
         except IndexRetired:  # by another thread, which found another file or could not follow a change
-            self.refresh()
-            return self._indexes.search(self.store, self.usable(collection.name), probes, top)
+            return self._search(self.usable(collection.name), probes, top)
+
+    def _search(self, collection: Collection, probes: ndarray, top: int) -> list[list[Match]]:
+        self.refresh()
+        hidden = self.store.expired_faces(collection.key, self._now()) if self._is_due else ()
+        return self._indexes.search(self.store, collection, probes, top, hidden)
 
     def best_face(
         self, collection: Collection, person: str, probe: Float32[ndarray, " d"]
@@ -319,13 +324,22 @@ class Gallery:
 
         Returns:
             The face and its cosine; None if the person has no face.
+
+        Raises:
+            UnknownId: the collection has no such person, or the person has expired.
+            GalleryUnavailable: the store cannot be read.
         """
         self.refresh()
-        self.purge_due()
         known = self.store.vectors(collection.name, person)
-        if len(known.faces) == 0:
-            return None
         similarities = np.clip(known.vectors @ probe, -1, 1)
+        if self._is_due:
+            now = self._now()
+            expires = self.store.person(collection.name, person).details.expires
+            if expires is not None and expires <= now:
+                refuse_person(collection, person)
+            similarities[np.isin(known.faces, self.store.expired_faces(collection.key, now))] = -np.inf
+        if not (similarities > -np.inf).any():
+            return None
         best = int(similarities.argmax())
         face = self.store.faces_by_key([known.faces[best]]).get(known.faces[best])
         return None if face is None else (face, float(similarities[best]))
@@ -345,11 +359,22 @@ class Gallery:
 
         self._indexes.refresh(store, note_state)
 
-    def purge_due(self) -> None:
-        """Delete what has expired, so that no expired face is found."""
+    @property
+    def _is_due(self) -> bool:
+        """Whether anything that the latest refresh saw has expired."""
         next_expiry = self._next_expiry
+        return next_expiry is not None and next_expiry <= self._now()
+
+    def purge_due(self) -> None:
+        """Delete what has expired. While another change takes long, this is left to the next call.
+
+        Raises:
+            GalleryUnavailable: the store cannot be read or written.
+        """
+        next_expiry = self.store.next_expiry()
         if next_expiry is not None and next_expiry <= self._now():
-            self.purge()
+            with suppress(GalleryInUse):
+                self.purge()
 
     def expired(self, collection: str | None = None) -> list[Expired]:
         """Return what has expired and is not deleted yet, by collection.
@@ -390,7 +415,7 @@ class Gallery:
             is_available = True
         finally:
             self._is_available = is_available
-            self.telemetry.gallery_state(is_available, self._must_erase)
+            self.telemetry.gallery_state(is_available, self._must_erase or self._is_due)
 
     def records(self, collection: str) -> Iterator[PersonRecord]:
         """Return all people of a collection with their faces, one by one; see `GalleryStore.records`."""
@@ -423,8 +448,9 @@ class Gallery:
         """
         try:
             yield
-        except BaseException:
-            self._must_erase = True  # a change that is undone, or whose outcome is unknown, may leave bytes
+        except BaseException as error:
+            if not isinstance(error, GalleryInUse):  # a change that is undone or lost may leave bytes
+                self._must_erase = True
             raise
         finally:
             self._indexes.expect_changes()

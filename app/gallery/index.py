@@ -1,6 +1,6 @@
 """The index of a collection: exact search of its vectors in memory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,12 +119,15 @@ class VectorIndex:
             self._matrix.clear()
             self._row_of.clear()
 
-    def search(self, probes: Float32[ndarray, "m d"], top: int) -> list[list[Match]]:
+    def search(
+        self, probes: Float32[ndarray, "m d"], top: int, hidden: Sequence[int] = ()
+    ) -> list[list[Match]]:
         """Return the most similar people of each probe.
 
         Args:
             probes: vectors of length 1.
             top: maximum number of people per probe.
+            hidden: keys of faces that are not found.
 
         Returns:
             For each probe the people by the similarity of their best face, descending; equal similarities by
@@ -137,6 +140,7 @@ class VectorIndex:
         """
         out: list[list[Match]] = [[] for _ in probes]
         pending = np.arange(len(probes))
+        hidden_keys = np.array(hidden, np.int64)
         count = FIRST_COUNT
         while count < FACES_PER_PERSON * top:
             count *= 2
@@ -147,6 +151,7 @@ class VectorIndex:
             if self._is_retired:
                 raise IndexRetired
             for probe, keys, products, bound in zip(pending, *outputs, strict=True):
+                products[np.isin(keys[:, 0], hidden_keys)] = -np.inf
                 people, faces, best = best_people(keys, products, top)
                 # A face that the net did not return may be as similar as the bound.
                 if bound == -np.inf or (len(best) == top and best[-1] > bound):

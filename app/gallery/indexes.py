@@ -1,7 +1,7 @@
 """The indexes of all collections, which follow the store."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from jaxtyping import Float32
 from numpy import ndarray
@@ -39,7 +39,12 @@ class Indexes:
         return self._last_change is not None
 
     def search(
-        self, store: GalleryStore, collection: Collection, probes: Float32[ndarray, "n d"], top: int
+        self,
+        store: GalleryStore,
+        collection: Collection,
+        probes: Float32[ndarray, "n d"],
+        top: int,
+        hidden: Sequence[int] = (),
     ) -> list[list[Match]]:
         """Return the best people of a collection for each probe. See `VectorIndex.search`.
 
@@ -51,7 +56,7 @@ class Indexes:
             index = self._indexes.get(collection.key)
             if index is None and (collection.faces or not self.are_loaded):
                 raise IndexRetired
-        return index.search(probes, top) if index is not None else [[] for _ in probes]
+        return index.search(probes, top, hidden) if index is not None else [[] for _ in probes]
 
     def expect_changes(self) -> None:
         """Let the next refresh look for changes, whatever the version of the store is."""

@@ -245,13 +245,16 @@ class PostgresStore:
         with self._database.read() as connection:
             return queries.vectors_of_keys(connection, faces)
 
-    def search(self, collection: Collection, probes: Float32[ndarray, "n d"], top: int) -> list[list[Match]]:
+    def search(
+        self, collection: Collection, probes: Float32[ndarray, "n d"], top: int, hidden: Sequence[int] = ()
+    ) -> list[list[Match]]:
         """Return for each probe the most similar people by their best face, by descending similarity.
 
         Args:
             collection: the collection.
             probes: vectors of length 1.
             top: maximum number of people for each probe.
+            hidden: keys of faces that are not found.
 
         Raises:
             GalleryUnavailable: the store was opened without a search, or the index is missing.
@@ -259,7 +262,7 @@ class PostgresStore:
         if self._search is None:
             raise GalleryUnavailable("The store was opened without a search. Set FACE_GALLERY_SEARCH=hnsw.")
         with self._database.read() as connection:
-            return self._search.search(connection, collection, probes, top)
+            return self._search.search(connection, collection, probes, top, hidden)
 
     def records(self, collection: str) -> Iterator[PersonRecord]:
         """Return all people of a collection with their faces, in the order in which they were created."""
@@ -278,6 +281,11 @@ class PostgresStore:
         """Return the people and faces that have expired, by collection."""
         with self._database.read() as connection:
             return queries.expired(connection, now, collection)
+
+    def expired_faces(self, collection: int, now: datetime) -> list[int]:
+        """Return the keys of the faces that have expired, by themselves or with their person."""
+        with self._database.read() as connection:
+            return queries.expired_faces(connection, collection, now)
 
     def next_expiry(self) -> datetime | None:
         """Return when the next person or face expires; None if none does."""

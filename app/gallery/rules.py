@@ -41,6 +41,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+class GalleryInUse(GalleryUnavailable):
+    """Another change of the gallery takes too long, so that the store did nothing."""
+
+
 def first_at_once(records: Iterator[PersonRecord]) -> Iterator[PersonRecord]:
     """Return the records. The first one is read at once: an error is raised before anything is returned."""
     return chain([record for record in [next(records, None)] if record is not None], records)

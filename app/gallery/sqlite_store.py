@@ -263,6 +263,11 @@ class SqliteStore:
         with self._database.read() as connection:
             return queries.expired(connection, now, collection)
 
+    def expired_faces(self, collection: int, now: datetime) -> list[int]:
+        """Return the keys of the faces that have expired, by themselves or with their person."""
+        with self._database.read() as connection:
+            return queries.expired_faces(connection, collection, now)
+
     def next_expiry(self) -> datetime | None:
         """Return when the next person or face expires; None if none does."""
         with self._database.read() as connection:

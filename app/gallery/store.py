@@ -217,6 +217,14 @@ class GalleryStore(Protocol):
             collection: name of a collection; all if None.
         """
 
+    def expired_faces(self, collection: int, now: datetime) -> list[int]:
+        """Return the keys of the faces that have expired, by themselves or with their person.
+
+        Args:
+            collection: key of the collection; an unknown one has no faces.
+            now: the time.
+        """
+
     def next_expiry(self) -> datetime | None:
         """Return when the next person or face expires; None if none does."""
 

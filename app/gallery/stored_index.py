@@ -1,6 +1,6 @@
 """The search of a store that has its own index, in place of the indexes in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import Protocol, cast
 
@@ -15,7 +15,9 @@ from app.gallery.store import GalleryStore
 class SearchingStore(GalleryStore, Protocol):
     """A store that searches vectors."""
 
-    def search(self, collection: Collection, probes: Float32[ndarray, "n d"], top: int) -> list[list[Match]]:
+    def search(
+        self, collection: Collection, probes: Float32[ndarray, "n d"], top: int, hidden: Sequence[int] = ()
+    ) -> list[list[Match]]:
         """Return for each probe the most similar people by their best face, by descending similarity.
 
         It may miss people, but each similarity is that of a face of the person.
@@ -24,6 +26,7 @@ class SearchingStore(GalleryStore, Protocol):
             collection: the collection.
             probes: vectors of length 1.
             top: maximum number of people for each probe.
+            hidden: keys of faces that are not found.
 
         Raises:
             GalleryUnavailable: the store cannot search.
@@ -44,10 +47,15 @@ class StoredIndexes:
         return self._is_loaded
 
     def search(
-        self, store: GalleryStore, collection: Collection, probes: Float32[ndarray, "n d"], top: int
+        self,
+        store: GalleryStore,
+        collection: Collection,
+        probes: Float32[ndarray, "n d"],
+        top: int,
+        hidden: Sequence[int] = (),
     ) -> list[list[Match]]:
         """Return the best people of a collection for each probe. The store is a `SearchingStore`."""
-        return cast(SearchingStore, store).search(collection, probes, top)
+        return cast(SearchingStore, store).search(collection, probes, top, hidden)
 
     def expect_changes(self) -> None:
         """Let the next refresh call `on_change`."""

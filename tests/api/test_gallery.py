@@ -437,6 +437,7 @@ def test_what_expires_is_listed_and_purged(http: httpx.Client, base: str) -> Non
     time.sleep(1.6)
     assert identify(http, base, photo(RED))["faces"][0]["person"] is None
     assert identify(http, base, photo(BLUE))["faces"][0]["person"] is None
+    until(lambda: http.get(base).json()["people"] == 1)
     problem(http.get(f"{base}/people/{person}"), 404, "unknown-id", "person")
     left = http.get(f"{base}/people/{other}/faces").json()["faces"]
     assert result["face"]["id"] not in [face["id"] for face in left]

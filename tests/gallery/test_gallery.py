@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy import ndarray
 
-from app.errors import GalleryUnavailable
+from app.errors import GalleryUnavailable, UnknownId
 from app.gallery.gallery import Gallery
 from app.gallery.index import Match, VectorIndex
 from app.gallery.indexes import Indexes
 from app.gallery.records import Collection, NewFace, Person, PersonDetails
+from app.gallery.rules import GalleryInUse
 from app.gallery.sqlite_store import SqliteStore
 from app.logs import AUDIT
 from app.runtime.search_net import SearchSession
+from app.runtime.telemetry import Telemetry
 from tests.fakes import CPU
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -206,10 +207,10 @@ def searching_while(
     """Return what a search finds if other threads do something each time it has chosen its index."""
     plain, left = VectorIndex.search, [meanwhile] * times
 
-    def search(self: VectorIndex, probes: ndarray, top: int) -> list[list[Match]]:
+    def search(self: VectorIndex, *rest: Any) -> list[list[Match]]:
         if left:
             left.pop()()
-        return plain(self, probes, top)
+        return plain(self, *rest)
 
     monkeypatch.setattr(VectorIndex, "search", search)
     return found(gallery)
@@ -272,3 +273,84 @@ def test_a_collection_that_lost_its_faces_before_a_search_has_nobody(gallery: Ga
     before = family(gallery)
     gallery.delete_person("family", person.id)
     assert gallery.search(before, VECTOR[None], 5) == [[]]
+
+
+@pytest.fixture
+def busy(store: FailingStore, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Says whether another process holds the lock for changes."""
+
+    def purge(*_: object) -> None:
+        raise GalleryInUse("Another change of the gallery takes a long time. Try again later.")
+
+    def set_busy(is_busy: bool) -> None:
+        monkeypatch.setattr(store, "purge", purge if is_busy else partial(SqliteStore.purge, store))
+
+    return set_busy
+
+
+class States(Telemetry):
+    """Keeps the latest state of the gallery.
+
+    Attributes:
+        state: whether it is available, and whether something is still to be erased.
+    """
+
+    state: tuple[bool, bool] | None = None
+
+    def gallery_state(self, usable: bool, erasing: bool) -> None:
+        self.state = usable, erasing
+
+
+@pytest.mark.parametrize("of_face", [False, True])
+def test_what_has_expired_is_not_found_while_it_cannot_be_deleted(
+    gallery: Gallery, clock: Clock, busy: Callable[[bool], None], tmp_path: Path, of_face: bool
+) -> None:
+    gallery.telemetry = states = States()
+    end = NOW + timedelta(seconds=1)
+    person = enrol(gallery, face_expires=end) if of_face else enrol(gallery, expires=end)
+    other = gallery.add_person("family", PersonDetails("Bob"))
+    face = NewFace(VECTOR[::-1].copy(), (0, 0, 9, 9), 0.9, None, b"1" * 32)
+    gallery.add_face(family(gallery), other.id, face, None)
+    clock.now = end - timedelta(microseconds=1)
+    assert found(gallery) == [person.key, other.key]
+    busy(True)
+    clock.now = end
+    assert found(gallery) == [other.key]
+    if of_face:
+        assert gallery.best_face(family(gallery), person.id, VECTOR) is None
+    else:
+        with pytest.raises(UnknownId):
+            gallery.best_face(family(gallery), person.id, VECTOR)
+    gallery.tick()
+    assert gallery.is_available
+    assert states.state == (True, True)
+    assert is_on_disk(tmp_path)
+    busy(False)
+    gallery.tick()
+    assert states.state == (True, False)
+    assert not is_on_disk(tmp_path)
+    assert found(gallery) == [other.key]
+
+
+def test_a_search_changes_nothing(gallery: Gallery, store: FailingStore, clock: Clock) -> None:
+    person = enrol(gallery, face_expires=NOW + timedelta(seconds=1))
+    face = NewFace(VECTOR[::-1].copy(), (0, 0, 9, 9), 0.9, None, b"1" * 32)
+    kept, _ = gallery.add_face(family(gallery), person.id, face, None)
+    clock.now += timedelta(seconds=2)
+    store.fail("purge")
+    assert found(gallery) == [person.key]
+    best = gallery.best_face(family(gallery), person.id, VECTOR)
+    assert best is not None
+    assert best[0].id == kept.id
+    assert store.person("family", person.id).faces == 2
+
+
+def test_a_later_time_lets_a_person_be_found_again(
+    gallery: Gallery, store: FailingStore, clock: Clock, busy: Callable[[bool], None]
+) -> None:
+    person = enrol(gallery, expires=NOW + timedelta(seconds=1))
+    busy(True)
+    clock.now += timedelta(seconds=2)
+    assert found(gallery) == []
+    gallery.update_person("family", person.id, {"expires": None})
+    assert found(gallery) == [person.key]

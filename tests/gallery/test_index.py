@@ -190,6 +190,19 @@ def test_no_byte_of_a_removed_vector_stays_in_the_index() -> None:
     assert_absent(vectors, arrays)
 
 
+@pytest.mark.parametrize("hidden", [[0], [*range(150)], [*range(300)]])
+def test_hidden_faces_are_not_found(hidden: list[int]) -> None:
+    vectors = random_vectors(300)
+    index = VectorIndex(DIMENSION, session())
+    index.add(FaceVectors(range(300), [face // 2 for face in range(300)], vectors))
+    shown = {face: (face // 2, vectors[face]) for face in range(300) if face not in hidden}
+    probes = vectors[[0, 1, 149, 299]]
+    for probe, matches in zip(probes, index.search(probes, 5, hidden), strict=True):
+        expected = brute_force(shown, probe, 5)
+        assert [(match.person, match.face) for match in matches] == [row[:2] for row in expected]
+    assert len(index) == 300
+
+
 def test_a_retired_index_finds_nobody_but_says_so() -> None:
     index = VectorIndex(DIMENSION, session())
     index.add(FaceVectors([1], [1], random_vectors(1)))

@@ -16,7 +16,7 @@ import pytest
 
 from app.errors import BadParameter, GalleryUnavailable
 from app.gallery.records import Face, Person, PersonDetails, PersonRecord
-from app.gallery.rules import KEPT_CHANGES
+from app.gallery.rules import KEPT_CHANGES, GalleryInUse
 from app.gallery.sqlite.__main__ import main
 from app.gallery.sqlite.database import Database
 from app.gallery.sqlite_store import SqliteStore
@@ -233,14 +233,14 @@ def test_a_writer_that_takes_too_long_is_reported(path: Path) -> None:
     database = Database(path, 0.05)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(GalleryUnavailable, match="Try again"), database.write():
+        with pytest.raises(GalleryInUse, match="Try again"), database.write():
             pass
         with database.read() as connection:
             assert connection.execute("SELECT count(*) FROM people").fetchone() == (0,)
         other.execute("ROLLBACK")
     with (
         database.write() as connection,
-        pytest.raises(GalleryUnavailable, match="Try again"),
+        pytest.raises(GalleryInUse, match="Try again"),
         database.write(),
     ):
         pass

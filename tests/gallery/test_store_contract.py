@@ -695,6 +695,17 @@ def test_what_has_expired_is_purged(store: GalleryStore) -> None:
     assert store.next_expiry() == past
     expected = [Expired("guests", [], [guests.id]), Expired("staff", [people[0].id], [gone.id])]
     assert store.expired(now) == expected
+    hidden = {
+        store.collection(one).key: store.expired_faces(store.collection(one).key, now)
+        for one in ("staff", "guests")
+    }
+    of_gone = [face.key for face in store.faces("staff", people[0].id)]
+    assert {key: sorted(faces) for key, faces in hidden.items()} == {
+        store.collection("staff").key: sorted([*of_gone, gone.key]),
+        store.collection("guests").key: [guests.key],
+    }
+    assert store.expired_faces(store.collection("staff").key, past - timedelta(microseconds=1)) == []
+    assert store.expired_faces(10**6, now) == []
     assert store.collection("staff").people == 3
     assert [store.expired(now, one.collection) for one in expected] == [[one] for one in expected]
     assert store.purge(now, "guests") == expected[:1]
@@ -704,6 +715,7 @@ def test_what_has_expired_is_purged(store: GalleryStore) -> None:
         store.purge(now, "nobody")
     assert store.purge(now) == expected[1:]
     assert store.purge(now) == store.expired(now) == []
+    assert store.expired_faces(store.collection("staff").key, now) == []
     assert store.next_expiry() == future
     assert [person.id for person in store.people("staff", 9)] == [person.id for person in people[1:]]
     assert [face.id for face in store.faces("staff", people[2].id)][1:] == [kept.id]

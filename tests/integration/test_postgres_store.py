@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from threading import Event, Thread
 
@@ -403,9 +405,11 @@ def test_both_searches_in_the_database_agree_with_memory(postgres: Server) -> No
         keys = np.stack([np.array(faces.faces), np.array(faces.people)], axis=1)
         exact = closing(PostgresStore(postgres.uri(), search=StoreSearch(exact_up_to=None)))
         with exact as other:
-            for found in (store.search(collection, probes, 5), other.search(collection, probes, 5)):
+            for one, hidden in product((store, other), ((), faces.faces[:30])):
+                found = one.search(collection, probes, 5, hidden)
                 for probe, matches in zip(probes, found, strict=True):
                     products = faces.vectors.astype(np.float64) @ probe.astype(np.float64)
+                    products[: len(hidden)] = -np.inf
                     people, best, values = best_people(keys, products, 5)
                     assert [match.person for match in matches] == people.tolist()
                     assert [match.face for match in matches] == best.tolist()
@@ -414,7 +418,7 @@ def test_both_searches_in_the_database_agree_with_memory(postgres: Server) -> No
                     )
         plan = postgres.sql(
             "SET search_path = facet, public; SET enable_sort = off; EXPLAIN SELECT key FROM faces WHERE "
-            f"collection = {collection.key} AND vector_dims(vector) = {DIMENSION} "
+            f"collection = {collection.key} AND vector_dims(vector) = {DIMENSION} AND key <> ALL('{{}}') "
             f"ORDER BY vector::halfvec({DIMENSION}) <=> '{probes[0].tolist()}'::halfvec({DIMENSION}) LIMIT 64"
         )
         assert index_name(DIMENSION) in plan
@@ -458,6 +462,33 @@ def test_two_galleries_find_what_the_other_one_enrolled(postgres: Server, in_mem
         assert second.search(collection, vector(turn)[None], 1) == [[]]
     for gallery in galleries:
         gallery.close()
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_what_has_expired_is_not_found_while_another_change_holds_the_lock(
+    postgres: Server, in_memory: bool
+) -> None:
+    search, now = SearchSession(Device("cpu")), datetime.now(UTC)
+    store = PostgresStore(postgres.uri(), search=None if in_memory else StoreSearch())
+    new_index = (lambda dimension: VectorIndex(dimension, search)) if in_memory else None
+    gallery = Gallery(lambda: store, new_index, {MODEL: CONTRACT}, now=lambda: now)
+    kept, gone = enrol(store, "A", [1]), enrol(store, "B", [2])
+    store.update_person("staff", gone.id, {"expires": now + timedelta(seconds=1)})
+    collection = gallery.usable("staff")
+    assert {match.person for match in gallery.search(collection, vector(2)[None], 5)[0]} == {
+        kept.key,
+        gone.key,
+    }
+    now += timedelta(seconds=1)
+    with closing(PostgresStore(postgres.uri())) as other, other._database.write():
+        (matches,) = gallery.search(collection, vector(2)[None], 5)
+        assert [match.person for match in matches] == [kept.key]
+        gallery.tick()
+        assert gallery.is_available
+        assert gallery.sizes().people == 2
+    gallery.tick()
+    assert gallery.sizes().people == 1
+    gallery.close()
 
 
 def test_without_the_packages_the_message_names_the_extra() -> None:

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from app.errors import GalleryUnavailable
-from app.gallery.postgres.errors import UNKNOWN_OUTCOME, explain, is_gone
+from app.gallery.postgres.errors import UNKNOWN_OUTCOME, explain, is_gone, refused
 from app.gallery.postgres.opening import ANSWER_S, Connection, Opener
 from app.gallery.postgres.schema import Found
 
@@ -72,6 +72,7 @@ class Connections:
         of changes are in the order of their commits.
 
         Raises:
+            GalleryInUse: another change takes too long.
             GalleryUnavailable: the database cannot be used, or it is not known whether it has the changes.
         """
         begin = (
@@ -209,7 +210,8 @@ class Connections:
                 if is_lost:
                     self._close_idle()
                 if not (known and is_lost) or time.monotonic() > start + _SILENCE_S:
-                    raise GalleryUnavailable(explain(error)) from error
+                    failure = refused(error)
+                    raise failure from error
             except BaseException:
                 connection.close()
                 raise

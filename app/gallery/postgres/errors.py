@@ -5,6 +5,7 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
 from app.errors import GalleryUnavailable
+from app.gallery.rules import GalleryInUse
 
 MISSING = (
     "The tables of the gallery were removed from the database. Restore a backup, or restart the service to "
@@ -40,6 +41,12 @@ _REFUSALS = (
     ("starting up", "Wait until the server has started."),
 )
 """Remedy by a part of the message for a refused connection."""
+
+
+def refused(error: psycopg.Error) -> GalleryUnavailable:
+    """Return the error of a transaction that could not begin."""
+    kind = GalleryInUse if isinstance(error, errors.LockNotAvailable) else GalleryUnavailable
+    return kind(explain(error))
 
 
 def explain(error: psycopg.Error) -> str:

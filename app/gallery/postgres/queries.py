@@ -260,6 +260,17 @@ def expired(connection: Connection, now: datetime, collection: str | None = None
     return [Expired(name, one.people, one.faces) for name, one in found.values() if one.people or one.faces]
 
 
+def expired_faces(connection: Connection, collection: int, now: datetime) -> list[int]:
+    """Return the keys of the faces of a collection that have expired, by themselves or with their person."""
+    query = """
+        SELECT key FROM faces WHERE expires <= %s AND collection = %s
+        UNION SELECT f.key FROM people p JOIN faces f ON f.person = p.key
+        WHERE p.expires <= %s AND p.collection = %s
+    """
+    micros = to_micros(now)
+    return [key for (key,) in rows(connection, query, micros, collection, micros, collection)]
+
+
 def external_bytes(external_id: str | None) -> bytes | None:
     """Return an external id as stored: PostgreSQL's text has neither zeros nor lone surrogates."""
     return None if external_id is None else external_id.encode("utf-8", "surrogatepass")

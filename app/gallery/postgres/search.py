@@ -4,8 +4,9 @@ The index has half-precision vectors. The faces that it finds are ordered by the
 float32 vectors, so that a similarity does not depend on the kind of search.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
@@ -49,7 +50,12 @@ class StoreSearch:
             connection.execute(index_sql(dimension))
 
     def search(
-        self, connection: Connection, collection: Collection, probes: Float32[ndarray, "n d"], top: int
+        self,
+        connection: Connection,
+        collection: Collection,
+        probes: Float32[ndarray, "n d"],
+        top: int,
+        hidden: Sequence[int] = (),
     ) -> list[list[Match]]:
         """Return the most similar people of each probe. See `PostgresStore.search`.
 
@@ -63,7 +69,7 @@ class StoreSearch:
             _require_index(connection, collection.dimension)
             half = f"halfvec({collection.dimension})"
             order = f"vector::{half} <=> (%s::vector)::{half}"
-        return [_best(connection, collection, probe, top, order) for probe in probes]
+        return [_best(connection, collection, probe, top, _Choice(order, hidden)) for probe in probes]
 
 
 def index_name(dimension: int) -> str:
@@ -84,18 +90,29 @@ def index_sql(dimension: int, how: str = "") -> str:
     )
 
 
+class _Choice(NamedTuple):
+    """How faces are chosen: their order in SQL, and the keys of those that are not."""
+
+    order: str
+    hidden: Sequence[int]
+
+
 def _best(
-    connection: Connection, collection: Collection, probe: Float32[ndarray, " d"], top: int, order: str
+    connection: Connection, collection: Collection, probe: Float32[ndarray, " d"], top: int, choice: _Choice
 ) -> list[Match]:
     query = f"""
         SELECT key, person, vector FROM faces
-        WHERE collection = %s AND vector_dims(vector) = {collection.dimension} ORDER BY {order} LIMIT %s
+        WHERE collection = %s AND vector_dims(vector) = {collection.dimension} AND key <> ALL(%s)
+        ORDER BY {choice.order} LIMIT %s
     """
+    hidden = list(choice.hidden)
     count = FIRST_COUNT
     while count < FACES_PER_PERSON * top:
         count *= 2
     while True:
-        found: list[tuple[Any, ...]] = rows(connection, query, collection.key, pack_vector(probe), count)
+        found: list[tuple[Any, ...]] = rows(
+            connection, query, collection.key, hidden, pack_vector(probe), count
+        )
         vectors = unpack_vectors([row[2] for row in found], collection.dimension).astype(np.float64)
         keys = np.array([row[:2] for row in found], np.int64).reshape(-1, 2)
         people, faces, best = best_people(keys, vectors @ probe.astype(np.float64), top)

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 
 from app.errors import BadParameter, GalleryUnavailable
+from app.gallery.rules import GalleryInUse
 from app.gallery.sqlite.opening import (
     MISSING,
     FileId,
@@ -30,10 +31,6 @@ _SNAPSHOT_CACHE = -2000  # KiB; each page is read once
 
 _KEPT = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_CORRUPT)
 """Errors after which a connection stays open. That to a damaged file tells its log from that of a backup."""
-
-
-class GalleryInUse(GalleryUnavailable):
-    """Another thread uses the connection for too long."""
 
 
 class Link:
@@ -66,7 +63,7 @@ class Link:
             timeout_s: maximum seconds to wait for other threads; None for that of the link.
 
         Raises:
-            GalleryInUse: other threads use the connection for too long.
+            GalleryInUse: other threads use the connection, or other processes write, for too long.
             GalleryUnavailable: the file cannot be used.
         """
         if not self._lock.acquire(timeout=self._timeout_s if timeout_s is None else timeout_s):
@@ -76,7 +73,8 @@ class Link:
         except sqlite3.Error as error:
             if error_code(error) not in _KEPT:
                 self._disconnect()
-            raise GalleryUnavailable(explain(error)) from error
+            is_busy = error_code(error) == sqlite3.SQLITE_BUSY
+            raise (GalleryInUse if is_busy else GalleryUnavailable)(explain(error)) from error
         finally:
             self._lock.release()
 

@@ -340,6 +340,17 @@ def expired(connection: Connection, now: datetime, collection: str | None = None
     return [Expired(names[key], people[key], faces[key]) for key in names if people[key] or faces[key]]
 
 
+def expired_faces(connection: Connection, collection: int, now: datetime) -> list[int]:
+    """Return the keys of the faces of a collection that have expired, by themselves or with their person."""
+    query = """
+        SELECT key FROM faces WHERE expires <= :now AND +collection = :collection
+        UNION SELECT faces.key FROM people JOIN faces ON faces.person = people.key
+        WHERE people.expires <= :now AND +people.collection = :collection
+    """
+    found = connection.execute(query, {"now": to_micros(now), "collection": collection}).fetchall()
+    return [key for (key,) in found]
+
+
 def key_list(keys: Iterable[int]) -> str:
     """Return the value of the parameter in `KEYS`."""
     return json.dumps(known_keys(keys))
