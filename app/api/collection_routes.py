@@ -19,6 +19,7 @@ from app.api.dependencies import (
     known_parameters,
     not_cross_site,
     single_parameters,
+    streaming,
 )
 from app.api.gallery_ids import CollectionName
 from app.api.object_body import object_schema, read_object
@@ -195,6 +196,7 @@ async def purge(
     summary="Export a collection",
     response_class=StreamingResponse,
     responses=_EXPORT,
+    dependencies=[Depends(streaming, scope="request")],
 )
 async def export(collection: CollectionName, service: ServiceDep, context: ContextDep) -> Response:
     """Return all people of a collection with their faces and vectors, as JSON lines.

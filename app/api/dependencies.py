@@ -46,6 +46,16 @@ async def get_context(service: Annotated[FaceService, Depends(get_service)]) -> 
         service.admission.release(context)
 
 
+async def streaming(service: Annotated[FaceService, Depends(get_service)]) -> AsyncIterator[None]:
+    """Admit a response that is read from the gallery while it is sent, until it ends in any way.
+
+    Yields:
+        None.
+    """
+    with service.admission.streaming():
+        yield
+
+
 async def single_parameters(request: Request) -> None:
     """Check that no query parameter was sent more than once: the last one would replace the others.
 

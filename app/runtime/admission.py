@@ -10,7 +10,8 @@ whose request is over ends before its next stage.
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
 from app.errors import Abandoned, DeadlineExceeded, FacetError, NotReady, OutOfMemory, Overloaded
@@ -19,6 +20,9 @@ from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
 from app.runtime.worker_threads import Job, WorkerThreads
 
 T = TypeVar("T")
+
+MAX_STREAMS = 4
+"""Maximum number of responses at a time that are read from the gallery while they are sent."""
 
 
 class Admission:
@@ -49,6 +53,7 @@ class Admission:
         self._unanswered: set[RequestContext] = set()
         self._placed: set[RequestContext] = set()
         self._large: set[RequestContext] = set()
+        self._streams = 0
         self._stopping = False
         self._draining = False
         self._lock = threading.Lock()
@@ -116,6 +121,31 @@ class Admission:
             if context in self._unanswered:
                 self._unanswered.remove(context)
                 self._vacate(context)
+
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
+        """Admit a response that is read from the gallery while it is sent, until it ends. It takes no place.
+
+        Yields:
+            None.
+
+        Raises:
+            Overloaded: there are too many such responses.
+            NotReady: the service is stopping.
+        """
+        context = self.admit()
+        try:
+            with self._lock:
+                if self._streams >= MAX_STREAMS:
+                    self._refuse(f"All {MAX_STREAMS} places for exports are taken.")
+                self._streams += 1
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._streams -= 1
+        finally:
+            self.release(context)
 
     async def run(self, context: RequestContext, job: Callable[[], T], large: bool = False) -> T:
         """Run a job on a worker thread and return its result.
