@@ -154,7 +154,10 @@ class Overloaded(FacetError):
 
 
 class DeadlineExceeded(FacetError):
-    """The request was not finished within its time limit; its remaining work was dropped."""
+    """The request was not finished within its time limit; its remaining work was dropped.
+
+    `detail` says whether a change of the gallery may have been made.
+    """
 
 
 class Abandoned(FacetError):

@@ -35,6 +35,7 @@ from app.gallery.store import GalleryStore
 from app.gallery.stored_index import StoredIndexes
 from app.logs import AUDIT
 from app.runtime.telemetry import NULL_TELEMETRY, GalleryAction, Telemetry
+from app.runtime.timing import check_request
 from app.vision.boxes import iou
 
 log = logging.getLogger(__name__)
@@ -285,7 +286,9 @@ class Gallery:
             The numbers of people and faces that were stored.
         """
         with self._changing():
-            people, faces = self.store.import_records(collection.name, collection.contract, records)
+            people, faces = self.store.import_records(
+                collection.name, collection.contract, _while_wanted(records)
+            )
             self._record("import", collection.name, people=people, faces=faces)
         return people, faces
 
@@ -490,6 +493,13 @@ class Gallery:
         fields = {"action": action, "collection": collection, "person": person, "face": face, **more}
         known = {name: value for name, value in fields.items() if value is not None}
         audit.info("gallery: %s", " ".join(f"{k}={v}" for k, v in known.items()), extra={"audit": known})
+
+
+def _while_wanted(records: Iterable[PersonRecord]) -> Iterator[PersonRecord]:
+    """Yield the records as long as the request of the thread is not over."""
+    for record in records:
+        check_request()
+        yield record
 
 
 def _overlap(one: Face, other: NewFace) -> bool:

@@ -253,7 +253,7 @@ class SqliteStore:
         self, collection: str, contract: str, records: Iterable[PersonRecord]
     ) -> tuple[int, int]:
         """Return the numbers of people and faces that were stored, of those exported, with their ids."""
-        with self._database.write() as connection:
+        with self._database.write(undone_late=True) as connection:
             row = queries.collection_row(connection, collection)
             require_embedding(row.record, contract, row.record.dimension)
             return mutations.import_records(connection, row, records, self._limits)

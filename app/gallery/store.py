@@ -22,9 +22,10 @@ class GalleryStore(Protocol):
     """Keeps collections, people and faces. Its methods may be called from any thread.
 
     A method that changes the store does it completely or not at all, and returns when the change is safe
-    from a crash of the process and of the machine. Every method may raise GalleryUnavailable. Methods with
-    the parameter `collection` raise UnknownId if there is no collection of this name, those with `person` or
-    `face` also if the collection has none with this id.
+    from a crash of the process and of the machine. If the request of the thread (`app.runtime.timing`) is
+    over before the change begins, it changes nothing and raises the error of the request. Every method may
+    raise GalleryUnavailable. Methods with the parameter `collection` raise UnknownId if there is no
+    collection of this name, those with `person` or `face` also if the collection has none with this id.
 
     Attributes:
         erases: whether `erase` removes the bytes. If not, they are left to the operator of the database.
@@ -198,7 +199,7 @@ class GalleryStore(Protocol):
         """Store exported people and faces with their ids, all or none. The keys of the records are ignored.
 
         A person whose id exists gets the faces that are missing, and keeps the present details. A face whose
-        id exists is left out.
+        id exists is left out. If the request of the thread is over before the end, nothing is stored.
 
         Returns:
             The numbers of people and faces that were stored.

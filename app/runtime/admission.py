@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
-from app.errors import Abandoned, DeadlineExceeded, FacetError, NotReady, OutOfMemory, Overloaded
-from app.runtime.request_context import RequestContext, deadline_exceeded
-from app.runtime.telemetry import NULL_TELEMETRY, Telemetry
+from app.errors import Abandoned, NotReady, OutOfMemory, Overloaded
+from app.runtime.request_context import RequestContext
+from app.runtime.telemetry import NULL_TELEMETRY, RejectReason, Telemetry
 from app.runtime.worker_threads import Job, WorkerThreads
 
 T = TypeVar("T")
@@ -150,7 +150,8 @@ class Admission:
     async def run(self, context: RequestContext, job: Callable[[], T], large: bool = False) -> T:
         """Run a job on a worker thread and return its result.
 
-        A job whose caller is cancelled, or whose deadline passes, ends at its next stage. The first job takes
+        A job whose caller is cancelled, or whose deadline passes, ends at its next stage. It begins no change
+        of the gallery, and undoes an import that is not complete. The first job takes
         the place and sets the deadline of the request. A job with a large image may be started twice.
 
         Args:
@@ -184,11 +185,14 @@ class Admission:
         except TimeoutError:
             if not limit.expired():
                 raise
-            late = deadline_exceeded()
-            self._cancel(submitted, late)
+            self._count_end(context, "deadline")
+            late = context.expire()
+            self._threads.drop(submitted)
             raise late from None
         except asyncio.CancelledError:
-            self._cancel(submitted, Abandoned("The client has disconnected."))
+            self._count_end(context, "cancelled")
+            context.cancel(Abandoned("The client has disconnected."))
+            self._threads.drop(submitted)
             raise
         except OutOfMemory:
             self._telemetry.rejected("device-memory")
@@ -254,7 +258,7 @@ class Admission:
         with self._lock:
             self._vacate(job.context)
 
-    def _cancel(self, job: Job, error: FacetError) -> None:
-        if job.context.cancel(error):
-            self._telemetry.rejected("deadline" if isinstance(error, DeadlineExceeded) else "cancelled")
-        self._threads.drop(job)
+    def _count_end(self, context: RequestContext, reason: RejectReason) -> None:
+        """Count a request that is about to be cancelled, but not for each of its jobs."""
+        if not context.is_cancelled:
+            self._telemetry.rejected(reason)

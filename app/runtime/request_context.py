@@ -4,6 +4,7 @@ All threads that work for a request share its context. A batch request has one c
 image (`app/runtime/timing.py`).
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,14 @@ class RequestContext:
         self.telemetry = telemetry
         self.deadline = deadline
         self._cancelled: FacetError | None = None
+        self._may_have_changed = False
+        self._lock = threading.Lock()
         self._on_cancel: set[Callable[[], object]] = set()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether `cancel` or `expire` was called."""
+        return self._cancelled is not None
 
     def check(self) -> None:
         """Check that the request is not over.
@@ -36,21 +44,37 @@ class RequestContext:
         """
         error = self._cancelled
         if error is None and self.deadline is not None and time.monotonic() >= self.deadline:
-            error = deadline_exceeded()
+            error = deadline_exceeded(self._may_have_changed)
         if error is not None:
             raise error
 
-    def cancel(self, error: FacetError) -> bool:
-        """Make every later `check` raise this error. Only the first cancellation has an effect.
+    def begin_change(self) -> None:
+        """Check that the request is not over, and note that from now on something may be changed for it.
 
-        Returns:
-            Whether it is the first cancellation.
+        So a request that was reported as dropped changes nothing afterwards.
+
+        Raises:
+            FacetError: see `check`.
         """
-        first = self._cancelled is None
-        self._cancelled = self._cancelled or error
+        with self._lock:
+            self.check()
+            self._may_have_changed = True
+
+    def cancel(self, error: FacetError) -> None:
+        """Make every later `check` raise this error. Only the first cancellation has an effect."""
+        with self._lock:
+            self._cancelled = self._cancelled or error
         for callback in list(self._on_cancel):
             callback()
-        return first
+
+    def expire(self) -> DeadlineExceeded:
+        """Cancel the request because its deadline has passed.
+
+        Returns:
+            The error, which says whether something may have been changed.
+        """
+        self.cancel(deadline_exceeded())  # from now on no change begins
+        return deadline_exceeded(self._may_have_changed)
 
     @contextmanager
     def on_cancel(self, callback: Callable[[], object]) -> Iterator[None]:
@@ -71,8 +95,17 @@ class RequestContext:
             self._on_cancel.discard(callback)
 
 
-def deadline_exceeded() -> DeadlineExceeded:
-    """Return the error for a request that was not finished before its deadline."""
+def deadline_exceeded(may_have_changed: bool = False) -> DeadlineExceeded:
+    """Return the error for a request that was not finished before its deadline.
+
+    Args:
+        may_have_changed: whether the request may have changed something.
+    """
+    if may_have_changed:
+        return DeadlineExceeded(
+            "The request was not finished within its time limit, and its change may have been made. Ask for "
+            "the state before you send it again."
+        )
     return DeadlineExceeded(
         "The request was not finished within its time limit and was dropped. Try again later."
     )

@@ -133,6 +133,32 @@ class Timing:
         self.ms[name] = self.ms.get(name, 0.0) + seconds * 1e3
 
 
+def check_request() -> None:
+    """Check that the request of the current thread is not over; see `RequestContext.check` for the errors."""
+    if (timing := current_timing()) is not None:
+        timing.check()
+
+
+def begin_change() -> None:
+    """Note that the request of the current thread begins a change; see `RequestContext.begin_change`."""
+    if (timing := current_timing()) is not None and timing.context is not None:
+        timing.context.begin_change()
+
+
+@contextmanager
+def apart_from_request() -> Iterator[None]:
+    """Let the current thread change something within a `with` block as if it worked for no request.
+
+    Yields:
+        None.
+    """
+    token = _CURRENT.set(None)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
 def current_timing() -> Timing | None:
     """Return the timing of the job that runs in the current thread; None outside of a job."""
     return _CURRENT.get()

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, FailF
 from app.errors import BadParameter
 from app.gallery import clock
 from app.gallery.records import Collection, Face, Person, PersonRecord
+from app.runtime.timing import check_request
 from app.service.gallery_requests import PersonBody
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -199,12 +200,13 @@ def read_export(source: BinaryIO, now: datetime) -> ExportedCollection:
 
 
 def _numbered(source: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that are not blank, with their numbers.
+    """Yield the lines that are not blank, with their numbers, as long as the request is not over.
 
     Raises:
         BadParameter: a line is longer than any of an export.
     """
     for number in itertools.count(1):
+        check_request()
         line = source.readline(MAX_LINE_BYTES + 1)
         if not line:
             return

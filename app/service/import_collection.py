@@ -5,6 +5,7 @@ from contextlib import suppress
 from app.errors import BadParameter, FacetError, OtherEmbedding
 from app.gallery.gallery import Gallery
 from app.pipeline.analyzer import Analyzer
+from app.runtime.timing import apart_from_request, check_request
 from app.service.gallery_files import ExportedCollection
 
 
@@ -44,11 +45,13 @@ def import_collection(
             f"{export.model} have {dimension} numbers. Export it again.",
             "body",
         )
-    _, is_new = gallery.create_collection(collection, export.model, dimension)
+    check_request()
+    with apart_from_request():  # a new collection is deleted again if the import is not made
+        _, is_new = gallery.create_collection(collection, export.model, dimension)
     try:
         return gallery.import_records(gallery.usable(collection), export.records)
     except BaseException:
-        with suppress(FacetError):
+        with suppress(FacetError), apart_from_request():
             if is_new and gallery.store.collection(collection).people == 0:
                 gallery.delete_collection(collection)
         raise

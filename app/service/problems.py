@@ -142,7 +142,8 @@ BY_ERROR: dict[type[errors.FacetError], Kind] = {
         503,
         "deadline-exceeded",
         "Deadline exceeded",
-        "The request was not finished within the time limit and was dropped.",
+        "The request was not finished within the time limit and was dropped. If it changes the gallery, "
+        "`detail` says whether the change may have been made.",
     ),
     errors.Abandoned: Kind(
         503,

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from app.gallery.sqlite import mutations
+from app.gallery.sqlite_store import SqliteStore
 from app.main import create_app
 from app.settings import Settings
 from tests.api.pictures import picture, problem, written
@@ -731,3 +733,39 @@ def test_the_audit_log_has_ids_but_no_names(
         "action=delete-person",
     ]
     assert all(person in line and "Secret" not in line for line in lines)
+
+
+def test_what_is_dropped_at_the_deadline_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = mutations.insert_person
+
+    def slow(*rest: Any) -> Any:
+        time.sleep(0.1)
+        return plain(*rest)
+
+    settings = Settings(gallery=str(tmp_path / "g.db"), request_timeout_s=1)
+    with serving(create_app(settings, fake_analyzer())) as url, client_of(url) as http:
+        http.put("/collections/a")
+        header, _ = http.get("/collections/a/export").content.splitlines()
+        person = {"created": "2026-01-01T00:00:00Z"}
+        people = [json.dumps({"person": {**person, "id": f"{n:032x}"}, "faces": []}) for n in range(50)]
+        end = json.dumps({"end": True, "people": len(people), "faces": 0})
+        content = b"\n".join([header, *map(str.encode, (*people, end))])
+        monkeypatch.setattr(mutations, "insert_person", slow)
+        response = http.post("/collections/b/import", content=content)
+        assert "was dropped" in problem(response, 503, "deadline-exceeded")["detail"]
+        monkeypatch.undo()
+        until(lambda: http.get("/collections/b").status_code == 404)
+        assert http.post("/collections/b/import", content=content).json()["people"] == len(people)
+
+
+def test_a_change_that_may_have_been_made_is_not_reported_as_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(gallery=str(tmp_path / "g.db"), request_timeout_s=1)
+    with serving(create_app(settings, fake_analyzer())) as url, client_of(url) as http:
+        http.put("/collections/a")
+        path = f"/collections/a/people/{add(http, '/collections/a')}"
+        monkeypatch.setattr(SqliteStore, "erase", lambda *_: time.sleep(2))
+        body = problem(http.delete(path), 503, "deadline-exceeded")
+        assert "may have been made. Ask for the state" in body["detail"]
+        problem(http.get(path), 404, "unknown-id", "person")

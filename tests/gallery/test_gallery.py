@@ -1,7 +1,11 @@
 """The gallery: what it answers, and what it keeps, if its store or its index fails."""
 
 import logging
+import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -10,16 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.errors import GalleryUnavailable, UnknownId
+from app.errors import DeadlineExceeded, GalleryUnavailable, UnknownId
 from app.gallery.gallery import Gallery
 from app.gallery.index import Match, VectorIndex
 from app.gallery.indexes import Indexes
-from app.gallery.records import Collection, NewFace, Person, PersonDetails
+from app.gallery.records import Collection, NewFace, Person, PersonDetails, PersonRecord
 from app.gallery.rules import GalleryInUse
 from app.gallery.sqlite_store import SqliteStore
 from app.logs import AUDIT
+from app.runtime.request_context import RequestContext
 from app.runtime.search_net import SearchSession
 from app.runtime.telemetry import Telemetry
+from app.runtime.timing import Timing
 from tests.fakes import CPU
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -354,3 +360,49 @@ def test_a_later_time_lets_a_person_be_found_again(
     assert found(gallery) == []
     gallery.update_person("family", person.id, {"expires": None})
     assert found(gallery) == [person.key]
+
+
+def test_an_import_ends_at_the_deadline(gallery: Gallery) -> None:
+    enrol(gallery)
+    (record,) = gallery.records("family")
+    context = RequestContext()
+    timing = Timing(context)
+    read: list[int] = []
+
+    def records() -> Iterator[PersonRecord]:
+        for number in range(10):
+            read.append(number)
+            if number == 3:
+                context.expire()
+            yield replace(
+                record,
+                person=replace(record.person, id=f"{number:032x}"),
+                faces=[],
+                vectors=record.vectors[:0],
+            )
+
+    timing.begin_job()
+    try:
+        with pytest.raises(DeadlineExceeded, match="was dropped"):
+            gallery.import_records(family(gallery), records())
+    finally:
+        timing.end_job()
+    assert read == [0, 1, 2, 3]
+    assert gallery.sizes().people == 1
+
+
+def test_a_change_that_waits_until_the_deadline_is_not_made(gallery: Gallery, tmp_path: Path) -> None:
+    timing = Timing(RequestContext(deadline=time.monotonic() + 0.2))
+    other = sqlite3.connect(tmp_path / "gallery.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")  # as another process that imports
+    release = threading.Timer(0.5, other.execute, ("ROLLBACK",))
+    release.start()
+    timing.begin_job()
+    try:
+        with pytest.raises(DeadlineExceeded, match="was dropped"):
+            gallery.add_person("family", PersonDetails("Ada"))
+    finally:
+        timing.end_job()
+        release.join()
+        other.close()
+    assert gallery.sizes().people == 0

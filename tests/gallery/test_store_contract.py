@@ -13,6 +13,7 @@ import pytest
 
 from app.errors import (
     BadParameter,
+    DeadlineExceeded,
     DuplicateExternalId,
     GalleryLimit,
     GalleryUnavailable,
@@ -22,6 +23,8 @@ from app.errors import (
 from app.gallery.records import Expired, FaceChange, Limits, Person, PersonDetails, PersonRecord
 from app.gallery.sqlite_store import SqliteStore
 from app.gallery.store import GalleryStore
+from app.runtime.request_context import RequestContext
+from app.runtime.timing import Timing, apart_from_request
 from tests.gallery.enrolment import (
     CONTRACT,
     DIMENSION,
@@ -729,3 +732,35 @@ def test_a_closed_store_can_be_opened_again(opened: StoreMaker) -> None:
     store.close()
     store.close()
     assert opened().people("staff", 9) == [person]
+
+
+def test_a_request_that_is_over_changes_nothing(store: GalleryStore) -> None:
+    person = enrol(store, "A", [1])
+    records = list(store.records("staff"))
+    context = RequestContext()
+    timing = Timing(context)
+    timing.begin_job()
+    try:
+
+        def last_moment() -> Iterator[PersonRecord]:
+            yield dataclasses.replace(
+                records[0],
+                person=dataclasses.replace(person, id="1" * 32),
+                faces=[],
+                vectors=records[0].vectors[:0],
+            )
+            context.expire()
+
+        with pytest.raises(DeadlineExceeded):
+            store.import_records("staff", CONTRACT, last_moment())
+        with pytest.raises(DeadlineExceeded):
+            store.add_person("staff", PersonDetails("B"))
+        with pytest.raises(DeadlineExceeded):
+            store.delete_person("staff", person.id)
+        with apart_from_request():
+            store.update_person("staff", person.id, {"name": "C"})
+    finally:
+        timing.end_job()
+    (left,) = store.people("staff", 9)
+    assert (left.id, left.details.name, left.faces) == (person.id, "C", 1)
+    assert "was dropped" in context.expire().detail

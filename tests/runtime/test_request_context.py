@@ -23,6 +23,27 @@ def test_check() -> None:
         context.check()
 
 
+def test_no_change_begins_after_the_end() -> None:
+    context = RequestContext()
+    assert "was dropped" in context.expire().detail
+    with pytest.raises(DeadlineExceeded):
+        context.begin_change()
+    late = RequestContext(deadline=time.monotonic() - 1)
+    with pytest.raises(DeadlineExceeded, match="was dropped"):
+        late.begin_change()
+
+
+def test_the_error_after_a_change_says_that_it_may_have_been_made() -> None:
+    context = RequestContext()
+    context.begin_change()
+    assert "may have been made. Ask for" in context.expire().detail
+    late = RequestContext()
+    late.begin_change()
+    late.deadline = time.monotonic() - 1
+    with pytest.raises(DeadlineExceeded, match="may have been made"):
+        late.check()
+
+
 def test_a_callback_is_called_within_the_block_only() -> None:
     context, told = RequestContext(), []
     with context.on_cancel(lambda: told.append("before")):

@@ -18,6 +18,7 @@ from app.errors import GalleryUnavailable
 from app.gallery.postgres.errors import UNKNOWN_OUTCOME, explain, is_gone, refused
 from app.gallery.postgres.opening import ANSWER_S, Connection, Opener
 from app.gallery.postgres.schema import Found
+from app.runtime.timing import begin_change
 
 STATEMENT_S = 10
 """Maximum seconds of a statement, after which the server ends it."""
@@ -65,14 +66,19 @@ class Connections:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, undone_late: bool = False) -> Iterator[Connection]:
         """Yield a connection whose changes are committed at the end, or undone if an exception leaves it.
 
         One change at a time is made: the update of the row of `state` waits for the others. So the numbers
-        of changes are in the order of their commits.
+        of changes are in the order of their commits. Nothing is changed for a request that is over when the
+        transaction begins.
+
+        Args:
+            undone_late: whether the changes are also undone if the request is over at their end.
 
         Raises:
             GalleryInUse: another change takes too long.
+            FacetError: the request is over.
             GalleryUnavailable: the database cannot be used, or it is not known whether it has the changes.
         """
         begin = (
@@ -81,7 +87,11 @@ class Connections:
             f"UPDATE facet.state SET token = {secrets.randbelow(2**62 - 1) + 1}"
         )
         with self._transaction(begin) as connection:
+            if not undone_late:
+                begin_change()
             yield connection
+            if undone_late:
+                begin_change()
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:

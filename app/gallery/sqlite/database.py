@@ -24,6 +24,7 @@ from app.gallery.sqlite.opening import (
     locked_folder,
     open_connection,
 )
+from app.runtime.timing import begin_change
 
 _TIMEOUT_S = 10.0
 
@@ -162,9 +163,25 @@ class Database:
         """Return a context in which all queries see the same state of the file."""
         return self._reader.transaction()
 
-    def write(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Return a context whose changes are on the disk at its end, or undone if an exception leaves it."""
-        return self._writer.transaction()
+    @contextmanager
+    def write(self, undone_late: bool = False) -> Iterator[sqlite3.Connection]:
+        """Yield a connection whose changes are on the disk at the end, or undone if an exception leaves it.
+
+        Nothing is changed for a request that is over when the transaction begins.
+
+        Args:
+            undone_late: whether the changes are also undone if the request is over at their end.
+
+        Raises:
+            GalleryUnavailable: the file cannot be used.
+            FacetError: the request is over.
+        """
+        with self._writer.transaction() as connection:
+            if not undone_late:
+                begin_change()
+            yield connection
+            if undone_late:
+                begin_change()
 
     @contextmanager
     def apart(self) -> Iterator[sqlite3.Connection]:
