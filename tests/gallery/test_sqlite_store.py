@@ -249,6 +249,15 @@ def test_a_writer_that_takes_too_long_is_reported(path: Path) -> None:
     database.close()
 
 
+def test_a_gallery_is_opened_and_read_while_another_process_writes(path: Path) -> None:
+    Database(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with closing(Database(path, 0.05)) as database, database.read() as connection:
+            assert connection.execute("SELECT count(*) FROM people").fetchone() == (0,)
+        other.execute("ROLLBACK")
+
+
 def test_a_full_disk_is_reported_and_undone(store: SqliteStore) -> None:
     person = enrol(store, "A", [1])
     with without_space():

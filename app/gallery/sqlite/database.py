@@ -153,8 +153,10 @@ class Database:
         self._counting = Lock()
         try:
             create_file(self._path)
-            with self._writer.transaction(), self._reader.transaction():
-                pass  # the file can be read and written
+            with self._reader.transaction():
+                pass  # the file can be read
+            with suppress(GalleryInUse), self._writer.transaction():
+                pass  # and written, or another process writes it
         except GalleryUnavailable as error:
             self.close()
             raise GalleryUnavailable(f"The gallery {path} cannot be opened. {error.detail}") from error
