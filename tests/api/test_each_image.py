@@ -17,7 +17,7 @@ from app.service.upload import Upload
 class FakeService:
     """Runs each job at once."""
 
-    admission = SimpleNamespace(workers=1)
+    admission = SimpleNamespace(workers=1, place=lambda context, large: None)
     limits = None
 
     async def run(self, context: RequestContext, job: Any, large: bool) -> Any:
