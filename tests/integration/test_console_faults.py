@@ -72,6 +72,27 @@ def test_people_of_one_name_are_told_apart(url: str, http: httpx.Client, open_pa
     assert http.get("/collections/twins").json()["people"] == 2  # no third Ann
 
 
+def test_a_name_that_looks_like_a_place_in_the_json(
+    url: str, http: httpx.Client, open_page: OpenPage
+) -> None:
+    person(http, "@0@", RED)
+    person(http, "@99@", BLUE)
+    page = open_page(f"{url}/#/identify/family")
+    heading(page, "Identify")
+    give(page, "drop", photo("two.png", RED, BLUE))
+    expect(page.get_by_role("heading", name="2 of 2 recognised")).to_be_visible()
+    page.get_by_text("Answer as JSON").click()
+    for name in ("@0@", "@99@"):
+        expect(page.locator("pre")).to_contain_text(f'"name": "{name}"')
+    written = page.evaluate("""async () => {
+        const { compactJson } = await import("/console/faces.js");
+        return compactJson({ name: "@0@", short: [1, 2.5], long: [1, 2, 3, 4, 5, 6, 7, 8, 9] });
+    }""")
+    assert '"name": "@0@"' in written
+    assert '"short": [1, 2.5]' in written
+    assert '"long": [1, 2, 3, 4, 5, 6, ' in written
+
+
 def test_groups_survive_a_failure_and_leaving(url: str, http: httpx.Client, open_page: OpenPage) -> None:
     http.put("/collections/family")
     http.put("/collections/work")

@@ -49,8 +49,9 @@ export function facts(face) {
 export function compactJson(answer) {
   const flat = value => Array.isArray(value) && value.length && value.every(v => typeof v === "number");
   const kept = [];
-  const written = JSON.stringify(answer, (_, v) => flat(v) ? `@${kept.push(v) - 1}@` : v, 2);
-  return written.replace(/"@(\d+)@"/g, (_, index) => {
+  const mark = `${Math.random().toString(36)}-`.slice(2); // random, so that no text of the answer begins with it
+  const written = JSON.stringify(answer, (_, v) => flat(v) ? `${mark}${kept.push(v) - 1}` : v, 2);
+  return written.replace(new RegExp(`"${mark}(\\d+)"`, "g"), (_, index) => {
     const list = kept[index];
     return list.length > 8
       ? `[${list.slice(0, 6).join(", ")}, ${text("json.more", { count: list.length })}]`
