@@ -134,6 +134,37 @@ def test_a_person_is_edited(url: str, http: httpx.Client, open_page: OpenPage) -
     assert (found["name"], found["external_id"], found["metadata"]) == ("Ann Lee", "44", {"office": 1})
 
 
+def test_editing_a_person_changes_no_other_field(url: str, http: httpx.Client, open_page: OpenPage) -> None:
+    identity = person(http, "Ann")
+    metadata = {"badge": 12345678901234567890, "ratio": 1.0, "office": 1}
+    http.patch(f"/collections/family/people/{identity}", json={"metadata": metadata}).raise_for_status()
+    page = open_page(f"{url}/#/people/family/{identity}")
+    sent: list[str | None] = []
+    page.on("request", lambda request: sent.append(request.post_data) if request.method == "PATCH" else None)
+
+    def save(label: str, value: str) -> None:
+        page.get_by_role("button", name="Edit").click()
+        page.get_by_label(label).fill(value)
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+
+    save("Name", "Ann")
+    assert sent == []
+    save("Name", "Ann Lee")
+    heading(page, "Ann Lee")
+    assert sent == ['{"name": "Ann Lee"}']
+    expect(page.locator(".facts")).to_contain_text('"badge":12345678901234567890')
+    page.get_by_role("button", name="Edit").click()
+    shown = page.get_by_label("Metadata").input_value()
+    page.get_by_role("button", name="Cancel").click()
+    save("Metadata", shown.replace('"office": 1', '"office": 2').replace('"ratio": 1,', '"ratio": 1.0,'))
+    found = http.get(f"/collections/family/people/{identity}")
+    assert found.json()["metadata"] == {**metadata, "office": 2}
+    assert '"ratio":1.0' in found.text
+    save("Metadata", " ")
+    assert http.get(f"/collections/family/people/{identity}").json()["metadata"] is None
+
+
 def test_people_are_merged_and_faces_moved(url: str, http: httpx.Client, open_page: OpenPage) -> None:
     ann, bob = person(http, "Ann", RED, ORANGE), person(http, "Bob", BLUE)
     page = open_page(f"{url}/#/people/family/{ann}")

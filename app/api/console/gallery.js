@@ -31,8 +31,11 @@ export const person = (name, id, signal) => call("GET", path(name, "people", id)
 /** Add a person. */
 export const addPerson = (name, details) => call("POST", `${path(name)}/people`, { json: details });
 
-/** Change fields of a person; null removes a value. */
-export const changePerson = (name, id, details) => call("PATCH", path(name, "people", id), { json: details });
+/** Change fields of a person, whose values are JSON; null removes a value. */
+export const changePerson = (name, id, fields) => {
+  const json = `{${Object.entries(fields).map(([key, value]) => `${JSON.stringify(key)}: ${value}`).join(", ")}}`;
+  return call("PATCH", path(name, "people", id), { json });
+};
 
 /** Delete a person with all faces. */
 export const deletePerson = (name, id) => call("DELETE", path(name, "people", id));

@@ -42,8 +42,8 @@ export function isKey(text) {
  *
  * @param {string} method - the HTTP method.
  * @param {string} path - the path, relative to the page.
- * @param {{query?: Object, json?: Object, form?: FormData, text?: string|Blob, signal?: AbortSignal}} [content]
- *   - query parameters (empty values are left out), and the body: an object, a form, or JSON lines.
+ * @param {{query?: Object, json?: Object|string, form?: FormData, text?: string|Blob, signal?: AbortSignal}} [content]
+ *   - query parameters (empty values are left out), and the body: an object or its JSON, a form, or JSON lines.
  * @returns {Promise<Object|null>} the answer.
  * @throws {ServiceError} the service refused the request or did not answer.
  */
@@ -72,7 +72,7 @@ async function send(method, path, { query = {}, json, form, text: lines, signal 
     Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined && value !== false));
   const headers = apiKey() ? { Authorization: `Bearer ${apiKey()}` } : {};
   let body = form;
-  if (json !== undefined) [body, headers["Content-Type"]] = [JSON.stringify(json), "application/json"];
+  if (json !== undefined) [body, headers["Content-Type"]] = [typeof json === "string" ? json : JSON.stringify(json), "application/json"];
   if (lines !== undefined) [body, headers["Content-Type"]] = [lines, "application/x-ndjson"];
   try {
     return await fetch(parameters.size ? `${path}?${parameters}` : path, { method, headers, body, signal });
@@ -84,11 +84,17 @@ async function send(method, path, { query = {}, json, form, text: lines, signal 
 
 async function read(response) {
   try {
-    return await response.json();
+    return JSON.parse(await response.text(), exact);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     return { detail: text("error.no_json", { status: response.status }) };
   }
+}
+
+/** Keep an integer that a number of JavaScript would round as it is written, for JSON that is made of it again. */
+function exact(_, value, context) {
+  const isRounded = Number.isInteger(value) && !Number.isSafeInteger(value);
+  return isRounded && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value; // not in older browsers
 }
 
 function refusal(answer, response) {

@@ -86,34 +86,40 @@ function faceCard(collection, person, face, again) {
 }
 
 function edit(collection, person, again) {
+  const controls = {
+    name: h("input", { name: "name", maxlength: "200", value: person.name ?? "", autocomplete: "off", dir: "auto" }),
+    external_id: h("input", { name: "external_id", maxlength: "200", value: person.external_id ?? "", autocomplete: "off" }),
+    metadata: h("textarea", { name: "metadata", rows: "3", spellcheck: "false" },
+      person.metadata === null ? "" : JSON.stringify(person.metadata, null, 2)),
+  };
+  const shown = Object.fromEntries(Object.entries(controls).map(([name, control]) => [name, control.value]));
   return ask({
     title: text("person.edit.title", { name: nameOf(person) }),
     body: [
-      field(text("person.name"), h("input", { name: "name", maxlength: "200", value: person.name ?? "", autocomplete: "off", dir: "auto" })),
-      field(text("person.external_id"), h("input", { name: "external_id", maxlength: "200", value: person.external_id ?? "", autocomplete: "off" }),
-        text("person.external_id.about")),
-      field(text("person.metadata"), h("textarea", { name: "metadata", rows: "3", spellcheck: "false" },
-        person.metadata === null ? "" : JSON.stringify(person.metadata, null, 2)), text("person.metadata.about")),
+      field(text("person.name"), controls.name),
+      field(text("person.external_id"), controls.external_id, text("person.external_id.about")),
+      field(text("person.metadata"), controls.metadata, text("person.metadata.about")),
     ],
     label: text("dialog.save"),
-    submit: async form => {
-      const written = form.get("metadata").trim();
-      await gallery.changePerson(collection, person.id, {
-        name: form.get("name").trim() || null,
-        external_id: form.get("external_id").trim() || null,
-        metadata: written ? parsed(written) : null,
-      });
+    submit: async () => {
+      const changed = Object.keys(controls).filter(name => controls[name].value !== shown[name]);
+      const fields = Object.fromEntries(changed.map(name => [name, jsonOf(name, controls[name].value.trim())]));
+      if (changed.length) await gallery.changePerson(collection, person.id, fields);
       await again();
     },
   });
 }
 
-function parsed(written) {
+/** Return what was written in a field as JSON. Metadata is JSON already, and stays as it is written. */
+function jsonOf(name, written) {
+  if (!written) return "null";
+  if (name !== "metadata") return JSON.stringify(written);
   try {
-    return JSON.parse(written);
+    JSON.parse(written);
   } catch (error) {
     throw new Error(text("person.metadata.malformed", { reason: error.message }));
   }
+  return written;
 }
 
 /** Ask for another person of the collection, and do something with the one who is chosen. */
