@@ -93,6 +93,40 @@ def test_a_name_that_looks_like_a_place_in_the_json(
     assert '"long": [1, 2, 3, 4, 5, 6, ' in written
 
 
+def test_strangers_of_a_photo_are_added_one_after_the_other(
+    url: str, http: httpx.Client, open_page: OpenPage
+) -> None:
+    for collection in ("family", "work"):
+        http.put(f"/collections/{collection}")
+    page = open_page(f"{url}/#/identify/family")
+    heading(page, "Identify")
+    give(page, "drop", photo("two.png", RED, BLUE))
+    names = page.get_by_label("Name of this person")
+    expect(names).to_have_count(2)
+    names.nth(0).fill("Bob")
+    names.nth(1).fill("Bob")
+    page.evaluate("document.querySelectorAll('.enrol button').forEach(button => button.click())")
+    expect(page.get_by_text("The face is added to Bob.")).to_have_count(2)
+    assert http.get("/collections/family").json()["people"] == 1
+    assert faces_of(http, "Bob") == 2
+
+    # The name that is entered for another face stays, and so does the focus.
+    page.get_by_role("combobox", name="Collection").select_option("work")
+    expect(page.get_by_role("heading", name="0 of 2 recognised")).to_be_visible()
+    names.nth(0).fill("Ann")
+    names.nth(1).fill("Cid")
+    page.evaluate("document.querySelector('.enrol button').click()")
+    expect(page.get_by_role("heading", name="1 of 2 recognised")).to_be_visible()
+    expect(names.nth(0)).to_have_value("Ann")
+    expect(names.nth(1)).to_have_value("Cid")
+    expect(names.nth(1)).to_be_focused()
+    page.get_by_label("Strangers taken for somebody").select_option("0.001")
+    expect(page.locator(".loading")).to_have_count(0)
+    expect(names.nth(1)).to_have_value("Cid")
+    give(page, "drop", photo("two.png", RED, BLUE))
+    expect(names.nth(1)).to_have_value("")
+
+
 def test_groups_survive_a_failure_and_leaving(url: str, http: httpx.Client, open_page: OpenPage) -> None:
     http.put("/collections/family")
     http.put("/collections/work")

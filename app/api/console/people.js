@@ -53,6 +53,15 @@ export async function addPhotos({ collection, id }, photos, progress, signal = n
   }
 }
 
+/**
+ * Return a function that runs actions one after the other: two of them could create the same new person.
+ * An action handles its own errors.
+ */
+export function queue() {
+  let last = Promise.resolve();
+  return action => last = last.then(action);
+}
+
 /** Append an entry for each photo to a list of results, and return the entries. */
 export function listed(list, files) {
   const entries = files.map(file => h("li", {}, file.name));

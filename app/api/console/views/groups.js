@@ -3,7 +3,7 @@
 import { busyButton, button, empty, field, h, select } from "../dom.js";
 import { text } from "../messages.js";
 import { announce, notify, notifyError } from "../notices.js";
-import { addressOf, enrol, nameOf } from "../people.js";
+import { addressOf, enrol, nameOf, queue } from "../people.js";
 import { personField } from "../person_field.js";
 import { crop, decode } from "../photos.js";
 import { askForCollection } from "./collections.js";
@@ -50,12 +50,6 @@ export function groupsOf({ results, clusters, model }, files) {
     single.length ? h("details", {}, h("summary", {}, text("clusters.single", { count: single.length })), ...paged(alone)) : "",
   ];
   return { elements, target, model, photos };
-}
-
-/** Return a function that runs actions one after the other: two of them could create the same new person. */
-function queue() {
-  let last = Promise.resolve();
-  return action => last = last.then(action);
 }
 
 /** Return a list of cards and the button below it that shows more of them. */

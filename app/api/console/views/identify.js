@@ -6,12 +6,14 @@ import { rawAnswer, show } from "../faces.js";
 import * as gallery from "../gallery.js";
 import { number, text } from "../messages.js";
 import { announce, notify, notifyError } from "../notices.js";
-import { addressOf, enrol, nameOf } from "../people.js";
+import { addressOf, enrol, nameOf, queue } from "../people.js";
 import { personField } from "../person_field.js";
 import { crop, decode } from "../photos.js";
 import { askForCollection } from "./collections.js";
 
 const RATES = ["0.1", "0.01", "0.001"];
+
+const inTurn = queue();
 
 /** The photo stays when another collection is chosen. */
 let photo = null;
@@ -35,17 +37,23 @@ export async function showIdentify(root, [wanted = null], signal) {
     field(text("try.min_face_size"), h("input", { type: "number", name: "min_face_size", min: "6", step: "1", placeholder: "20" })),
     field(text("try.orientation"), select([["", text("orientation.upright")], ["auto", text("orientation.auto")]], "", { name: "orientation" })));
   const result = h("section.card.result");
+  let names = new Map(); // what was entered for the faces of the photo, by their boxes
+  let fields = new Map(); // the fields in which it is entered
   const { zone, canvas } = photoZone({
     label: text("photo.drop"), signal,
     onfiles: ([file]) => {
       photo = file;
+      names = new Map();
       run();
     },
   });
   let turn = new AbortController();
   signal.addEventListener("abort", () => turn.abort());
 
-  async function run() {
+  /** Identify the faces again after one was added. Those that are shown stay until then. */
+  const again = () => run({ stay: true });
+
+  async function run({ stay = false } = {}) {
     if (signal.aborted) return;
     turn.abort();
     const mine = turn = new AbortController();
@@ -53,7 +61,7 @@ export async function showIdentify(root, [wanted = null], signal) {
       result.replaceChildren(h("p.soft", {}, text("try.one")));
       return;
     }
-    result.replaceChildren(h("p.loading", {}, text("try.running")));
+    if (!stay) result.replaceChildren(h("p.loading", {}, text("try.running")));
     announce(text("try.running"));
     const file = photo;
     try {
@@ -62,7 +70,9 @@ export async function showIdentify(root, [wanted = null], signal) {
       ]);
       if (mine.signal.aborted) return;
       const marks = answer.faces.map(face => ({ ...face, keypoints: null, label: labelOf(face), known: face.person !== null }));
-      const entries = answer.faces.map(face => h("li", {}, entry(name, file, bitmap, face, run)));
+      const focused = [...fields].find(([, input]) => input === document.activeElement)?.[0];
+      fields = new Map();
+      const entries = answer.faces.map(face => h("li", {}, entry(name, file, bitmap, face, { names, fields, again })));
       show(canvas, bitmap, marks, entries);
       result.replaceChildren(
         h("h2", { tabindex: "-1" }, text("identify.found", { count: answer.faces.filter(face => face.person).length, faces: answer.faces.length })),
@@ -73,7 +83,7 @@ export async function showIdentify(root, [wanted = null], signal) {
         h("ol.faces.people", {}, entries),
         rawAnswer(answer));
       announce(result.querySelector("h2").textContent);
-      keepFocus(result.querySelector("h2"));
+      keepFocus(fields.get(focused) ?? result.querySelector("h2"));
     } catch (error) {
       const bitmap = await decode(file);
       if (mine.signal.aborted) return;
@@ -96,7 +106,7 @@ function labelOf(face) {
   return face.person ? nameOf(face.person) : text("identify.unknown");
 }
 
-function entry(collection, file, bitmap, face, again) {
+function entry(collection, file, bitmap, face, shown) {
   const title = face.person
     ? h("a", { href: addressOf(collection, face.person.id) }, nameOf(face.person))
     : h("span", {}, text("identify.unknown"));
@@ -107,14 +117,19 @@ function entry(collection, file, bitmap, face, again) {
       face.candidates.length ? h("details", {}, h("summary", {}, text("identify.candidates")),
         h("ul", {}, face.candidates.map(person => h("li", {}, h("a", { href: addressOf(collection, person.id) }, nameOf(person)),
           ` ${number(person.similarity, 3)}`)))) : null,
-      enrolment(collection, file, face, again)),
+      enrolment(collection, file, face, shown)),
   ];
 }
 
-/** Return the controls that add a face to a person, who may be new. */
-function enrolment(collection, file, face, again) {
+/** Return the controls that add a face to a person, who may be new. A name that was entered before is kept. */
+function enrolment(collection, file, face, { names, fields, again }) {
+  const key = JSON.stringify(face.box);
   const who = personField(() => collection, { label: text("identify.who"), preset: face.person, fresh: true });
-  const submit = busyButton(text("identify.enrol"), async () => {
+  if (names.has(key)) who.input.value = names.get(key);
+  who.input.addEventListener("input", () => names.set(key, who.input.value));
+  fields.set(key, who.input);
+
+  async function enrolled() {
     try {
       const chosen = await who.chosen(collection);
       if (!chosen) {
@@ -124,10 +139,16 @@ function enrolment(collection, file, face, again) {
       const { person, duplicates, errors } = await enrol(collection, chosen, [{ file, face }]);
       if (errors.length) throw errors[0];
       notify(text(duplicates ? "identify.duplicate" : "identify.enrolled", { name: nameOf(person) }));
-      again();
+      names.delete(key);
+      return true;
     } catch (error) {
       notifyError(error);
+      return false;
     }
+  }
+
+  const submit = busyButton(text("identify.enrol"), async () => {
+    if (await inTurn(enrolled)) await again();
   });
   return h("div.enrol", {}, who.input, who.list, submit);
 }

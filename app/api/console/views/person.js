@@ -6,13 +6,14 @@ import { dropZone } from "../drop_zone.js";
 import * as gallery from "../gallery.js";
 import { date, number, text } from "../messages.js";
 import { notify, notifyDeleted, notifyError } from "../notices.js";
-import { addListed, addressOf, cropOf, listed, nameOf } from "../people.js";
+import { addListed, addressOf, cropOf, listed, nameOf, queue } from "../people.js";
 import { personField } from "../person_field.js";
 
 /** Show a person. */
 export async function showPerson(root, [collection, id], signal) {
   const results = h("ul.results", { "aria-live": "polite" });
-  let queue = Promise.resolve(), waiting = 0;
+  const inTurn = queue();
+  let waiting = 0;
 
   /** Show the person as the service has them now. */
   async function render() {
@@ -50,7 +51,7 @@ export async function showPerson(root, [collection, id], signal) {
     if (!waiting) results.replaceChildren();
     const entries = listed(results, files);
     waiting++;
-    queue = queue.then(async () => {
+    inTurn(async () => {
       await addListed({ collection, id }, files, entries, signal);
       waiting--;
       if (!signal.aborted) await again(".drop input");
