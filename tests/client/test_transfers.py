@@ -3,9 +3,11 @@
 import asyncio
 import io
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from facet_client import AsyncFacet, ConnectionFailed, Facet, NotFound, UnexpectedAnswer
@@ -94,3 +96,32 @@ def test_a_missing_file_is_an_error_of_the_caller(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             facet.detect(tmp_path / "none.jpg")
     assert received == []
+
+
+def test_a_cancelled_import_does_not_wait_for_its_file() -> None:
+    is_reading, may_end = threading.Event(), threading.Event()
+
+    class Slow(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: object) -> int:
+            is_reading.set()
+            may_end.wait(30)
+            return 0
+
+    async def main() -> None:
+        transport = httpx.MockTransport(lambda request: httpx.Response(500))
+        async with httpx.AsyncClient(transport=transport) as http:
+            importing = asyncio.create_task(
+                AsyncFacet(http=http).import_collection("c", io.BufferedReader(Slow()))
+            )
+            try:
+                await asyncio.to_thread(is_reading.wait, 30)
+                importing.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await importing
+            finally:
+                may_end.set()
+
+    asyncio.run(main())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -233,6 +233,9 @@ async def _received_async(read: Callable[[httpx.Response], T] | Download[T], res
 
 async def _in_thread(chunks: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
     """Yield the chunks of a file, which a thread reads."""
-    with closing(chunks):
+    try:
         while chunk := await asyncio.to_thread(next, chunks, b""):
             yield chunk
+    finally:
+        with suppress(ValueError):  # a cancelled read goes on in its thread, and the file is closed after it
+            chunks.close()
