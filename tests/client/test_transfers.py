@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import stat
 import threading
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 
 from facet_client import AsyncFacet, ConnectionFailed, Facet, NotFound, UnexpectedAnswer
 from facet_client.models import ExportSummary
-from facet_client.transfers import File, chunks_of
+from facet_client.transfers import ExportFile, File, chunks_of
 from tests.client.scripted import Scripted, problem, scripted
 
 LINES = b'{"format": "facet-collection"}\n' + b'{"person": {"id": "x"}}\n' * 10_000
@@ -48,6 +49,48 @@ def test_a_complete_export_replaces_the_file_and_is_private(run: Export, tmp_pat
     assert path.read_bytes() == COMPLETE.content
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+@both
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
+def test_only_a_regular_file_is_replaced(run: Export, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "family.jsonl"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/null")
+    before = path.lstat().st_ino
+    with scripted([COMPLETE]) as (url, received):
+        with pytest.raises(OSError, match="it is not a regular file; name another path, or pass a file obj"):
+            run(url, path)
+        assert received == []
+    assert path.lstat().st_ino == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_takes_the_place_of_the_file_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "family.jsonl"
+    with ExportFile(path) as file:
+        file.write(COMPLETE.content)
+        os.mkfifo(path)
+        with pytest.raises(OSError, match="it is not a regular file"):
+            file.finish()
+    assert path.is_fifo()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@both
+def test_a_file_may_have_a_long_name(run: Export, tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 255)
+    with scripted([COMPLETE]) as (url, _):
+        run(url, path)
+    assert path.read_bytes() == COMPLETE.content
+    with scripted([]) as (url, received):
+        with pytest.raises(OSError, match="File name too long"):
+            run(url, tmp_path / ("x" * 256))
+        assert received == []
 
 
 @both

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -37,7 +39,7 @@ class ExportFile:
         self._tail = b""
         if isinstance(target, str | os.PathLike):
             self._path = Path(target)
-            handle, name = tempfile.mkstemp(".part", f".{self._path.name}.", self._path.parent)  # mode 0600
+            handle, name = tempfile.mkstemp(".part", ".facet-", self._path.parent)  # mode 0600
             self._part = Path(name)
             self._file: BinaryIO = os.fdopen(handle, "wb")
         else:
@@ -66,6 +68,7 @@ class ExportFile:
 
         Raises:
             UnexpectedAnswer: the export has no last line, so that it is incomplete.
+            OSError: the file cannot be written.
         """
         try:
             summary = ExportSummary.model_validate_json(self._tail.rstrip(b"\n").rpartition(b"\n")[2])
@@ -76,8 +79,29 @@ class ExportFile:
         self._file.flush()
         if self._path is not None and self._part is not None:
             self._file.close()
+            check_target(self._path)
             self._part.replace(self._path)
         return summary
+
+
+def check_target(target: File) -> None:
+    """Check that an export can replace what is at its path: a regular file, or nothing.
+
+    Args:
+        target: path of the file, or a binary file object, which is not checked.
+
+    Raises:
+        OSError: it is a folder, a device, a pipe or a socket, or a link to one; or the path is invalid.
+    """
+    if not isinstance(target, str | os.PathLike):
+        return
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        fault = "it is not a regular file; name another path, or pass a file object"
+        raise OSError(errno.EINVAL, fault, os.fspath(target))
 
 
 def chunks_of(source: File) -> tuple[Callable[[], Generator[bytes, None, None]], Retry]:

@@ -11,7 +11,7 @@ from facet_client.models.gallery import (
     PurgeResponse,
 )
 from facet_client.operations.operation import operation
-from facet_client.transfers import ExportFile, File, chunks_of
+from facet_client.transfers import ExportFile, File, check_target, chunks_of
 
 _COLLECTION = "/collections/{collection}"
 _JSON_LINES = "application/x-ndjson"
@@ -91,11 +91,13 @@ class CollectionOperations:
         Args:
             collection: name of the collection.
             target: path of the file, or a binary file object. A file at the path is replaced only by a
-                complete export. Others than its owner cannot read it, because it has biometric data.
+                complete export, and anything else there is an error. Others than its owner cannot read the
+                file, because it has biometric data.
 
         Returns:
             The numbers of people and faces in the file.
         """
+        check_target(target)
         return Call(
             Download(lambda: ExportFile(target)),
             path={"collection": collection},
