@@ -1,5 +1,6 @@
 """Builds the gallery from settings, for the service and the command line."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -52,8 +53,17 @@ def gallery_without_models(settings: Settings) -> Gallery:
 
 
 def has_gallery(settings: Settings) -> bool:
-    """Return whether there is a gallery, which may be empty. Opening a file that is missing creates it."""
-    return settings.is_gallery_in_postgres or Path(settings.gallery).exists()
+    """Return whether there is a gallery, which may be empty. Opening a file that is missing creates it.
+
+    A file that cannot be looked up counts as a gallery: opening it raises the error.
+    """
+    if settings.is_gallery_in_postgres:
+        return True
+    try:
+        os.stat(settings.gallery)
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)
+    return True
 
 
 def _gallery(

@@ -82,6 +82,8 @@ def test_the_rates_are_printed_even_if_the_default_rate_is_not_supported(tmp_pat
             2,
             "none/c.json cannot be written: the folder none",
         ),
+        (["a" * 300], 2, "Name a folder with a folder of images for each person, as in: facet calibrate"),
+        (["tests/photos", "--out", f"{'a' * 300}/c.json"], 2, f"{'a' * 300}/c.json cannot be written: the "),
         (["tests/photos", "--model", "nobody"], 1, "No model for embed is named 'nobody'. Choose one of: "),
     ],
 )

@@ -1,6 +1,8 @@
 """`facet cluster`, over fake nets: a face is as similar to another as the colours of both."""
 
+import errno
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -140,6 +142,23 @@ def test_an_existing_folder_is_not_written_to(album: Path) -> None:
         assert f"of {option} exists and is not empty" in result.stderr
 
 
+def test_a_folder_that_cannot_be_read_is_not_written_to(
+    album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for option in ("--links", "--sheets"):
+        result = run(album, option, "a" * 300)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.endswith(f"of {option} cannot be read: File name too long. Name a new folder.\n")
+
+    def locked(path: str) -> list[str]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(os, "listdir", locked)
+    result = run(album, "--links", tmp_path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith("of --links cannot be read: Permission denied. Name a new folder.\n")
+
+
 def test_wrong_calls(album: Path) -> None:
     assert run().exit_code == 2
     assert run("-").exit_code == 2
@@ -158,8 +177,8 @@ def test_too_many_faces(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_links_that_cannot_be_written(album: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    result = run(album, "--links", tmp_path / "file/links")
+    (tmp_path / "links").symlink_to("none")
+    result = run(album, "--links", tmp_path / "links")
     assert result.exit_code == 1
     assert "cannot be written" in result.stderr
 

@@ -340,6 +340,11 @@ def test_all_faults_of_a_file_of_names_are_counted(folder: Path) -> None:
             2,
             "Name a folder with a folder of images for each person, as in: facet enrol people -c ",
         ),
+        (
+            ["enrol", "a" * 300, "-c", "f"],
+            2,
+            "Name a folder with a folder of images for each person, as in: ",
+        ),
         (["enrol", "PEOPLE"], 2, "Name a collection, as in: facet enrol people --collection family"),
         (["enrol", "PEOPLE", "-c", "a/b"], 2, "The name 'a/b' is not a valid name of a collection. "),
         (["enrol", "PEOPLE", "-c", "f", "--faces", "all"], 2, "The value 'all' of faces is invalid. "),
@@ -443,12 +448,13 @@ def test_a_gallery_that_cannot_be_used(
         ]
     damaged = folder.parent / "damaged.db"
     damaged.write_text("no database " * 100)
-    monkeypatch.setenv("FACE_GALLERY", str(damaged))
-    for arguments in (command, ["enrol", str(folder), "-c", "family"]):
-        result = run(*arguments)
-        assert (result.exit_code, result.stdout) == (1, "")
-        (message,) = messages(result)
-        assert message.startswith(f"The gallery {damaged} cannot be opened. ")
+    for file in (damaged, folder.parent / ("a" * 300)):
+        monkeypatch.setenv("FACE_GALLERY", str(file))
+        for arguments in (command, ["enrol", str(folder), "-c", "family"]):
+            result = run(*arguments)
+            assert (result.exit_code, result.stdout) == (1, "")
+            (message,) = messages(result)
+            assert message.startswith(f"The gallery {file} cannot be opened. ")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write every file")

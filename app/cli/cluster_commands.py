@@ -60,8 +60,8 @@ def cluster(
             2, "Clusters need several images: name files or folders instead of -. A file of this name is ./-"
         )
     for option, folder in (("--links", links), ("--sheets", sheets)):
-        if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            leave(2, f"The folder {folder} of {option} exists and is not empty. Name a new folder.")
+        if folder is not None:
+            _check_new(folder, option)
     query = query_of(
         ClusterQuery,
         model=model,
@@ -82,6 +82,23 @@ def cluster(
             succeeded = files.process(paths)
     if not succeeded:
         leave(1)
+
+
+def _check_new(folder: Path, option: str) -> None:
+    """Check that a folder to write does not exist, or is empty.
+
+    Raises:
+        Exit: it is not empty, or it cannot be read.
+    """
+    try:
+        if not any(folder.iterdir()):
+            return
+        fault = "exists and is not empty"
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        fault = f"cannot be read: {reason(error)}"
+    leave(2, f"The folder {folder} of {option} {fault}. Name a new folder.")
 
 
 def _check_results_only(

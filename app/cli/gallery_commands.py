@@ -1,5 +1,6 @@
 """The commands that find people: enrol and identify."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -71,7 +72,7 @@ def enrol(
     from app.service.gallery_requests import FacesQuery, check_collection_name
     from app.service.run_summary import Tally
 
-    if results is None and (folder is None or not folder.is_dir()):
+    if results is None and (folder is None or not os.path.isdir(folder)):
         leave(2, "Name a folder with a folder of images for each person, as in: facet enrol people -c family")
     if collection is None:
         leave(2, "Name a collection, as in: facet enrol people --collection family")

@@ -1,5 +1,6 @@
 """The commands that process images: detect, landmarks, embed, verify, calibrate."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -131,9 +132,9 @@ def calibrate(
     device: Device = None,
 ) -> None:
     """Calibrate thresholds on images of known people. Print the rates, and write a calibration file."""
-    if folder is None or not folder.is_dir():
+    if folder is None or not os.path.isdir(folder):
         leave(2, "Name a folder with a folder of images for each person, as in: facet calibrate people")
-    if not out.parent.is_dir():
+    if not os.path.isdir(out.parent):
         leave(2, f"{out} cannot be written: the folder {out.parent} does not exist.")
     settings = settings_of(device=device)
     names: list[str | None] = [*model] if model else [None]
