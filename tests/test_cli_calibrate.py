@@ -84,6 +84,13 @@ def test_the_rates_are_printed_even_if_the_default_rate_is_not_supported(tmp_pat
         ),
         (["a" * 300], 2, "Name a folder with a folder of images for each person, as in: facet calibrate"),
         (["tests/photos", "--out", f"{'a' * 300}/c.json"], 2, f"{'a' * 300}/c.json cannot be written: the "),
+        (
+            ["tests/photos", "--out", "a" * 300],
+            2,
+            f"{'a' * 300} cannot be written: File name too long. Name ",
+        ),
+        (["tests/photos", "--out", "tests"], 2, "tests cannot be written: it is not a regular file. Name a"),
+        (["tests/photos", "--out", "/dev/null"], 2, "/dev/null cannot be written: it is not a regular file"),
         (["tests/photos", "--model", "nobody"], 1, "No model for embed is named 'nobody'. Choose one of: "),
     ],
 )

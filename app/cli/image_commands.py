@@ -29,7 +29,8 @@ from app.errors import FacetError, UnknownModel
 from app.service.calibrate import Calibrator
 from app.service.calibration_file import CalibrationFile
 from app.service.console import emit, report
-from app.service.file_reading import read
+from app.service.file_reading import read, reason
+from app.service.file_writing import check_target
 from app.service.image_tasks import OPERATIONS, ImageTask, needed_models
 from app.service.local_files import FileRun, line, problem_of
 from app.service.operations import ImageResult
@@ -136,6 +137,10 @@ def calibrate(
         leave(2, "Name a folder with a folder of images for each person, as in: facet calibrate people")
     if not os.path.isdir(out.parent):
         leave(2, f"{out} cannot be written: the folder {out.parent} does not exist.")
+    try:
+        check_target(out)
+    except OSError as error:
+        leave(2, f"{out} cannot be written: {reason(error)}. Name another file.")
     settings = settings_of(device=device)
     names: list[str | None] = [*model] if model else [None]
     try:
@@ -164,7 +169,7 @@ def calibrate(
     try:
         file.write(out)
     except OSError as error:
-        leave(1, f"{out} cannot be written: {error.strerror}.")
+        leave(1, f"{out} cannot be written: {reason(error)}.")
     report(f"{out} is written. FACE_CALIBRATION={out} makes the service use it.")
 
 

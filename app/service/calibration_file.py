@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from app.errors import BadModel
 from app.runtime.manifest import Manifest
+from app.service.file_writing import replace
 from app.vision.spec import Calibration, Probability, SimilarityCalibration
 
 _MAX_BYTES = 1 << 20
@@ -96,9 +97,7 @@ class CalibrationFile(_Frozen):
         Raises:
             OSError: the file cannot be written.
         """
-        part = path.with_name(f"{path.name}.part")
-        part.write_text(self.model_dump_json(indent=2) + "\n")
-        part.replace(path)
+        replace(path, f"{self.model_dump_json(indent=2)}\n".encode())
 
     def calibrations(
         self, manifest: Manifest, detector: str, loaded: Collection[str] | None

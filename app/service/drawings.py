@@ -5,16 +5,15 @@ images are overwritten.
 """
 
 import os
-import secrets
 import struct
 import zlib
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Protocol
 
 from app.errors import BadParameter
 from app.service.file_reading import file_id, read_head, reason
+from app.service.file_writing import replace
 from app.vision.file_types import SUFFIXES
 
 _COMMENT = b"Faces drawn by Facet"
@@ -86,7 +85,7 @@ class DrawingFolder:
         data = mark(result.drawn("jpeg" if jpeg else "png"))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _replace(target, data)
+            replace(target, data)
         except OSError as error:
             raise BadParameter(
                 f"The drawn image {target} cannot be written: {reason(error)}.", "draw"
@@ -115,15 +114,3 @@ class DrawingFolder:
             return not is_drawing(read_head(str(target)))
         except OSError:
             return True
-
-
-def _replace(target: Path, data: bytes) -> None:
-    """Write a file completely or not at all."""
-    part = target.with_name(f".facet-{secrets.token_hex(8)}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise

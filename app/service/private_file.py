@@ -2,10 +2,11 @@
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from app.service.file_writing import check_target, part_of
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def private_file(target: Path, overwrite: bool) -> Iterator[Path]:
         OSError: the file cannot be written.
     """
     _check(target, overwrite)
-    part = target.with_name(f".facet-{secrets.token_hex(8)}.part")
+    part = part_of(target)
     umask = os.umask(0o077)
     try:
         yield part
@@ -41,8 +42,7 @@ def private_file(target: Path, overwrite: bool) -> Iterator[Path]:
 def _check(target: Path, overwrite: bool) -> None:
     if not overwrite and os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, "it exists", str(target))
-    if os.path.exists(target) and not os.path.isfile(target):  # a folder, a device or a pipe
-        raise OSError(errno.EINVAL, "it is not a regular file", str(target))
+    check_target(target)
 
 
 def _synchronise(path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,30 @@ def test_a_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
     file.write(tmp_path / "c.json")
     assert CalibrationFile.read(tmp_path / "c.json") == file
     assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
+
+
+def test_no_other_file_is_written(tmp_path: Path) -> None:
+    (tmp_path / "c.json.part").write_text("another file")
+    calibration_file().write(tmp_path / "c.json")
+    assert (tmp_path / "c.json.part").read_text() == "another file"
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        calibration_file().write(tmp_path / "folder")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.json", "c.json.part", "folder"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    file, old = tmp_path / "c.json", calibration_file()
+    old.write(file)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            calibration_file("dlib").write(file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert CalibrationFile.read(file) == old
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_the_settings_read_the_file_once_and_pass_it_on_to_worker_processes(
