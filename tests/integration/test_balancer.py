@@ -20,11 +20,17 @@ PERSON = "/collections/staff/people/0f3b6c0d9a4e4b6f8d2c1a7e5b9c3d21"
 
 
 class FakeReplica:
-    """An HTTP server that answers with its name, unless it is told to keep requests unanswered."""
+    """An HTTP server that answers with its name.
+
+    Attributes:
+        is_ready: whether it says so.
+        hangs: whether it keeps requests unanswered until it dies.
+        crashes: whether it ends connections without an answer.
+    """
 
     def __init__(self, name: str) -> None:
         self.is_ready = True
-        self.hangs = False
+        self.hangs = self.crashes = False
         self.received: list[tuple[str, dict[str, str], int]] = []
         self._dead = threading.Event()
         replica = self
@@ -43,6 +49,7 @@ class FakeReplica:
                 replica.received.append((f"{self.command} {self.path}", headers, len(body)))
                 if replica.hangs:
                     replica._dead.wait(30)
+                if replica.hangs or replica.crashes:
                     self.close_connection = True
                     return
                 self.send_response(200)
@@ -122,6 +129,25 @@ def test_a_request_that_may_be_repeated_is_answered_by_another_replica(
     ((_, headers, size),) = replicas[1].received
     assert size == len(body)
     assert headers["x-request-id"] == replicas[0].received[0][1]["x-request-id"]
+
+
+def test_a_request_that_ends_its_replica_reaches_two(tmp_path: Path) -> None:
+    replicas = [FakeReplica(name) for name in ("first", "second", "third", "fourth")]
+    for replica in replicas:
+        replica.crashes = True
+    try:
+        with balancing([replica.address for replica in replicas], tmp_path) as balancer:
+            until(lambda: len(balancer.ready()) == 4, 10)
+            for path in ("/detect", f"{PERSON}/faces") * 4:
+                before = [len(replica.received) for replica in replicas]
+                assert http.post(f"{balancer.url}{path}", content=b"x").status_code == 502
+                reached = [
+                    len(replica.received) - count for replica, count in zip(replicas, before, strict=True)
+                ]
+                assert sorted(reached) == [0, 0, 1, 1]
+    finally:
+        for replica in replicas:
+            replica.die()
 
 
 @pytest.mark.parametrize(
