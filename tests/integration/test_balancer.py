@@ -1,8 +1,10 @@
 """The balancer of docker/replicas in front of fake replicas: what it passes on, and what it repeats."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -232,3 +234,30 @@ def test_metrics_of_one_replica_are_refused(
 ) -> None:
     assert http.get(f"{balancer.url}{path}").status_code == 403
     assert replicas[0].received + replicas[1].received == []
+
+
+def test_a_client_with_slow_uploads_takes_a_part_of_the_connections(
+    replicas: tuple[FakeReplica, FakeReplica], balancer: Balancer
+) -> None:
+    head = b"POST /detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\nx"
+    port = httpx.URL(balancer.url).port
+
+    def is_answered(client: httpx.Client) -> bool:
+        try:
+            return client.get(f"{balancer.url}/models", timeout=10).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    with ExitStack() as stack:
+        slow = []
+        for _ in range(64):
+            slow.append(stack.enter_context(socket.create_connection(("127.0.0.1", port), 30)))
+            slow[-1].sendall(head)
+        until(lambda: not is_answered(http), 10)
+        with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2")) as other:
+            assert is_answered(other)
+        slow.pop().close()
+        until(lambda: is_answered(http), 10)
+        assert slow[0].recv(100).startswith(b"HTTP/1.1 408 ")
+    received = replicas[0].received + replicas[1].received
+    assert {request for request, *_ in received} == {"GET /models"}
