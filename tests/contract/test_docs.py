@@ -12,6 +12,9 @@ from app.settings import Settings
 from scripts.rest_reference import type_of
 
 REFERENCE = Path("docs/reference")
+NGINX = re.findall(
+    r"^```nginx\n(.+?)^```", Path("docs/guides/proxy.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+)
 PAGES = [
     Path("README.md"),
     *Path("docs").glob("*.md"),
@@ -45,6 +48,32 @@ def test_the_metrics_page_lists_every_action_of_the_gallery_and_no_other() -> No
 def test_a_page_names_only_settings_that_exist(page: Path) -> None:
     settings = {f"FACE_{name}".upper() for name in Settings.model_fields}
     assert set(re.findall(r"\bFACE_[A-Z][A-Z_]+", page.read_text(encoding="utf-8"))) <= settings
+
+
+@pytest.mark.parametrize(
+    ("example", "path", "denied"),
+    [
+        (0, "/metrics", True),
+        (0, "/metrics/", True),
+        (0, "//metrics//", True),
+        (0, "/collections/metrics", False),
+        (0, "/metrics-of-mine", False),
+        (1, "/facet/metrics", True),
+        (1, "/facet/metrics/", True),
+        (1, "/facet/facet/metrics", True),
+        (1, "/facet/collections/metrics", False),
+    ],
+)
+def test_the_nginx_examples_deny_the_metrics(example: int, path: str, denied: bool) -> None:
+    (pattern,) = re.findall(r"location ~ (\S+) \{ deny all; \}", NGINX[example])
+    assert (re.search(pattern, path) is not None) is denied
+
+
+@pytest.mark.parametrize(("example", "value"), [(0, '""'), (1, "/facet")])
+def test_the_nginx_examples_pass_no_prefix_of_a_client(example: int, value: str) -> None:
+    locations = [text for text in NGINX[example].split("location ") if "proxy_pass" in text]
+    assert locations
+    assert all(f"proxy_set_header X-Forwarded-Prefix {value};" in text for text in locations)
 
 
 @pytest.mark.parametrize(
