@@ -67,7 +67,7 @@ class Inputs:
         """
         self._search.found.clear()
         if os.path.lexists(path):
-            self._search.add(path)
+            self._search.add(_without_parents(path))
             return self._images()
         if not (pattern := _PATTERN.search(path)):
             raise BadInput(f"There is no file or folder {path}. Name an existing one.")
@@ -75,8 +75,8 @@ class Inputs:
         if not matches:
             raise BadInput(f"No file matches the pattern {path}. Correct it, or name a folder.")
         for match in matches:
-            self._search.add(match)
-        fixed = os.path.dirname(path[: pattern.start()])
+            self._search.add(_without_parents(match))
+        fixed = _without_parents(os.path.dirname(path[: pattern.start()]))
         return [Image(image.file, os.path.relpath(image.file, fixed)) for image in self._images()]
 
     def _images(self) -> list[Image]:
@@ -157,6 +157,20 @@ class Reader:
         if len(data) > self._limit:
             raise TooManyBytes(f"The file {file} exceeds the limit of {self._limit} bytes.", "file")
         return data
+
+
+def _without_parents(path: str) -> str:
+    """Return an absolute path without `..`, which would give one file several names.
+
+    A link keeps its name, unless `..` follows it: this is the parent of the folder that the link names.
+    """
+    without = os.sep
+    for part in path.split(os.sep):
+        if part == os.pardir:
+            without = os.path.dirname(os.path.realpath(without) if os.path.islink(without) else without)
+        else:
+            without = os.path.join(without, part)
+    return without
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -44,6 +44,28 @@ def test_paths_are_absolute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert Inputs(["./1.png", str(folder / "a/1.png"), f"file://{folder}/a/1.png"]).images == expected
 
 
+def test_a_file_has_one_name_though_paths_have_parents(folder: Path) -> None:
+    given = ["a/../a/1.png", "a/1.png", "b/../a/1.png", "a/*/../1.png", "a/deep/..", f"/{folder}/a/1.png"]
+    inputs = Inputs([f"{folder}/{one}" if one[0] != "/" else one for one in given])
+    assert inputs.images == [
+        Image(str(folder / "a/1.png"), "1.png"),
+        Image(str(folder / "a/deep/2.png"), "deep/2.png"),
+    ]
+    assert Inputs([f"{folder}/b/../a/**/*.png"]).images == inputs.images
+
+
+def test_links_keep_their_names_unless_a_parent_follows(folder: Path) -> None:
+    (folder / "link").symlink_to(folder / "a/deep")
+    (folder / "all").symlink_to(folder)
+    assert Inputs([f"{folder}/link"]).images == [Image(str(folder / "link/2.png"), "2.png")]
+    assert Inputs([f"{folder}/all/b/../link/2.png"]).images == [
+        Image(str(folder / "all/link/2.png"), "2.png")
+    ]
+    assert Inputs([f"{folder}/link/../1.png"]).images == [Image(str(folder / "a/1.png"), "1.png")]
+    with pytest.raises(BadInput, match="There is no file or folder"):
+        Inputs([f"{folder}/missing/../a/1.png"])
+
+
 def test_a_pattern(folder: Path) -> None:
     assert [i.relative for i in Inputs([f"{folder}/*/*.png"]).images] == ["a/1.png", "b/3.png"]
     assert [i.relative for i in Inputs([f"{folder}/a/**/*.png"]).images] == ["1.png", "deep/2.png"]
