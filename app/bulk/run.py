@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from app.bulk.description import Description, read_description, write_description
+from app.bulk.description import FOLDER, Description, read_description, write_description
 from app.bulk.errors import BadInput, BulkError
 from app.bulk.inputs import Image, Inputs
 from app.bulk.plan import Finished, Part, add_plan, finished_parts, part_size, read_plans
@@ -103,8 +103,9 @@ class BulkRun:
         """
         try:
             store = open_store(output)
-            run = self._start(store, output)
+            _refuse_other_files(store, output)  # before the lock makes a file in the folder
             with store.locked():
+                run = self._start(store, output)
                 summary = self._process(store, inputs, output, run)
         except (OSError, pa.ArrowException) as error:
             why = reason(error) if isinstance(error, OSError) else str(error)
@@ -116,22 +117,17 @@ class BulkRun:
         """Return the id of the run in the output, which is a new one if there is none.
 
         Raises:
-            BadInput: the output has the results of another run, or other files.
+            BadInput: the output has the results of another run.
         """
         found = read_description(store, output)
         if found is None:
-            if names := sorted(store.files("")):
-                raise BadInput(
-                    f"The folder {output} has files of something else, such as {names[0]}. Name a new folder."
-                )
-            run = write_description(store, self._description)
-        else:
-            there, run = found
-            if differences := self._description.differences(there):
-                raise BadInput(
-                    f"{output} has the results of a run with other options or models: "
-                    f"{'; '.join(differences)} there. Name another OUTPUT, or use the options of that run."
-                )
+            return write_description(store, self._description)
+        there, run = found
+        if differences := self._description.differences(there):
+            raise BadInput(
+                f"{output} has the results of a run with other options or models: "
+                f"{'; '.join(differences)} there. Name another OUTPUT, or use the options of that run."
+            )
         return run
 
     def _process(self, store: Store, inputs: Inputs, output: str, run: str) -> "_Summary":
@@ -157,6 +153,19 @@ class BulkRun:
         settings = self._settings.model_dump(exclude_unset=True, include=_SETTINGS)
         settings |= {"device": "cpu", "threads": pool.cpus}
         return Job(output, run, self._description, settings, _THREADS_PER_CPU * pool.cpus)
+
+
+def _refuse_other_files(store: Store, output: str) -> None:
+    """Refuse an output without a run that has files.
+
+    Raises:
+        BadInput: it has files of something else.
+    """
+    names = sorted(store.files("").keys() - {FOLDER})  # first, as another command may start the run meanwhile
+    if names and read_description(store, output) is None:
+        raise BadInput(
+            f"The folder {output} has files of something else, such as {names[0]}. Name a new folder."
+        )
 
 
 def _follow(outcomes: Iterator[Outcome], parts: Sequence[Part], summary: "_Summary") -> None:

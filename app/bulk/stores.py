@@ -110,7 +110,7 @@ def _open_bucket(uri: str) -> tuple[fs.FileSystem, str]:
 
 
 class LocalStore:
-    """A local folder, which is created by the first file that is put.
+    """A local folder, which is created by its lock or by the first file that is put.
 
     Args:
         folder: the folder.
@@ -157,7 +157,9 @@ class LocalStore:
         Raises:
             BulkError: another run has locked it.
         """
-        with open(self._folder / "_facet" / "lock", "wb") as file:
+        lock = self._folder / "_facet" / "lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with open(lock, "wb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from app.bulk.description import Description, write_description
 from app.bulk.errors import BadInput, BulkError
+from app.bulk.stores import Store
 from tests.bulk.clusters import LocalCluster, describe, names, photo, rows, run
 from tests.fakes import fake_analyzer
 
@@ -179,6 +181,27 @@ def test_two_runs_at_once_are_refused(album: Path, output: Path) -> None:
     run([album], output, LocalCluster(before=another))
     assert tried == [0, 1, 2, 3]
     assert names(output) == ALL
+
+
+def test_two_runs_that_start_at_once_are_refused(
+    album: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(store: Store, description: Description) -> str:
+        with pytest.raises(BulkError, match="Another `facet bulk` writes to"):
+            run([album], output)
+        return write_description(store, description)
+
+    monkeypatch.setattr("app.bulk.run.write_description", write)
+    run([album], output)
+    assert names(output) == ALL
+
+
+def test_a_run_that_was_killed_before_its_description_starts_again(album: Path, output: Path) -> None:
+    (output / "_facet").mkdir(parents=True)
+    (output / "_facet/.writing-1").touch()
+    run([album], output)
+    assert names(output) == ALL
+    assert not (output / "_facet/.writing-1").exists()
 
 
 def test_a_machine_that_does_not_see_the_output(album: Path, output: Path) -> None:
