@@ -24,7 +24,7 @@ from app.api.transport.lingering_close import MAX_LINGERING_CONNECTIONS
 from app.errors import CannotStart
 from app.main import create_app, protocol_of
 from app.processes.restart_metrics import RestartMetrics
-from app.processes.signals import Terminal
+from app.processes.signals import Terminal, deliver_hang_ups, keep_hang_ups
 from app.processes.supervisor import Supervisor
 from app.processes.worker_pipe import State, follow
 from app.runtime.device import candidate_devices
@@ -59,6 +59,7 @@ def serve(settings: Settings, make: AppFactory = create_app) -> int:
             folder it needs, or the settings ask for traces and it cannot send them.
         DeviceUnavailable: the device of the settings is unknown, or the installed ONNX Runtime lacks it.
     """
+    keep_hang_ups()
     planned = plan(settings, "ray" if settings.ray_address else candidate_devices(settings.device)[0].kind)
     require_threads(service_threads(planned))
     others = MAX_LINGERING_CONNECTIONS + _OTHER_DESCRIPTORS + 4 * planned.workers
@@ -173,6 +174,7 @@ def _serve_single(program: _Program) -> int:
 
     async def run() -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
+        deliver_hang_ups()
         await server.serve(program.sockets)
 
     signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when it has shut down

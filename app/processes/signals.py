@@ -1,4 +1,4 @@
-"""Signals: a queue that a loop can wait for, and what SIGHUP means."""
+"""Signals: a queue that a loop can wait for, what SIGHUP means, and SIGHUP during the start."""
 
 import os
 import signal
@@ -7,6 +7,31 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 _STANDARD_STREAMS = (0, 1, 2)
+
+_kept: list[int] = []
+
+
+def keep_hang_ups() -> None:
+    """Keep SIGHUP for `deliver_hang_ups`. Without this it would end a service that starts.
+
+    If the terminal of the process is closed, SIGHUP ends it nevertheless. Only the main thread can do this.
+    """
+    terminal = Terminal()
+
+    def keep(number: int, frame: FrameType | None) -> None:
+        if terminal.is_closed():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        _kept.append(number)
+
+    signal.signal(signal.SIGHUP, keep)
+
+
+def deliver_hang_ups() -> None:
+    """Raise SIGHUP if one was kept. The process has its own handler now."""
+    if _kept:
+        _kept.clear()
+        signal.raise_signal(signal.SIGHUP)
 
 
 class SignalQueue:
@@ -22,11 +47,15 @@ class SignalQueue:
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """Collect signals while the context is open. Only the main thread can do this."""
+        """Collect signals while the context is open, and a SIGHUP that was kept.
+
+        Only the main thread can do this.
+        """
         self.descriptor, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         handlers = [signal.signal(number, self._handle) for number in numbers]
         wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        deliver_hang_ups()
         try:
             yield
         finally:

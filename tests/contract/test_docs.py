@@ -13,7 +13,9 @@ from scripts.rest_reference import type_of
 
 REFERENCE = Path("docs/reference")
 NGINX = re.findall(
-    r"^```nginx\n(.+?)^```", Path("docs/guides/proxy.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    r"^```nginx\n(.+?)^```",
+    Path("docs/guides/proxy.md").read_text(encoding="utf-8"),
+    re.MULTILINE | re.DOTALL,
 )
 PAGES = [
     Path("README.md"),

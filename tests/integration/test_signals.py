@@ -25,6 +25,21 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 """Makes standard input the controlling terminal, and runs Python with the arguments."""
 
+EARLY = """
+import signal, sys
+
+class OnImport:
+    def find_spec(self, name, path=None, target=None):
+        if name == "fastapi":
+            signal.raise_signal(signal.SIGHUP)
+
+sys.meta_path.insert(0, OnImport())
+sys.argv = ["facet", *sys.argv[3:]]
+from app.__main__ import main
+main()
+"""
+"""A program that gets SIGHUP while it imports the service."""
+
 pytestmark = pytest.mark.integration
 
 
@@ -100,6 +115,18 @@ def test_all_workers_have_the_same_keys_until_sighup(file: Path) -> None:
         replace_a_worker()
         assert statuses(url, "/models", NEW, times=40) == {200}
         assert statuses(url, "/models", OTHER, times=40) == {401}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_sighup_during_the_imports_gives_new_keys_after_the_start(file: Path, count: int) -> None:
+    with process("-c", EARLY, *SERVE, workers=count, models="cascade", api_keys_file=file) as (
+        running,
+        url,
+        lines,
+    ):
+        until(lambda: is_ready(url), 120)
+        until(lambda: any("SIGHUP received: 1 API keys are valid now" in line for line in lines))
+        assert running.poll() is None
 
 
 def test_ctrl_c_ends_two_workers_in_order() -> None:
