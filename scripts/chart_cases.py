@@ -19,11 +19,13 @@ class Good:
         values: the values.
         expected: for each kind of resource that is rendered, texts in its YAML with single spaces.
         files: files of values in the chart that come first.
+        release: name of the release.
     """
 
     values: Values
     expected: Expected
     files: list[str] = field(default_factory=list)
+    release: str = "faces"
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,30 @@ GOOD = {
             "HorizontalPodAutoscaler": ("maxReplicas: 4", "averageUtilization: 70"),
             "ServiceMonitor": ("authorization: credentials: key: key name: metrics-key",),
         },
+    ),
+    "names that YAML would take for numbers": Good(
+        {
+            "image": {**_IMAGE, "pullSecrets": ["1"]},
+            "gallery": {"postgresql": {"secretName": "2", "secretKey": "3"}},
+            "apiKeys": {"secretName": "4"},
+            "serviceMonitor": {"enabled": True, "apiKey": {"secretName": "5", "secretKey": "6"}},
+        },
+        {
+            "Deployment": (
+                "app.kubernetes.io/instance: '2026'",
+                "imagePullSecrets: - name: '1'",
+                "secretKeyRef: key: '3' name: '2'",
+                "secretName: '4'",
+            ),
+            "Service": ("name: facet-2026 ",),
+            "PodDisruptionBudget": (),
+            "ServiceMonitor": ("credentials: key: '6' name: '5'",),
+        },
+        release="2026",
+    ),
+    "a claim that YAML would take for a number": Good(
+        {"image": _IMAGE, "replicas": 1, "gallery": {"store": "sqlite", "sqlite": {"existingClaim": "7"}}},
+        {"Deployment": ("claimName: '7'",), "Service": (), "PodDisruptionBudget": ()},
     ),
     "no gallery and no budget": Good(
         {"image": _IMAGE, "gallery": {"store": "off"}, "podDisruptionBudget": {"enabled": False}},

@@ -27,12 +27,13 @@ _CUSTOM = ("ServiceMonitor",)
 """Kinds of resources that are not part of Kubernetes."""
 
 
-def render(values: Values, files: list[str]) -> list[dict[str, Any]]:
-    """Return the manifests of a release named `faces`.
+def render(values: Values, files: list[str], release: str = "faces") -> list[dict[str, Any]]:
+    """Return the manifests of a release.
 
     Args:
         values: values in addition to the chart's own.
         files: files of values in the chart, which come before `values`.
+        release: its name.
     """
     merged: dict[str, Any] = {}
     for name in files:
@@ -40,14 +41,14 @@ def render(values: Values, files: list[str]) -> list[dict[str, Any]]:
     with helm_python.Chart.load(CHART) as chart:
         merged = _merge(merged, values)
         chart.validate_schema(merged)
-        texts = chart.render(merged, name="faces", namespace="vision")
+        texts = chart.render(merged, name=release, namespace="vision")
     manifests = [yaml.safe_load(text) for name, text in texts.items() if name.endswith(".yaml")]
     return [manifest for manifest in manifests if manifest]
 
 
 def check_good(good: Good) -> list[str]:
     """Return what is wrong with the manifests of good values."""
-    manifests, expected = render(good.values, good.files), good.expected
+    manifests, expected = render(good.values, good.files, good.release), good.expected
     wrong = []
     for manifest in manifests:
         if manifest["kind"] not in _CUSTOM:

@@ -30,6 +30,16 @@ def test_the_variables_that_the_chart_sets_are_settings() -> None:
     assert in_pod - {"FACE_MAX_CONCURRENT"} <= set(re.findall(r"FACE_[A-Z_]+", own))
 
 
+def test_names_are_quoted_as_yaml_takes_some_for_numbers() -> None:
+    lines = [
+        line for text in TEMPLATES.values() for line in re.findall(r"^.*: \{\{ .+\}\}$", text, re.MULTILINE)
+    ]
+    given = re.compile(r"Release\.Name|secretName|secretKey|facet\.claim|runtimeClassName|\{\{ \. ")
+    named = [line for line in lines if given.search(line) and "/run/secrets" not in line]
+    assert named
+    assert [line for line in named if not line.endswith("| quote }}")] == []
+
+
 def test_defaults_are_those_of_the_service() -> None:
     assert VALUES["shutdown"]["timeoutSeconds"] == Settings.model_fields["shutdown_timeout_s"].default
     assert "runAsUser: 10001" in TEMPLATES["deployment.yaml"]
