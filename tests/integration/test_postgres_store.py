@@ -16,7 +16,7 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 
-from app.errors import GalleryLimit, GalleryUnavailable
+from app.errors import FacetError, GalleryLimit, GalleryUnavailable
 from app.gallery.gallery import Gallery
 from app.gallery.index import VectorIndex, best_people
 from app.gallery.postgres.connections import Connections
@@ -349,6 +349,54 @@ def test_a_lost_history_is_recognised(store: PostgresStore, postgres: Server, tm
     add_face(store, person, 4)  # its number is that of the lost one
     assert store.changes(lost) is None
     assert store.changes(store.last_change()) == (store.last_change(), [])
+
+
+def test_a_restore_under_a_running_store_shows_no_half_state(
+    store: PostgresStore, postgres: Server
+) -> None:
+    person = enrol(store, "A", [1, 2])
+    backup = postgres.folder / "backup"
+    where = ("-h", str(postgres.folder), "-p", str(postgres.port), "-U", "postgres")
+    postgres.run("pg_dump", *where, "--format=custom", "--schema=facet", "--file", str(backup), "postgres")
+    add_face(store, person, 3)
+    seen: list[int | str] = []
+    ended = Event()
+
+    def read() -> None:
+        while not ended.is_set():
+            try:
+                seen.append(store.collection("staff").faces)
+            except FacetError as error:
+                seen.append(error.detail)
+
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(read)
+        try:  # the commands of the guide
+            script = str(postgres.folder / "facet.sql")
+            postgres.run("pg_restore", "--clean", "--if-exists", f"--file={script}", str(backup))
+            postgres.run(
+                "psql", *where, "-q", "--single-transaction", "--set=ON_ERROR_STOP=1",
+                "--command=LOCK TABLE facet.state", f"--file={script}", "postgres",
+            )  # fmt: skip
+            time.sleep(0.5)
+        finally:
+            ended.set()
+        reading.result(30)
+    assert set(seen) == {3, 2}
+    add_face(store, person, 4)
+    assert store.collection("staff").faces == 3
+
+
+def test_a_change_is_refused_while_the_row_that_it_locks_is_missing(
+    store: PostgresStore, postgres: Server
+) -> None:
+    enrol(store, "A")
+    postgres.sql("DELETE FROM facet.state")  # as between the steps of a restore that is not one transaction
+    with pytest.raises(GalleryUnavailable, match="wait for its end"):
+        store.add_person("staff", PersonDetails())
+    with pytest.raises(GalleryUnavailable, match="wait for its end"):
+        store.version()
+    assert store.collection("staff").people == 1
 
 
 def test_the_bytes_of_a_deletion_stay_until_the_tables_are_rewritten(

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from app.errors import GalleryUnavailable
-from app.gallery.postgres.errors import UNKNOWN_OUTCOME, explain, is_gone, refused
+from app.gallery.postgres.errors import EMPTY, UNKNOWN_OUTCOME, explain, is_gone, refused
 from app.gallery.postgres.opening import ANSWER_S, Connection, Opener
 from app.gallery.postgres.schema import Found
 from app.runtime.timing import begin_change
@@ -25,6 +25,9 @@ STATEMENT_S = 10
 LOCK_S = 5
 """Maximum seconds to wait for another change."""
 
+_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+_SEEN = "LOCK TABLE facet.state IN ACCESS SHARE MODE"
+"""Waits for a restore of a backup before the transaction takes its snapshot, in which the new rows are."""
 _IDLE_S = 30
 """Maximum seconds between two statements of a transaction, so that a lost process keeps no lock."""
 _POOL_S = 5.0
@@ -62,7 +65,7 @@ class Connections:
         Raises:
             GalleryUnavailable: the database cannot be used.
         """
-        with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY") as connection:
+        with self._transaction(f"{_READ}; {_SEEN}") as (connection, _):
             yield connection
 
     @contextmanager
@@ -86,7 +89,11 @@ class Connections:
             f"SET LOCAL synchronous_commit = on; "
             f"UPDATE facet.state SET token = {secrets.randbelow(2**62 - 1) + 1}"
         )
-        with self._transaction(begin) as connection:
+        with self._transaction(begin) as (connection, cursor):
+            while cursor.nextset():
+                pass
+            if not cursor.rowcount:
+                raise GalleryUnavailable(EMPTY)
             if not undone_late:
                 begin_change()
             yield connection
@@ -103,8 +110,8 @@ class Connections:
         connection, found = self._opener.open(Connection)
         try:
             connection.execute(
-                f"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; {self._settings(found)}; "
-                "SET LOCAL idle_in_transaction_session_timeout = 0"
+                f"{_READ}; {self._settings(found)}; "
+                f"SET LOCAL idle_in_transaction_session_timeout = 0; {_SEEN}"
             )
             yield connection
         except psycopg.Error as error:
@@ -121,7 +128,7 @@ class Connections:
         with self._connection("SELECT token FROM facet.state") as (_, cursor):
             row = cursor.fetchone()
         if row is None:
-            raise GalleryUnavailable("The table facet.state is empty. Restore a backup.")
+            raise GalleryUnavailable(EMPTY)
         return int(row[0])
 
     @contextmanager
@@ -150,10 +157,10 @@ class Connections:
             connection.close()
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Connection]:
-        with self._connection(begin) as (connection, _):
+    def _transaction(self, begin: str) -> Iterator[tuple[Connection, psycopg.Cursor[tuple[Any, ...]]]]:
+        with self._connection(begin) as (connection, cursor):
             try:
-                yield connection
+                yield connection, cursor
             except BaseException as error:
                 if is_gone(error):
                     connection.close()

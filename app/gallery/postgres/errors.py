@@ -12,6 +12,8 @@ MISSING = (
     "begin an empty gallery."
 )
 """What to do if the schema is gone. It is not created again, because this would hide the loss."""
+EMPTY = "The table facet.state is empty. If a backup is being restored, wait for its end; else restore one."
+"""What to do if the one row that each change updates is missing: no lock keeps changes apart."""
 UNKNOWN_OUTCOME = (
     "The connection to the database was lost while a change was committed, so that it is not known whether "
     "the change was made. Look before you repeat it."
