@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -470,6 +471,32 @@ def test_both_searches_in_the_database_agree_with_memory(postgres: Server) -> No
             f"ORDER BY vector::halfvec({DIMENSION}) <=> '{probes[0].tolist()}'::halfvec({DIMENSION}) LIMIT 64"
         )
         assert index_name(DIMENSION) in plan
+
+
+def test_an_import_inserts_few_faces_at_once(store: PostgresStore, postgres: Server) -> None:
+    """An HNSW index takes long for each face, and a statement has a time limit."""
+    person = enrol(store, "A", [1, 2])
+    (record,) = store.records("staff")
+    many = replace(
+        record,
+        faces=[replace(record.faces[0], id=f"{number:032x}") for number in range(450)],
+        vectors=np.stack([vector(number) for number in range(450)]),
+    )
+    others = [replace(record, person=replace(record.person, id=f"{n:032x}"), faces=[], vectors=many.vectors[:0])
+              for n in range(2)]  # fmt: skip
+    postgres.sql(
+        """
+        CREATE FUNCTION facet.refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN IF (SELECT count(*) FROM added) > 200 THEN RAISE 'too many'; END IF; RETURN NULL; END $$;
+        CREATE TRIGGER few AFTER INSERT ON facet.faces REFERENCING NEW TABLE AS added
+          FOR EACH STATEMENT EXECUTE FUNCTION facet.refuse_many();
+        """
+    )
+    records = [others[0], many, others[1]]
+    assert store.import_records("staff", CONTRACT, records) == (2, 450)
+    assert store.import_records("staff", CONTRACT, records) == (0, 0)
+    assert [face.id for face in store.faces("staff", person.id)][2:] == [face.id for face in many.faces]
+    assert (store.collection("staff").people, store.collection("staff").faces) == (3, 452)
 
 
 def test_a_search_without_its_index_names_the_command_that_makes_it(

@@ -1,6 +1,6 @@
 """Import of exported people and faces into the PostgreSQL store, in batches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -21,6 +21,8 @@ from app.gallery.rules import (
 )
 
 _PEOPLE_AT_ONCE = 500
+_FACES_AT_ONCE = 200
+"""Faces that a statement inserts, so that it ends before its time limit: an HNSW index takes long for each."""
 _COLUMNS = "person, id, box, score, quality, source, created, expires, vector"
 _TYPES = (
     "int8", "bytea", "float8[]", "float8", "float8", "bytea", "int8", "int8", "bytea",
@@ -53,10 +55,13 @@ def import_records(
             require_embedding(collection, collection.contract, record.vectors.shape[1])
         keys, added = _add_people(connection, collection, [record.person for record in batch])
         people += added
-        numbers = _add_faces(connection, collection, batch, keys)
-        faces += sum(numbers.values())
-        most = max((count for _, count in rows(connection, _COUNTS, list(numbers))), default=0)
-        require_at_most(limits, people=people, faces=faces, faces_per_person=most)
+        require_at_most(limits, people=people)
+        new = _face_rows(batch, keys)
+        while some := list(islice(new, _FACES_AT_ONCE)):
+            numbers = _add_faces(connection, collection, some)
+            faces += sum(numbers.values())
+            most = max((count for _, count in rows(connection, _COUNTS, list(numbers))), default=0)
+            require_at_most(limits, faces=faces, faces_per_person=most)
     return people - before[0], faces - before[1]
 
 
@@ -110,10 +115,28 @@ def _add_people(
     return {**keys, **dict(stored)}, len(new)
 
 
+def _face_rows(batch: Iterable[PersonRecord], keys: dict[bytes, int]) -> Iterator[tuple[object, ...]]:
+    """Yield the values of `_COLUMNS` for each face of exported people."""
+    for record in batch:
+        person = keys[checked_id(record.person.id)]
+        for face, vector in zip(record.faces, record.vectors, strict=True):
+            yield (
+                person,
+                checked_id(face.id),
+                [float(edge) for edge in face.box],
+                float(face.score),
+                None if face.quality is None else float(face.quality),
+                face.source,
+                to_micros(face.created),
+                optional_micros(face.expires),
+                bytes(pack_vector(np.asarray(vector, np.float32))),
+            )
+
+
 def _add_faces(
-    connection: Connection, collection: Collection, batch: Iterable[PersonRecord], keys: dict[bytes, int]
+    connection: Connection, collection: Collection, faces: Iterable[tuple[object, ...]]
 ) -> dict[int, int]:
-    """Store the faces whose ids are new.
+    """Store the faces whose ids are new, by the values of `_COLUMNS`.
 
     Returns:
         The number of new faces by the key of the person.
@@ -121,22 +144,8 @@ def _add_faces(
     copy = f"COPY new_faces ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
     with connection.cursor() as cursor, cursor.copy(copy) as writer:
         writer.set_types(_TYPES)
-        for record in batch:
-            person = keys[checked_id(record.person.id)]
-            for face, vector in zip(record.faces, record.vectors, strict=True):
-                writer.write_row(
-                    (
-                        person,
-                        checked_id(face.id),
-                        [float(edge) for edge in face.box],
-                        float(face.score),
-                        None if face.quality is None else float(face.quality),
-                        face.source,
-                        to_micros(face.created),
-                        optional_micros(face.expires),
-                        bytes(pack_vector(np.asarray(vector, np.float32))),
-                    )
-                )
+        for face in faces:
+            writer.write_row(face)
     stored = rows(
         connection,
         f"""
