@@ -337,10 +337,10 @@ class Gallery:
         similarities = np.clip(known.vectors @ probe, -1, 1)
         if self._is_due:
             now = self._now()
-            expires = self.store.person(collection.name, person).details.expires
-            if expires is not None and expires <= now:
-                refuse_person(collection, person)
             similarities[np.isin(known.faces, self.store.expired_faces(collection.key, now))] = -np.inf
+            expires = self.store.person(collection.name, person).details.expires
+            if expires is not None and expires <= now and not (similarities > -np.inf).any():
+                refuse_person(collection, person)
         if not (similarities > -np.inf).any():
             return None
         best = int(similarities.argmax())

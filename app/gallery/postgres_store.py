@@ -35,7 +35,8 @@ from app.gallery.rules import SNAPSHOT_S, known_keys, name_contains, new_person,
 class PostgresStore:
     """Keeps the gallery in a PostgreSQL database. See `GalleryStore` for its methods.
 
-    The database is opened by the first method that needs it.
+    The database is opened by the first method that needs it. What has expired is found by the earlier of the
+    given time and the database's, because all replicas share it.
 
     Args:
         uri: a libpq URI.
@@ -280,12 +281,12 @@ class PostgresStore:
     def expired(self, now: datetime, collection: str | None = None) -> list[Expired]:
         """Return the people and faces that have expired, by collection."""
         with self._database.read() as connection:
-            return queries.expired(connection, now, collection)
+            return queries.expired(connection, queries.earlier(connection, now), collection)
 
     def expired_faces(self, collection: int, now: datetime) -> list[int]:
         """Return the keys of the faces that have expired, by themselves or with their person."""
         with self._database.read() as connection:
-            return queries.expired_faces(connection, collection, now)
+            return queries.expired_faces(connection, collection, queries.earlier(connection, now))
 
     def next_expiry(self) -> datetime | None:
         """Return when the next person or face expires; None if none does."""
@@ -297,7 +298,7 @@ class PostgresStore:
         if not self.expired(now, collection):
             return []  # another replica may have been first
         with self._database.write() as connection:
-            return mutations.purge(connection, now, collection)
+            return mutations.purge(connection, queries.earlier(connection, now), collection)
 
     def erase(self, timeout_s: float) -> bool:
         """Return True, as nothing is left to do.

@@ -17,7 +17,7 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 
-from app.errors import FacetError, GalleryLimit, GalleryUnavailable
+from app.errors import FacetError, GalleryLimit, GalleryUnavailable, UnknownId
 from app.gallery.gallery import Gallery
 from app.gallery.index import VectorIndex, best_people
 from app.gallery.postgres.connections import Connections
@@ -543,7 +543,7 @@ def test_two_galleries_find_what_the_other_one_enrolled(postgres: Server, in_mem
 def test_what_has_expired_is_not_found_while_another_change_holds_the_lock(
     postgres: Server, in_memory: bool
 ) -> None:
-    search, now = SearchSession(Device("cpu")), datetime.now(UTC)
+    search, now = SearchSession(Device("cpu")), datetime.now(UTC) - timedelta(days=1)
     store = PostgresStore(postgres.uri(), search=None if in_memory else StoreSearch())
     new_index = (lambda dimension: VectorIndex(dimension, search)) if in_memory else None
     gallery = Gallery(lambda: store, new_index, {MODEL: CONTRACT}, now=lambda: now)
@@ -563,6 +563,27 @@ def test_what_has_expired_is_not_found_while_another_change_holds_the_lock(
         assert gallery.sizes().people == 2
     gallery.tick()
     assert gallery.sizes().people == 1
+    gallery.close()
+
+
+def test_a_replica_whose_clock_is_fast_deletes_and_hides_nobody_too_early(postgres: Server) -> None:
+    store = PostgresStore(postgres.uri(), search=StoreSearch())
+    now = datetime.now(UTC)
+    gallery = Gallery(lambda: store, None, {MODEL: CONTRACT}, now=lambda: now + timedelta(days=2))
+    person, other = enrol(store, "A", [1]), enrol(store, "B", [2])
+    store.update_person("staff", person.id, {"expires": now + timedelta(days=1)})
+    collection = gallery.usable("staff")
+    gallery.tick()
+    assert gallery.expired() == gallery.purge() == []
+    (matches,) = gallery.search(collection, vector(1)[None], 5)
+    assert {match.person for match in matches} == {person.key, other.key}
+    assert gallery.best_face(collection, person.id, vector(1)) is not None
+    store.update_person("staff", person.id, {"expires": now})
+    assert [match.person for match in gallery.search(collection, vector(1)[None], 5)[0]] == [other.key]
+    with pytest.raises(UnknownId):
+        gallery.best_face(collection, person.id, vector(1))
+    gallery.tick()
+    assert [found.id for found in store.people("staff", 9)] == [other.id]
     gallery.close()
 
 

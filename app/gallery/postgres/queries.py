@@ -219,6 +219,16 @@ def next_expiry(connection: Connection) -> datetime | None:
     return None if micros is None else from_micros(micros)
 
 
+def earlier(connection: Connection, now: datetime) -> datetime:
+    """Return the earlier of a time and the time of the database.
+
+    What has expired for one replica whose clock is fast is neither hidden nor deleted, as others still find it.
+    """
+    query = "SELECT least(%s, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
+    ((micros,),) = rows(connection, query, to_micros(now))
+    return from_micros(micros)
+
+
 class _Found(NamedTuple):
     people: list[str]
     faces: list[str]
