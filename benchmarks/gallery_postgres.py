@@ -26,6 +26,7 @@ from numpy import ndarray
 
 from app.gallery.contract import contract_of
 from app.gallery.index import best_people
+from app.gallery.postgres.schema import INDEXES_WITHOUT_STATISTICS
 from app.gallery.postgres.search import StoreSearch, index_sql
 from app.gallery.postgres_store import PostgresStore
 from app.gallery.records import Limits
@@ -161,6 +162,7 @@ def _make_index(server: Server) -> None:
     with psycopg.connect(server.uri(), autocommit=True) as connection:
         connection.execute("SET maintenance_work_mem = '512MB'")
         connection.execute(index_sql(DIMENSION).encode())
+        connection.execute(INDEXES_WITHOUT_STATISTICS)
         connection.execute("ANALYZE facet.faces")
 
 

@@ -12,6 +12,7 @@ from psycopg import sql
 from app.errors import FacetError, GalleryUnavailable
 from app.gallery.postgres.checks import problems
 from app.gallery.postgres.connections import Connections
+from app.gallery.postgres.schema import INDEXES_WITHOUT_STATISTICS, drop_statistics
 from app.gallery.postgres.search import index_name, index_sql
 
 TABLES = ("faces", "people", "changes", "collections", "state")
@@ -56,19 +57,24 @@ def index() -> None:
             assert schema is not None
             connection.execute("SELECT set_config('search_path', %s, false)", (f'"{schema[0]}"',))
             connection.execute(index_sql(dimension, "CONCURRENTLY").encode())
+            connection.execute(INDEXES_WITHOUT_STATISTICS)
             typer.echo(f"{name}: complete")
 
 
 @cli.command()
 def erase() -> None:
-    """Rewrite all tables, so that no bytes of deleted rows are in their files.
+    """Rewrite all tables, so that no bytes of deleted rows are in their files, nor in the planner's statistics.
 
     Nobody can use the gallery meanwhile. The write-ahead log, standbys and backups keep what they have.
     """
     with database().alone() as connection:
+        connection.add_notice_handler(lambda notice: typer.echo(notice.message_primary))
+        had_statistics = drop_statistics(connection)
         for table in TABLES:
             query = sql.SQL("VACUUM (FULL, ANALYZE) facet.{}").format(sql.Identifier(table))
             connection.execute(query)
+        if had_statistics:
+            connection.execute("VACUUM FULL pg_catalog.pg_statistic")
         typer.echo("The tables are rewritten.")
         for command in ("SELECT pg_switch_wal()", "CHECKPOINT"):
             try:

@@ -145,7 +145,33 @@ CREATE TRIGGER faces_moved AFTER UPDATE ON facet.faces REFERENCING OLD TABLE AS 
   FOR EACH STATEMENT EXECUTE FUNCTION facet.faces_moved();
 """
 
-MIGRATIONS = (_FIRST,)
+PERSONAL = {
+    "people": ("external_id", "search_key", "details"),
+    "faces": ("box", "score", "quality", "source", "vector"),
+}
+"""Columns by table of which the planner keeps no values: pg_statistic would have those of deleted people."""
+
+_WITHOUT_STATISTICS = "".join(
+    f"ALTER TABLE facet.{table} ALTER {', ALTER '.join(f'{column} SET STATISTICS 0' for column in columns)};"
+    for table, columns in PERSONAL.items()
+)
+"""The planner needs none: the unique indexes say enough of external ids."""
+
+INDEXES_WITHOUT_STATISTICS = """
+DO $$
+DECLARE
+  index regclass;
+BEGIN
+  FOR index IN
+    SELECT indexrelid FROM pg_index WHERE indrelid = 'facet.faces'::regclass AND indexprs IS NOT NULL
+  LOOP
+    EXECUTE format('ALTER INDEX %s ALTER COLUMN 1 SET STATISTICS 0', index);
+  END LOOP;
+END $$;
+"""
+"""Lets ANALYZE keep no values of the indexes on expressions, which are those of HNSW."""
+
+MIGRATIONS = (_FIRST, _WITHOUT_STATISTICS + INDEXES_WITHOUT_STATISTICS)
 """SQL that leads from each version to the next. A published one is never changed."""
 
 
@@ -192,6 +218,32 @@ def prepare(connection: psycopg.Connection[tuple[Any, ...]], must_exist: bool) -
             f"knows {len(MIGRATIONS)}. Update Facet, or name another database."
         )
     return Found(vector)
+
+
+def drop_statistics(connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
+    """Drop the values of personal columns that ANALYZE kept for an earlier version of the schema.
+
+    To give a column its own type again is what the owner of a table can do to this end in all versions of
+    PostgreSQL. It makes the indexes again.
+
+    Returns:
+        Whether there were any.
+    """
+    columns = [column for table in PERSONAL.values() for column in table]
+    query = "SELECT FROM pg_stats WHERE schemaname = 'facet' AND attname = ANY(%s)"
+    if connection.execute(query, (columns,)).fetchone() is None:
+        return False
+    with connection.transaction():
+        for table, personal in PERSONAL.items():
+            types = connection.execute(
+                "SELECT format('ALTER %%I TYPE %%s', attname, format_type(atttypid, atttypmod)) "
+                "FROM pg_attribute WHERE attrelid = %s::regclass AND attname = ANY(%s)",
+                (f"facet.{table}", list(personal)),
+            )
+            changes = ", ".join(change for (change,) in types.fetchall())
+            connection.execute(f"ALTER TABLE facet.{table} {changes}".encode())
+        connection.execute(INDEXES_WITHOUT_STATISTICS)
+    return True
 
 
 def _state(connection: psycopg.Connection[tuple[Any, ...]]) -> tuple[str | None, int | None]:

@@ -15,6 +15,7 @@ from numpy import ndarray
 from app.errors import GalleryUnavailable
 from app.gallery.index import FACES_PER_PERSON, FIRST_COUNT, GROWTH, Match, best_people
 from app.gallery.postgres.queries import Connection, rows
+from app.gallery.postgres.schema import INDEXES_WITHOUT_STATISTICS
 from app.gallery.postgres.values import pack_vector, unpack_vectors
 from app.gallery.records import Collection
 
@@ -48,6 +49,7 @@ class StoreSearch:
         """Make the index for vectors of a length, unless there are many already."""
         if self.exact_up_to is not None and _faces(connection, dimension) <= _QUICK_BUILD:
             connection.execute(index_sql(dimension))
+            connection.execute(INDEXES_WITHOUT_STATISTICS)
 
     def search(
         self,
