@@ -2,9 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from threading import Event
 from time import monotonic
 from typing import Any
 
@@ -21,6 +23,7 @@ from app.errors import (
     UnknownId,
 )
 from app.gallery.records import Expired, FaceChange, Limits, Person, PersonDetails, PersonRecord
+from app.gallery.rules import GalleryInUse
 from app.gallery.sqlite_store import SqliteStore
 from app.gallery.store import GalleryStore
 from app.runtime.request_context import RequestContext
@@ -764,3 +767,41 @@ def test_a_request_that_is_over_changes_nothing(store: GalleryStore) -> None:
     (left,) = store.people("staff", 9)
     assert (left.id, left.details.name, left.faces) == (person.id, "C", 1)
     assert "was dropped" in context.expire().detail
+
+
+def test_while_a_change_takes_long_others_are_refused_and_reads_are_answered(store: GalleryStore) -> None:
+    person = enrol(store, "A", [1])
+    begun, finish = Event(), Event()
+
+    def wait(*_: object) -> None:
+        begun.set()
+        assert finish.wait(30)
+
+    def refused(_: int) -> float:
+        start = monotonic()
+        with pytest.raises(GalleryInUse, match="Try again"):
+            store.add_person("staff", PersonDetails())
+        return monotonic() - start
+
+    with ThreadPoolExecutor(9) as threads:
+        try:
+            change = threads.submit(store.add_face, "staff", CONTRACT, person.id, new_face(2), wait)
+            assert begun.wait(30)
+            waited = threads.map(refused, range(8))
+            for _ in range(10):
+                start = monotonic()
+                assert store.person("staff", person.id) == person
+                assert monotonic() - start < 1
+            assert max(waited) < 3
+            assert refused(0) < 0.5
+        finally:
+            finish.set()
+        change.result(30)
+    assert store.add_person("staff", PersonDetails()).faces == 0
+
+
+def test_many_short_changes_wait_for_each_other(store: GalleryStore) -> None:
+    store.create_collection("staff", MODEL, CONTRACT, DIMENSION)
+    with ThreadPoolExecutor(12) as threads:
+        people = list(threads.map(lambda number: enrol(store, str(number), [number]), range(60)))
+    assert store.collection("staff").people == store.collection("staff").faces == len(people)

@@ -25,6 +25,7 @@ from app.gallery.postgres.connections import Connections
 from app.gallery.postgres.search import StoreSearch, index_name
 from app.gallery.postgres_store import PostgresStore
 from app.gallery.records import Limits, PersonDetails
+from app.gallery.rules import GalleryInUse
 from app.gallery.store import GalleryStore
 from app.runtime.device import Device
 from app.runtime.search_net import SearchSession
@@ -634,6 +635,29 @@ def test_a_replica_whose_clock_is_fast_deletes_and_hides_nobody_too_early(postgr
     gallery.tick()
     assert [found.id for found in store.people("staff", 9)] == [other.id]
     gallery.close()
+
+
+def test_changes_that_wait_for_another_process_leave_connections_for_reads(postgres: Server) -> None:
+    with closing(PostgresStore(postgres.uri())) as store, closing(Connections(postgres.uri())) as other:
+        enrol(store, "A")
+
+        def add(_: int) -> float:
+            begun = time.monotonic()
+            with pytest.raises(GalleryInUse):
+                store.add_person("staff", PersonDetails())
+            return time.monotonic() - begun
+
+        with other.write(), ThreadPoolExecutor(8) as threads:
+            waited = threads.map(add, range(8))
+            end = time.monotonic() + 4
+            while time.monotonic() < end:
+                begun = time.monotonic()
+                assert store.collection("staff").people == 1
+                assert time.monotonic() - begun < 1
+                time.sleep(0.05)
+            times = sorted(waited)
+        assert times[-2] < 3  # one waits for the lock
+        store.add_person("staff", PersonDetails())
 
 
 def test_without_the_packages_the_message_names_the_extra() -> None:

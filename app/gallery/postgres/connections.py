@@ -18,6 +18,7 @@ from app.errors import GalleryUnavailable
 from app.gallery.postgres.errors import EMPTY, UNKNOWN_OUTCOME, explain, is_gone, refused
 from app.gallery.postgres.opening import ANSWER_S, Connection, Opener
 from app.gallery.postgres.schema import Found
+from app.gallery.turns import Turns
 from app.runtime.timing import begin_change
 
 STATEMENT_S = 10
@@ -52,6 +53,7 @@ class Connections:
     def __init__(self, uri: str, size: int = 4, local_settings: str = "", answer_s: float = ANSWER_S) -> None:
         self._opener = Opener(uri, answer_s)
         self._local_settings = local_settings
+        self._turns = Turns()
         self._free = BoundedSemaphore(size)
         self._size = size
         self._idle: list[tuple[Connection, Found]] = []
@@ -73,7 +75,8 @@ class Connections:
         """Yield a connection whose changes are committed at the end, or undone if an exception leaves it.
 
         One change at a time is made: the update of the row of `state` waits for the others. So the numbers
-        of changes are in the order of their commits. Nothing is changed for a request that is over when the
+        of changes are in the order of their commits. Only one thread waits there, so that the others keep
+        threads and connections for reads. Nothing is changed for a request that is over when the
         transaction begins.
 
         Args:
@@ -89,7 +92,7 @@ class Connections:
             f"SET LOCAL synchronous_commit = on; "
             f"UPDATE facet.state SET token = {secrets.randbelow(2**62 - 1) + 1}"
         )
-        with self._transaction(begin) as (connection, cursor):
+        with self._turns.turn(LOCK_S), self._transaction(begin) as (connection, cursor):
             while cursor.nextset():
                 pass
             if not cursor.rowcount:

@@ -6,6 +6,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from app.errors import GalleryUnavailable
 from app.gallery.rules import GalleryInUse
+from app.gallery.turns import IN_USE
 
 MISSING = (
     "The tables of the gallery were removed from the database. Restore a backup, or restart the service to "
@@ -24,7 +25,7 @@ _READ_ONLY = (
     "The database accepts no changes: it is a standby, or read-only. Name the primary server in FACE_GALLERY."
 )
 _REASONS: tuple[tuple[type[psycopg.Error], str], ...] = (
-    (errors.LockNotAvailable, "Another change of the gallery takes a long time. Try again later."),
+    (errors.LockNotAvailable, IN_USE),
     (errors.QueryCanceled, "The database did not answer in time. Look for load and locks on the server."),
     (errors.ReadOnlySqlTransaction, _READ_ONLY),
     (errors.DiskFull, "The disk of the database is full. Free space on it."),

@@ -24,6 +24,7 @@ from app.gallery.sqlite.opening import (
     locked_folder,
     open_connection,
 )
+from app.gallery.turns import IN_USE, Turns
 from app.runtime.timing import begin_change
 
 _TIMEOUT_S = 10.0
@@ -68,7 +69,7 @@ class Link:
             GalleryUnavailable: the file cannot be used.
         """
         if not self._lock.acquire(timeout=self._timeout_s if timeout_s is None else timeout_s):
-            raise GalleryInUse("Another change of the gallery takes a long time. Try again later.")
+            raise GalleryInUse(IN_USE)
         try:
             yield self._current()
         except sqlite3.Error as error:
@@ -149,6 +150,7 @@ class Database:
         self._path, self._timeout_s = path.absolute(), timeout_s
         self._reader = Link(self._path, "BEGIN", timeout_s)
         self._writer = Link(self._path, "BEGIN IMMEDIATE", timeout_s)
+        self._turns = Turns()
         self._snapshots = 0
         self._counting = Lock()
         try:
@@ -175,10 +177,11 @@ class Database:
             undone_late: whether the changes are also undone if the request is over at their end.
 
         Raises:
+            GalleryInUse: another change takes too long.
             GalleryUnavailable: the file cannot be used.
             FacetError: the request is over.
         """
-        with self._writer.transaction() as connection:
+        with self._turns.turn(self._timeout_s), self._writer.transaction() as connection:
             if not undone_late:
                 begin_change()
             yield connection
