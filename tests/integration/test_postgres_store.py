@@ -354,9 +354,7 @@ def test_a_lost_history_is_recognised(store: PostgresStore, postgres: Server, tm
     assert store.changes(store.last_change()) == (store.last_change(), [])
 
 
-def test_a_restore_under_a_running_store_shows_no_half_state(
-    store: PostgresStore, postgres: Server
-) -> None:
+def test_a_restore_under_a_running_store_shows_no_half_state(store: PostgresStore, postgres: Server) -> None:
     person = enrol(store, "A", [1, 2])
     backup = postgres.folder / "backup"
     where = ("-h", str(postgres.folder), "-p", str(postgres.port), "-U", "postgres")
@@ -462,7 +460,8 @@ def test_the_planner_uses_the_indexes_without_values_of_personal_columns(
     postgres.sql(
         f"""
         INSERT INTO facet.people (collection, id, external_id, search_key, details, created)
-          SELECT {collection}, int8send(i), int8send(i), int8send(i), '{{}}', 0 FROM generate_series(1, 5000) i;
+          SELECT {collection}, int8send(i), int8send(i), int8send(i), '{{}}', 0
+          FROM generate_series(1, 5000) i;
         INSERT INTO facet.faces (collection, person, id, box, score, source, created, vector)
           SELECT {collection}, p.key, p.id, box, score, source, 0, vector
           FROM facet.faces f, facet.people p WHERE p.key <> {person.key};
@@ -532,8 +531,10 @@ def test_an_import_inserts_few_faces_at_once(store: PostgresStore, postgres: Ser
         faces=[replace(record.faces[0], id=f"{number:032x}") for number in range(450)],
         vectors=np.stack([vector(number) for number in range(450)]),
     )
-    others = [replace(record, person=replace(record.person, id=f"{n:032x}"), faces=[], vectors=many.vectors[:0])
-              for n in range(2)]  # fmt: skip
+    others = [
+        replace(record, person=replace(record.person, id=f"{n:032x}"), faces=[], vectors=many.vectors[:0])
+        for n in range(2)
+    ]
     postgres.sql(
         """
         CREATE FUNCTION facet.refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$

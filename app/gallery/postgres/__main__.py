@@ -63,7 +63,7 @@ def index() -> None:
 
 @cli.command()
 def erase() -> None:
-    """Rewrite all tables, so that no bytes of deleted rows are in their files, nor in the planner's statistics.
+    """Rewrite all tables, so that no bytes of deleted rows are in their files or in statistics.
 
     Nobody can use the gallery meanwhile. The write-ahead log, standbys and backups keep what they have.
     """

@@ -22,7 +22,7 @@ from app.gallery.rules import (
 
 _PEOPLE_AT_ONCE = 500
 _FACES_AT_ONCE = 200
-"""Faces that a statement inserts, so that it ends before its time limit: an HNSW index takes long for each."""
+"""Faces that a statement inserts, so that it ends before its time limit: HNSW takes long for each."""
 _COLUMNS = "person, id, box, score, quality, source, created, expires, vector"
 _TYPES = (
     "int8", "bytea", "float8[]", "float8", "float8", "bytea", "int8", "int8", "bytea",

@@ -222,7 +222,7 @@ def next_expiry(connection: Connection) -> datetime | None:
 def earlier(connection: Connection, now: datetime) -> datetime:
     """Return the earlier of a time and the time of the database.
 
-    What has expired for one replica whose clock is fast is neither hidden nor deleted, as others still find it.
+    What has expired only for a replica whose clock is fast is neither hidden nor deleted.
     """
     query = "SELECT least(%s, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
     ((micros,),) = rows(connection, query, to_micros(now))
