@@ -247,7 +247,7 @@ def test_the_timeouts_of_the_balancer_fit_those_of_the_service() -> None:
     assert seconds("timeout client") > default("write_timeout_s")
     assert seconds("timeout server") > default("request_timeout_s")
     assert seconds("http-request set-timeout server") > default("cluster_timeout_s")
-    assert seconds("http-request wait-for-body time") > default("read_timeout_s")
+    assert seconds("http-request wait-for-body time") >= default("body_timeout_s")
     stopping = float(SERVICES["balancer"]["stop_grace_period"].removesuffix("s"))
     assert stopping > seconds("hard-stop-after") > seconds("timeout server")
     per_request = 3 * int(re.findall(r"tune.bufsize (\d+)", text)[0])

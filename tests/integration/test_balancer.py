@@ -258,6 +258,5 @@ def test_a_client_with_slow_uploads_takes_a_part_of_the_connections(
             assert is_answered(other)
         slow.pop().close()
         until(lambda: is_answered(http), 10)
-        assert slow[0].recv(100).startswith(b"HTTP/1.1 408 ")
     received = replicas[0].received + replicas[1].received
     assert {request for request, *_ in received} == {"GET /models"}
